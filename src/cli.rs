@@ -1,4 +1,5 @@
-//! The command line: the list of commands, which of them runs, and the flags that all of them take.
+//! The command line: the list of commands, the dispatch to one of them, and the flags of all
+//! commands.
 
 mod help;
 
@@ -27,10 +28,10 @@ use crate::io::terminal::{self, Color, Terminal};
     subcommand_required = true
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
-    /// Which cluster, and as whom.
+    /// The cluster to connect to, and the user to authenticate as.
     #[command(flatten)]
     pub connection: Connection,
     /// How output looks.
@@ -39,7 +40,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line. Where it asks for help or is wrong, that is printed, and the command ends with the exit code.
+    /// Reads the command line. For a request for help or a wrong command line, prints the answer and returns the exit code.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, Result<Exit, Failure>> {
         if arguments.get(1).is_some_and(|word| word == completion::ASK) {
             return Err(completion::answer(Self::command(), &arguments[2..]));
@@ -112,7 +113,7 @@ pub enum Command {
     RevokeClient(revoke_client::Args),
     /// Replace the client CA in phases, without refusing one valid client
     CaRotate(Box<ca_rotate::Args>),
-    /// Check every link from DNS to the clients, and print what is wrong
+    /// Check everything between DNS and the clients, and print what is wrong
     Status(Box<status::Args>),
     /// Print the Roles that commands need, ready for `kubectl apply -f -`
     Rbac(rbac::Args),
@@ -123,7 +124,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it writes to a cluster or to files.
+    /// Whether the command writes to a cluster or to files.
     pub fn writes(&self) -> bool {
         match self {
             Self::ListClients(args) => args.writes(),

@@ -1,4 +1,4 @@
-//! What a user reads when a command cannot go on, and the exit code that a script sees.
+//! The error that a user reads when a command fails, and the exit code that a script sees.
 
 use std::error::Error;
 use std::fmt;
@@ -7,15 +7,15 @@ use std::process::ExitCode;
 /// The exit codes of every command; the contract that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done, or healthy.
+    /// The command is done, or the hosts are healthy.
     Success,
-    /// `status`, `test` or `diagnose` found something, or `rbac --check` that a required right is lacking.
+    /// `status`, `test` or `diagnose` found something, or `rbac --check` found a missing required permission.
     Findings,
-    /// Usage, refusal or failure: nothing was lost.
+    /// Usage error, refusal or failure: nothing was lost.
     Failure,
     /// The time given by `--timeout` ran out, as with `timeout(1)`.
     TimedOut,
-    /// Interrupted by SIGINT (Ctrl-C), SIGTERM or SIGHUP: 128 + SIGINT.
+    /// The command was interrupted by SIGINT (Ctrl-C), SIGTERM or SIGHUP: 128 + SIGINT.
     Interrupted,
 }
 
@@ -41,15 +41,15 @@ impl From<Exit> for ExitCode {
 /// Why a command stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The command line asks for something that cannot be.
+    /// The command line asks for something impossible.
     Usage,
-    /// Something seen makes the command unsafe or pointless; nothing was changed by the refused step.
+    /// An observed fact makes the command unsafe or pointless; the refused step changed nothing.
     Refused,
     /// An effect failed: the API server, a file, the network.
     Failed,
-    /// `--timeout` ran out while waiting.
+    /// The time of `--timeout` ran out.
     TimedOut,
-    /// SIGINT (Ctrl-C), SIGTERM or SIGHUP.
+    /// SIGINT (Ctrl-C), SIGTERM or SIGHUP arrived.
     Interrupted,
 }
 
@@ -65,12 +65,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A command line that asks for something that cannot be.
+    /// A command line that asks for something impossible.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// A refusal because of something that was seen.
+    /// A refusal because of an observed fact.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(Kind::Refused, message)
     }
@@ -93,7 +93,7 @@ impl Failure {
         Self::new(Kind::TimedOut, message)
     }
 
-    /// A signal that asks to end, after these writes: one line says what was done and what a rerun does.
+    /// A signal that ends the command, after the writes in `done`: one line says what was done and what a rerun does.
     pub fn interrupted(done: Option<String>) -> Self {
         let message = match done {
             Some(done) => {
@@ -122,47 +122,49 @@ impl Failure {
         self
     }
 
-    /// Adds one line that tells what to do.
+    /// Adds one line with the next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Adds several such lines.
+    /// Adds several lines with the next steps.
     #[must_use]
     pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
         self.hints.extend(hints);
         self
     }
 
-    /// Adds objects, as YAML documents, that somebody with more rights can apply.
+    /// Adds objects, as YAML documents, that somebody with more permissions can apply.
     #[must_use]
     pub fn manifests(mut self, documents: impl IntoIterator<Item = String>) -> Self {
         self.manifests.extend(documents);
         self
     }
 
-    /// The objects that somebody with more rights can apply, as one YAML text; empty without any.
+    /// The objects that somebody with more permissions can apply, as one YAML text; empty if there
+    /// are none.
     pub fn to_apply(&self) -> String {
         self.manifests.join("---\n")
     }
 
-    /// Marks a failure for want of rights: the command will say where its Roles are.
+    /// Marks a failure because of missing permissions: the command then says how to print its
+    /// Roles.
     #[must_use]
     pub fn for_want_of_rights(mut self) -> Self {
         self.lacks_rights = true;
         self
     }
 
-    /// The same failure with its place in front: `line 7`.
+    /// The failure with its place in front: `line 7`.
     #[must_use]
     pub fn within(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }
 
-    /// Adds what only the command that failed can tell.
+    /// Adds the hints that depend on the failed command.
     #[must_use]
     pub fn in_command(self, command: &str) -> Self {
         if !self.lacks_rights {
@@ -178,7 +180,7 @@ impl Failure {
         self.kind
     }
 
-    /// Whether an effect failed: the cluster, a file, the network; nothing was wrong with what was asked for.
+    /// Whether an effect failed (the cluster, a file, the network), rather than the request.
     pub fn is_of_an_effect(&self) -> bool {
         self.kind == Kind::Failed
     }
@@ -192,7 +194,7 @@ impl Failure {
         }
     }
 
-    /// The lines that tell what to do.
+    /// The lines with the next steps.
     pub fn what_to_do(&self) -> &[String] {
         &self.hints
     }

@@ -1,7 +1,7 @@
 //! `kubectl mtls`: mutual TLS on an Istio ingress gateway, from the first certificate to the last rotation.
 //!
-//! The arrows point one way: `main` → `cli` → `commands` → `plan`, `output` and `credential` → `resources` → `pki`. `io` is the only
-//! door to the outside; nothing pure uses it, the API client, or async code. `tests/it/layout.rs` holds this.
+//! Imports point one way: `main` → `cli` → `commands` → `plan`, `output` and `credential` → `resources` → `pki`. Only `io` has effects; no
+//! pure module uses it, the API client, or async code. `tests/it/layout.rs` checks this.
 
 pub mod cli;
 pub mod commands;

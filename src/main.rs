@@ -9,7 +9,7 @@ use kubectl_mtls::io::{interrupt, written};
 use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Private keys pass through libraries that encode JSON, PEM and PKCS#12, and leave copies behind them; here none is left.
+/// Wipes freed memory: private keys pass through libraries that encode JSON, PEM and PKCS#12, and leave copies behind.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Adds what was written before the failure. An interruption says that itself; a command line that cannot be has written nothing.
+/// Adds what was written before the failure. An interruption says that itself, and a usage error has written nothing.
 fn with_outcome(failure: Failure) -> Failure {
     let is_plain = match failure.kind() {
         Kind::Interrupted => true,

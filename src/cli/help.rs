@@ -1,4 +1,4 @@
-//! What a bare `kubectl mtls`, `-h` and `--help` print.
+//! The output of a bare `kubectl mtls`, of `-h` and of `--help`.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,7 +8,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 use crate::commands::rbac;
 
-/// One screen: what to begin with, and all else by purpose.
+/// The overview, one screen long: the first commands, then all others by purpose.
 const OVERVIEW: &str = "\
 Put mutual TLS on an Istio ingress gateway, and keep it safe
 
@@ -30,7 +30,7 @@ Flags that all commands take:              kubectl mtls --help
 /// The heading of the flags that every command has.
 const GENERAL: &str = "General";
 
-/// Headings of flags, whatever the command.
+/// Headings of flags that are the same in every command.
 const HEADINGS: &[(&str, &[&str])] = &[
     (
         GENERAL,
@@ -156,7 +156,7 @@ const SHORT: &[(&str, &[&str])] = &[
     ("version", &["output"]),
 ];
 
-/// The arguments with `help COMMAND` as `COMMAND --help`; the overview, where that is what they ask for.
+/// The arguments, with `help COMMAND` replaced by `COMMAND --help`; the overview's help for a bare `kubectl mtls`.
 pub(super) fn asked(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, &'static str> {
     let is_help = |argument: &OsString| argument == "help";
     match arguments.get(1) {
@@ -174,7 +174,7 @@ pub(super) fn asked(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, &'sta
     Ok(arguments)
 }
 
-/// The help that these arguments ask for: the short one with `-h`, else all of it.
+/// The help that these arguments ask for: the short help for `-h`, else the long help.
 pub(super) fn text(arguments: &[OsString]) -> StyledStr {
     let is_long = arguments
         .iter()
@@ -186,7 +186,7 @@ pub(super) fn text(arguments: &[OsString]) -> StyledStr {
     }
 }
 
-/// Every flag under its heading, then the examples, then the permissions.
+/// The long help: every flag under its heading, then the examples, then the permissions.
 fn long() -> Command {
     let command = Cli::command().mut_args(|flag| headed("", flag));
     let command = command.mut_subcommands(|subcommand| {
@@ -215,7 +215,7 @@ fn headed(command: &str, flag: Arg) -> Arg {
     }
 }
 
-/// The flags that most runs need, without headings, and where the rest is.
+/// The short help: the flags that most runs need, without headings, and a pointer to the long help.
 fn short() -> Command {
     let hide = |flag: Arg| flag.hide_short_help(true);
     let command = Cli::command().mut_args(hide);

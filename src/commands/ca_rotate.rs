@@ -1,4 +1,4 @@
-//! `ca-rotate`: another client CA in the place of the one that gateways trust.
+//! `ca-rotate`: replaces the client CA that gateways trust.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,33 +27,33 @@ use crate::plan::Observed;
 use crate::plan::authority::NewAuthority;
 use crate::plan::ca_rotate::{Finish, Goal, Request, Restore, reconcile};
 
-const EXAMPLES: &str = "Run alone, it starts a rotation, goes on with one, or says what it waits for. The new CA is trusted beside \
-the old one, and issues once every gateway was seen to have loaded it; then clients are renewed; `--finish` drops the old CA when no \
-live certificate of it is known. It can be stopped at any moment, and run again.
+const EXAMPLES: &str = "Without flags, this command starts a rotation, continues one, or says what the rotation waits for. The new CA is trusted beside the \
+old one, and issues once every gateway has loaded it; then clients are renewed; `--finish` drops the old CA when no live certificate of \
+that CA is known. The command can be stopped at any moment, and run again.
 
-Where an authority trusts only CAs of others, it puts one of ours beside them, which can then issue.
+Where an authority trusts only external CAs, this command adds a CA of kubectl-mtls, which can then issue.
 
 EXAMPLES:
-  Start a rotation, and go on until the new CA issues
+  Start a rotation, and continue until the new CA issues
     kubectl mtls ca-rotate
 
-  See where it stands, and who still depends on the old CA
+  Show the phase of the rotation, and which clients still use the old CA
     kubectl mtls ca-rotate --status
 
-  Drop the old CA, as soon as nobody depends on it
+  Drop the old CA, as soon as no client uses it
     kubectl mtls ca-rotate --finish --wait-for-clients --timeout 1h
 
   Go back to the old CA
     kubectl mtls ca-rotate --abort
 
-  Rotate to a CA that you have
+  Rotate to an existing CA
     kubectl mtls ca-rotate --to-cert company-ca.crt --to-key company-ca.key
 
-  See what can be made again of an authority that was deleted, edited or rolled back, then do it
+  Show what can be restored of an authority that was deleted, edited or rolled back, then restore it
     kubectl mtls ca-rotate --restore --dry-run
     kubectl mtls ca-rotate --restore --accept-loss
 
-  Take in the key of a CA that was made by hand, such as the tutorial's
+  Import the key of a CA that was made by hand, such as the tutorial's
     kubectl mtls ca-rotate --from-cert cacert.pem --from-key cakey.pem";
 
 /// Flags of `ca-rotate`.
@@ -73,7 +73,7 @@ pub struct Args {
     /// The subject of a new CA (RFC 4514), which no CA of the authority may have [default: CN=AUTHORITY client CA and eight random digits]
     #[arg(long, value_name = "DN", value_parser = ca_subject)]
     ca_subject: Option<Subject>,
-    /// Change what Argo CD, Flux or Helm keeps, although they may undo it
+    /// Change objects of Argo CD, Flux or Helm, although these tools may undo it
     #[arg(long)]
     force_conflicts: bool,
     #[command(flatten)]
@@ -95,39 +95,39 @@ pub struct Args {
     look: LookFlags,
 }
 
-/// What else than the next step is wanted.
+/// The goal of a run that is not the next step of a rotation.
 #[derive(Debug, clap::Args)]
 struct GoalFlags {
     /// Drop the old CA, when no live certificate of it is known
     #[arg(long)]
     finish: bool,
-    /// Go back to the CA before; the newer one stays trusted until nobody depends on it
+    /// Go back to the previous CA; the newer one stays trusted until no client uses it
     #[arg(long, conflicts_with = "finish")]
     abort: bool,
-    /// Show where a rotation stands, who depends on the old CA, and what was done so far
+    /// Show the phase of the rotation, the clients of the old CA, and the history
     #[arg(long, conflicts_with_all = ["finish", "abort"])]
     status: bool,
 }
 
-/// How an authority is restored.
+/// Flags that restore a lost authority.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "After a loss")]
+#[command(next_help_heading = "Restoring a lost authority")]
 struct LossFlags {
-    /// Make an authority that was lost, edited or rolled back again, of its keys and its inventory
+    /// Restore an authority that was lost, edited or rolled back, from its keys and its inventory
     #[arg(long, conflicts_with_all = ["finish", "abort", "status"])]
     restore: bool,
-    /// Let an inventory count that was lost or replaced, as it is
+    /// Accept an inventory that was lost or replaced, as it is
     #[arg(long, conflicts_with_all = ["finish", "abort", "status", "restore"])]
     accept_inventory: bool,
-    /// Trust the CAs in this file (PEM) too, which are of others
+    /// Also trust the CAs in this file (PEM), which are external ones
     #[arg(long, requires = "restore", value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Go on without what cannot be restored
+    /// Continue without what cannot be restored
     #[arg(long, requires = "restore")]
     accept_loss: bool,
 }
 
-/// How the old CA leaves.
+/// Flags for removing the old CA.
 #[derive(Debug, clap::Args)]
 struct FinishFlags {
     /// Drop the old CA although certificates of it are live, and list them
@@ -141,25 +141,25 @@ struct FinishFlags {
     drop_external: Vec<String>,
 }
 
-/// CAs that were made elsewhere.
+/// CAs that were made elsewhere, given by their files.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "A CA that you have")]
+#[command(next_help_heading = "Using an existing CA")]
 struct GivenFlags {
     /// Rotate to this CA (PEM) instead of making one
     #[arg(long, value_name = "FILE", requires = "to_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "from_cert", "ttl", "key_type", "ca_subject"])]
     to_cert: Option<PathBuf>,
-    /// Its private key (PEM)
+    /// The private key of `--to-cert` (PEM)
     #[arg(long, value_name = "FILE", requires = "to_cert")]
     to_key: Option<PathBuf>,
-    /// Take in the key of this CA (PEM), which the gateway trusts already
+    /// Import the key of this CA (PEM), which the gateway trusts already
     #[arg(long, value_name = "FILE", requires = "from_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "ttl", "key_type", "ca_subject"])]
     from_cert: Option<PathBuf>,
-    /// Its private key (PEM)
+    /// The private key of `--from-cert` (PEM)
     #[arg(long, value_name = "FILE", requires = "from_cert")]
     from_key: Option<PathBuf>,
 }
 
-/// SHA-256 in hexadecimal, as openssl writes it too: upper case, with colons.
+/// Reads a SHA-256 fingerprint in hexadecimal, also as openssl writes it: upper case, with colons.
 fn fingerprint(text: &str) -> Result<String, String> {
     let text = text.rsplit('=').next().unwrap_or(text);
     let hex: String = text.chars().filter(|character| *character != ':').collect();
@@ -252,7 +252,7 @@ fn goal(args: &Args, now: OffsetDateTime, terminal: &Terminal) -> Result<Goal, F
     Ok(Goal::Advance(to.transpose()?))
 }
 
-/// A CA from its files, checked: it may sign, now, and the key is its own.
+/// Reads a CA from its files, and checks that it may sign now and that the key belongs to it.
 fn load(
     certificate: &Path,
     key: &Path,
@@ -265,7 +265,7 @@ fn load(
     let loaded = Authority::load(&pem, &*secret, now);
     let loaded = loaded.map_err(|error| {
         Failure::usage(format!(
-            "`{}` with `{}` cannot sign for clients",
+            "the CA certificate `{}` with the key `{}` cannot sign client certificates",
             certificate.display(),
             key.display()
         ))

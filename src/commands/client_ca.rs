@@ -1,4 +1,4 @@
-//! CAs of others, from a file.
+//! External CAs from a file.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::pki::authority;
 use crate::pki::bundle::{self, Bundle};
 use crate::resources::capacity::LIMIT;
 
-/// The CAs of a PEM file; expired ones among them trust nobody.
+/// Reads the CAs of a PEM file; expired CAs among them are dropped.
 pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
     let refused = |error: bundle::Error| {
         Failure::usage(format!(
@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
                 path.display()
             ))
             .caused_by(error)
-            .hint("leave that CA out")
+            .hint("leave the named CA out of the file")
         })?;
     }
     let bundle =
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
     let size = bundle.to_pem().len();
     if size > LIMIT {
         return Err(Failure::usage(format!(
-            "`--client-ca {}` holds {size} bytes of certificates, and a ConfigMap takes {LIMIT}",
+            "`--client-ca {}` holds {size} bytes of certificates; a ConfigMap can hold {LIMIT}",
             path.display()
         ))
         .hint("leave out CAs whose clients must not be accepted"));

@@ -15,9 +15,9 @@ use crate::io::files::{self, Access, NewFile};
 use crate::io::terminal::{self, Terminal};
 use crate::io::{environment, in_time};
 
-const EXAMPLES: &str = "kubectl completes a plugin by an executable `kubectl_complete-mtls` on PATH, in every shell in which kubectl itself is completed; \
-`--install` puts it there. The script that is printed for a shell completes the command `kubectl-mtls`. Names of Services, hosts, clients, \
-authorities, Gateways and namespaces come from the cluster; what takes longer than 300 ms is left out.
+const EXAMPLES: &str = "kubectl asks an executable `kubectl_complete-mtls` on PATH for completions of a plugin, in every shell with completion of kubectl; \
+`--install` creates this executable. The script that is printed for a shell completes the command `kubectl-mtls`. Names of Services, \
+hosts, clients, authorities, Gateways and namespaces come from the cluster; names that take longer than 300 ms to read are left out.
 
 EXAMPLES:
   Complete `kubectl mtls` wherever kubectl is completed
@@ -26,10 +26,10 @@ EXAMPLES:
   Complete `kubectl-mtls` in this bash session
     source <(kubectl mtls completion bash)";
 
-/// The first word that asks for candidates.
+/// The argument by which a shell asks this program for completions.
 pub const ASK: &str = "__complete";
 
-/// When the answer is given up: the shell waits for it.
+/// The time limit of an answer: the shell waits for it.
 const GIVEN_UP: Duration = Duration::from_millis(290);
 
 /// Flags of `completion`.
@@ -39,15 +39,16 @@ pub struct Args {
     /// Print the script for this shell
     #[arg(value_enum, required_unless_present = "install")]
     shell: Option<Shell>,
-    /// Write `kubectl_complete-mtls`, by which kubectl completes the plugin, into a folder on PATH
+    /// Write `kubectl_complete-mtls`, the file that kubectl runs for completions of the plugin,
+    /// into a folder on PATH
     #[arg(long, conflicts_with = "shell")]
     install: bool,
-    /// With `--install`: this folder [default: that of `kubectl-mtls` on PATH]
+    /// The folder for `--install` [default: that of `kubectl-mtls` on PATH]
     #[arg(long, value_name = "DIR", requires = "install")]
     dir: Option<PathBuf>,
 }
 
-/// Shells that are completed.
+/// Shells with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shell {
     /// bash
@@ -60,7 +61,7 @@ enum Shell {
     Powershell,
 }
 
-/// Prints a script, or installs what kubectl asks; no cluster is asked.
+/// Prints a script, or installs the file that kubectl runs for completions; connects to no cluster.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     match args.shell {
         Some(shell) => terminal.data(scripts::script(shell)),
@@ -70,13 +71,13 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 impl Args {
-    /// Whether it writes a file.
+    /// Whether the command writes a file.
     pub fn writes(&self) -> bool {
         self.install
     }
 }
 
-/// Prints the candidates for the last one of these words, within 300 ms; nothing where that is too short.
+/// Prints the candidates for the last of these words within 300 ms, or nothing if that is too short.
 pub fn answer(command: clap::Command, words: &[OsString]) -> Result<Exit, Failure> {
     let began = Instant::now();
     let words = words.to_vec();
@@ -109,7 +110,7 @@ fn install(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
             "`{}` exists, and kubectl-mtls did not write it",
             path.display()
         ))
-        .hint("remove it, or name another folder on PATH with `--dir DIR`"));
+        .hint("remove that file, or name another folder on PATH with `--dir DIR`"));
     }
     let file = NewFile {
         path: path.clone(),
@@ -121,9 +122,8 @@ fn install(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
         Failure::from(error).hint("name a folder on PATH that you may write to with `--dir DIR`")
     })?;
     terminal.data(&format!("{}\n", path.display()));
-    terminal.note(
-        "kubectl completes `kubectl mtls` in every new shell in which it is completed itself",
-    );
+    terminal
+        .note("kubectl completes `kubectl mtls` in every new shell that has completion of kubectl");
     if !on_path.contains(&folder) {
         terminal.warn(&format!(
             "`{}` is not on PATH, where kubectl looks for it",

@@ -1,4 +1,4 @@
-//! The flags for what a client gets: its formats, the protection of its keystore, and what is said of their use.
+//! The flags for a client's files: their formats, the protection of the keystore, and instructions for using them.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use crate::error::Failure;
 use crate::pki::keystore::Profile;
 use crate::plan::ClientKey;
 
-/// Which formats are wanted.
+/// The flag for the formats of a client's files.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct FormatFlags {
-    /// What the client gets, beside NAME.crt and client-ca.crt; repeatable, or separated by commas [default: pem,p12]
+    /// The client's files beside NAME.crt and client-ca.crt; repeatable, or separated by commas [default: pem,p12]
     #[arg(long, value_enum, value_name = "FORM", value_delimiter = ',')]
     format: Vec<FileFormat>,
     /// Also print how a program uses the files; repeatable, or separated by commas
@@ -21,10 +21,10 @@ pub(super) struct FormatFlags {
     pub show: Vec<Guide>,
 }
 
-/// Where a client's files are used.
+/// The program for which `--show` prints instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Guide {
-    /// The line that calls the host
+    /// The curl line that calls the host
     Curl,
     /// `openssl s_client`
     Openssl,
@@ -46,7 +46,7 @@ pub(super) struct KeystoreFlags {
     /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
     #[arg(long, value_name = "FILE|-")]
     p12_password_file: Option<PathBuf>,
-    /// Who must be able to open the PKCS#12 file
+    /// The programs that must be able to open the PKCS#12 file
     #[arg(long, value_enum, value_name = "WHO", default_value_t)]
     p12_profile: P12Profile,
 }
@@ -64,10 +64,10 @@ impl KeystoreFlags {
     }
 }
 
-/// Who must be able to open the PKCS#12 file.
+/// The programs that must be able to open the PKCS#12 file.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum P12Profile {
-    /// Everything current: AES-256, HMAC-SHA256
+    /// Current programs: AES-256, HMAC-SHA256
     #[default]
     Modern,
     /// Also macOS before 15, and Windows up to Server 2016: triple DES, HMAC-SHA1
@@ -84,8 +84,8 @@ impl From<P12Profile> for Profile {
 }
 
 impl FormatFlags {
-    /// The formats that are asked for, where they fit the key and each other. `is_chained`: whether CAs stand between the one
-    /// that signs and a root, which a client must then send along.
+    /// The requested formats, checked against the key and each other. `is_chained`: whether there are CAs between the signing CA and a
+    /// root, which a client must then send along.
     pub fn resolve(
         &self,
         key: &ClientKey,
@@ -102,7 +102,7 @@ impl FormatFlags {
                 "`--format {}` holds the private key, which stays with the sender of the request",
                 name(format)
             ))
-            .hint("leave it out"));
+            .hint("leave out this format"));
         }
         if self.format.contains(&FileFormat::Secret) {
             self.check_secret(encrypts_key, output)?;
@@ -131,21 +131,22 @@ impl FormatFlags {
                 Guide::Java => ("the Java program reads", "java"),
                 _ => ("browsers import", "browser"),
             };
-            return Err(
-                Failure::usage(format!("{readers} the PKCS#12 file, and there is none")).hint(
-                    format!("add `p12` to `--format`, or leave `--show {value}` out"),
-                ),
-            );
+            return Err(Failure::usage(format!(
+                "{readers} the PKCS#12 file, which this run does not write"
+            ))
+            .hint(format!(
+                "add `p12` to `--format`, or leave `--show {value}` out"
+            )));
         }
         Ok(FileFormats::Files(formats))
     }
 
-    /// Refuses what does not go with a Secret on stdout.
+    /// Refuses flags that cannot be combined with a Secret on stdout.
     fn check_secret(&self, encrypts_key: bool, output: Format) -> Result<(), Failure> {
         let reason = if self.format.iter().any(|one| *one != FileFormat::Secret) {
-            "`--format secret` is printed and leaves no file, so no other form goes with it"
+            "`--format secret` prints a manifest and writes no file, so no other format can be combined with it"
         } else if encrypts_key {
-            "an encrypted key in a Secret is of use to nobody"
+            "an application cannot use an encrypted key from a Secret"
         } else if matches!(output, Format::Wide | Format::Name) {
             "`--format secret` prints a manifest, as `-o yaml` or `-o json`"
         } else if self.show.is_empty() {
@@ -158,7 +159,7 @@ impl FormatFlags {
 }
 
 fn show_is_refused() -> Failure {
-    Failure::usage("`--show` has no place in this output").hint("leave it out")
+    Failure::usage("`--show` cannot be combined with this output format").hint("leave out `--show`")
 }
 
 fn name(format: FileFormat) -> String {

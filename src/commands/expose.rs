@@ -1,4 +1,4 @@
-//! `expose`: everything between a Service and a working mutual-TLS host.
+//! `expose`: creates everything between a Service and a working mutual-TLS host.
 
 mod adoption;
 mod domain;
@@ -35,37 +35,37 @@ const EXAMPLES: &str = "EXAMPLES:
   Let only clients with a certificate reach the Service `httpbin`
     kubectl mtls expose httpbin
 
-  Try it with a sample Service in a namespace of its own
+  Try the command with a sample Service in a new namespace
     kubectl mtls expose --sample -n demo --create-namespace --inject
 
   Show the manifests instead of applying them
     kubectl mtls expose httpbin --dry-run=client -o yaml
 
-  Let only two clients call it, then one more, and later everybody who has a certificate
+  Allow only two clients, then one more, and later every client with a certificate
     kubectl mtls expose httpbin --allow alice,bob
     kubectl mtls expose httpbin --allow-add laptop-7
     kubectl mtls expose httpbin --allow-any
 
-  Trust a CA that you have, such as your company's
+  Trust an existing CA, such as your company's
     kubectl mtls expose httpbin --client-ca company-ca.crt
 
-  Let a Gateway that Kyma's tutorial made by hand fail closed
+  Make a Gateway from Kyma's tutorial fail closed
     kubectl mtls expose httpbin --fail-closed
 
-  Show a server certificate that you have
+  Use an existing server certificate
     kubectl mtls expose httpbin --host api.example.com --server-certificate api.crt,api.key
 
-  Have an issuer of cert-manager's sign the server certificate
+  Let a cert-manager issuer sign the server certificate
     kubectl mtls expose httpbin --host api.example.com --server-certificate cert-manager --issuer ClusterIssuer/letsencrypt
 
-  Serve it below a domain of your own
+  Serve a Service below your own domain
     kubectl mtls register-domain my.example.com --provider aws-route53 --from-env-file aws.env
     kubectl mtls expose httpbin --domain my.example.com
 
   Give a Service a host, a Gateway and clients of its own
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com
 
-  Give it a host and a Gateway of its own, and let the clients of another Gateway in
+  Give a Service a host and a Gateway of its own, and accept the clients of another Gateway
     kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls
 
   Use one of several ingress gateways
@@ -75,29 +75,29 @@ const EXAMPLES: &str = "EXAMPLES:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The Service; with `--sample` that is `httpbin`
+    /// The Service; with `--sample` it is `httpbin`
     #[arg(required_unless_present = "sample", value_parser = names::service)]
     service: Option<String>,
-    /// The Service's port, by number or name; needed where it has several
+    /// The Service's port, by number or name; needed for a Service with several ports
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
     /// Serve exactly this host instead of `SERVICE.mtls.DOMAIN`
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// Use this Gateway, and share its clients; made when it does not exist [default: kyma-mtls-gateway]
+    /// Use this Gateway, and share its clients; created if it does not exist [default: kyma-mtls-gateway]
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
-    /// Use the ingress gateway behind this Service; a Gateway that exists keeps its own [default: Istio's own, else the only one
-    /// there is]
+    /// Use the ingress gateway behind this Service; an existing Gateway keeps its own [default: Istio's own, else the only one in the
+    /// cluster]
     #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, conflicts_with = "selector")]
     ingress: Option<ObjectRef>,
     /// Use the ingress gateway whose proxies have these labels
     #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     selector: Vec<(String, String)>,
-    /// Let a new Gateway read this authority, and share its clients [default: one of its own]
+    /// Let a new Gateway read this authority, and share its clients [default: a new authority]
     #[arg(long, value_name = "NAME", conflicts_with = "client_ca")]
     authority: Option<String>,
-    /// Trust the CAs in this PEM file instead of making one
+    /// Trust the CAs in this PEM file instead of creating a client CA
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// How long a new client CA is valid
@@ -115,7 +115,7 @@ pub struct Args {
     /// Give up waiting after this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     timeout: Duration,
-    /// End with the last write: wait for no controller, and do not look at the gateway
+    /// Return after the last write: do not wait for controllers, and do not probe the gateway
     #[arg(long, conflicts_with = "timeout")]
     no_wait: bool,
     #[command(flatten)]
@@ -137,7 +137,7 @@ pub struct Args {
     look: LookFlags,
 }
 
-/// Who may call the host.
+/// Flags for the clients that may call the host.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Access")]
 struct AccessFlags {
@@ -160,13 +160,13 @@ struct AccessFlags {
         conflicts_with = "allow_any"
     )]
     allow_remove: Vec<String>,
-    /// Lift the allow-list: every client of the trusted CAs may call the host
+    /// Remove the allow-list: every client of the trusted CAs may call the host
     #[arg(long)]
     allow_any: bool,
-    /// List clients that have no valid certificate, too
+    /// Also list clients that have no valid certificate
     #[arg(long)]
     allow_unknown: bool,
-    /// Deny requests for the host that come in through another server of the Gateway; `--guard=false` lifts this
+    /// Deny requests for the host that come in through another server of the Gateway; `--guard=false` removes this rule
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     guard: Option<bool>,
 }
@@ -188,41 +188,41 @@ impl AccessFlags {
     }
 }
 
-/// Names of clients as `-o name` prints them, too.
+/// Names of clients without the prefix of `-o name`.
 fn plain(clients: &[String]) -> Vec<String> {
     let plain = clients.iter().map(|client| names::plain_client(client));
     plain.map(str::to_owned).collect()
 }
 
-/// Where the gateway's own certificate comes from.
+/// Flags for the gateway's server certificate.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Server certificate")]
 struct ServerFlags {
-    /// Take it from here: gardener, cert-manager, self-signed (a CA of our own), secret/NAME beside the gateway's Pods, or the
-    /// files CERT,KEY [default: what is there, else gardener where it is served, else cert-manager where one issuer is Ready,
-    /// else self-signed]
+    /// Source of the server certificate: gardener, cert-manager, self-signed (a CA of kubectl-mtls), secret/NAME in the namespace of the
+    /// gateway's Pods, or the files CERT,KEY [default: the present source, else gardener where the cluster has it, else cert-manager with a
+    /// single Ready issuer, else self-signed]
     #[arg(long, value_name = "SOURCE")]
     server_certificate: Option<String>,
-    /// Write the CA behind a self-signed one, which clients have to trust, into this file [default: server-ca.crt, or
-    /// HOST-server-ca.crt where that holds another one]
+    /// Write the CA of a self-signed server certificate, which clients have to trust, into this file [default: server-ca.crt, or
+    /// HOST-server-ca.crt if server-ca.crt holds another CA]
     #[arg(long, value_name = "FILE")]
     server_ca_out: Option<PathBuf>,
-    /// Overwrite that file when it holds another certificate
+    /// Overwrite the file of the server CA if it holds another certificate
     #[arg(long)]
     force: bool,
 }
 
-/// What stands behind the host.
+/// Flags for the workload behind the host.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Service and namespace")]
 struct WorkloadFlags {
-    /// Deploy the sample Service `httpbin`, which answers with the request that it got
+    /// Deploy the sample Service `httpbin`, which answers with the request that it received
     #[arg(long)]
     sample: bool,
-    /// Let new Pods in the namespace get Istio's sidecar
+    /// Inject Istio's sidecar into new Pods of the namespace
     #[arg(long)]
     inject: bool,
-    /// Create the namespace where it does not exist
+    /// Create the namespace if it does not exist
     #[arg(long)]
     create_namespace: bool,
 }
@@ -306,7 +306,7 @@ fn request(args: &Args, cluster: &Cluster) -> Result<Request, Failure> {
     })
 }
 
-/// `--sample` needs no name, and takes no other than its own.
+/// The name of the Service to expose: `--sample` needs none, and accepts only its own.
 fn service(args: &Args) -> Result<String, Failure> {
     match args.service.as_deref() {
         None => Ok(sample::NAME.to_owned()),

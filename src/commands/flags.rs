@@ -1,4 +1,4 @@
-//! Flags that several commands share, and how their values read.
+//! Flags that several commands share, and the parsers of their values.
 
 use clap::{Args, ValueEnum};
 
@@ -12,9 +12,9 @@ use crate::resources::address::with_port;
 use crate::resources::names::GatewayName;
 use crate::resources::object_name::{self, is_label};
 
-/// How a command reaches the gateway to look at it.
+/// Flags for how a command probes the gateway.
 #[derive(Debug, Clone, Args, Default)]
-#[command(next_help_heading = "Looking at the gateway")]
+#[command(next_help_heading = "Probing the gateway")]
 pub struct LookFlags {
     /// Reach the gateway at this address only, instead of at each of its Pods [env: `KUBECTL_MTLS_CONNECT_TO`]
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -25,7 +25,7 @@ pub struct LookFlags {
 }
 
 impl LookFlags {
-    /// `HOST:PORT`; the port is 443 where none is given.
+    /// The value of `--connect-to` as `HOST:PORT`; the default port is 443.
     pub fn address(&self) -> Option<String> {
         // Not clap's: its usage in errors would show flags that nobody typed.
         let given = self.connect_to.clone();
@@ -70,16 +70,18 @@ impl From<DryRunFlag> for DryRun {
     }
 }
 
-/// Reads a span of time between two dates, as [`duration`] does.
+/// Reads a period between two dates, in the format of [`duration`].
 pub fn period(text: &str) -> Result<time::Duration, String> {
-    time::Duration::try_from(duration(text)?).map_err(|_| "that is too long".to_owned())
+    time::Duration::try_from(duration(text)?).map_err(|_| "this time is too long".to_owned())
 }
 
-/// Reads how long a certificate is valid: a [`period`] of more than nothing.
+/// Reads the lifetime of a certificate: a [`period`] longer than zero.
 pub fn lifetime(text: &str) -> Result<time::Duration, String> {
     let length = period(text)?;
     if length.is_zero() {
-        return Err("a certificate must be valid for some time; give `90d`, or `12h`".to_owned());
+        return Err(
+            "a certificate's lifetime must be longer than zero; give `90d`, or `12h`".to_owned(),
+        );
     }
     Ok(length)
 }
@@ -93,19 +95,19 @@ pub fn ca_subject(text: &str) -> Result<Subject, String> {
     Ok(subject)
 }
 
-/// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label
-/// (at most 63 characters).
+/// Refuses a value of `--authority` that cannot be an authority's name: authorities are named like Kubernetes objects, and the name is also
+/// a label value (at most 63 characters).
 pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
     if is_label(name) {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "`--authority {name}` is not a name of an authority"
+        "`--authority {name}` is not a valid authority name"
     ))
     .hint("give 1 to 63 lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
 }
 
-/// Reads the value of `--gateway`: `[NAMESPACE/]NAME`, in this namespace where it tells none.
+/// Reads the value of `--gateway`: `[NAMESPACE/]NAME`; the default is the given namespace.
 pub(super) fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
     let (namespace, name) = text.split_once('/').unwrap_or((namespace, text));
     let name = object_name::label(namespace)

@@ -1,4 +1,4 @@
-//! Hands one client's credential over: runs a plan whose effects write it into the client's folder, or print it as a Secret.
+//! Delivers one client's credential: runs a plan whose effects write it into the client's folder, or print it as a Secret.
 
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -23,7 +23,7 @@ use crate::pki::names::ClientName;
 use crate::plan::issue_client::Report;
 use crate::plan::{ClientKey, Delivery, Observed, Reconciled};
 
-/// Runs a plan that hands a credential over; its report, and whether a generated password was written.
+/// Runs a plan that delivers a credential; returns its report, and whether a generated password was written.
 pub(super) async fn run<T>(
     folder: &ClientFolder<'_>,
     store: Store<'_>,
@@ -44,7 +44,8 @@ pub(super) async fn run<T>(
     Ok((report, writer.has_generated_password()))
 }
 
-/// The same without a cluster, so that it waits for nothing but files, and perhaps for a password.
+/// Runs a plan that delivers a credential without a cluster: it waits only for files, and perhaps
+/// for a password.
 pub(super) fn run_offline<T>(
     folder: &ClientFolder<'_>,
     store: Store<'_>,
@@ -63,7 +64,7 @@ pub(super) fn run_offline<T>(
     }
 }
 
-/// What is printed of a certificate that was issued.
+/// The printed result for a certificate that was issued.
 pub(super) fn issued(
     folder: &ClientFolder<'_>,
     show: &[Guide],
@@ -78,7 +79,7 @@ pub(super) fn issued(
     }
 }
 
-/// Prints what was issued, with its notes; beside a Secret only one line on stderr.
+/// Prints an issued certificate, with its notes; beside a Secret, only one line on stderr.
 pub(super) fn print(
     issued: &Issued,
     settings: &Settings,
@@ -96,7 +97,7 @@ pub(super) fn print(
     Ok(Exit::Success)
 }
 
-/// A request that the certificate opens; none where the key is elsewhere, or nothing is written.
+/// A curl line that uses the certificate; `None` where the key is elsewhere, or no file is written.
 pub(super) fn curl(folder: &ClientFolder<'_>, authority: &str, host: &str) -> Option<String> {
     if folder.settings.formats.is_secret() {
         return None;
@@ -104,7 +105,8 @@ pub(super) fn curl(folder: &ClientFolder<'_>, authority: &str, host: &str) -> Op
     guidance::curl(&client_files(folder, authority), host)
 }
 
-/// How the files are used with the hosts of an authority, one of which may be known.
+/// Instructions for using the files with the hosts of an authority; `host` is one of these hosts,
+/// if known.
 pub(super) fn guidance(
     folder: &ClientFolder<'_>,
     show: &[Guide],
@@ -133,7 +135,7 @@ pub(super) fn guidance(
     show.iter().flat_map(texts).collect()
 }
 
-/// Where the files lie that a client uses.
+/// Paths of the files that a client uses.
 fn client_files(folder: &ClientFolder<'_>, authority: &str) -> ClientFiles {
     let has_full_chain = folder.has(FileFormat::Fullchain);
     let given = folder.key_file.map(|path| path.display().to_string());

@@ -47,7 +47,7 @@ const EXAMPLES: &str = "EXAMPLES:
   For a key that stays where it is, from its signing request
     kubectl mtls issue-client sensor-3 --csr sensor-3.csr --san-from csr
 
-  As one PEM file; as a Secret for a client inside a cluster; with how to import it into browsers
+  As one PEM file; as a Secret for a client inside a cluster; with the steps to import the certificate into browsers
     kubectl mtls issue-client proxy --format combined
     kubectl mtls issue-client robot --format secret | kubectl apply -n shop -f -
     kubectl mtls issue-client dave --show browser
@@ -58,7 +58,7 @@ const EXAMPLES: &str = "EXAMPLES:
   With a CA whose certificate and key are in files
     kubectl mtls issue-client erin --ca-cert company-ca.crt --ca-key company-ca.key
 
-  With a CA elsewhere: a request for it, and the files that go with what it has signed
+  With an external CA: create a signing request, then write the files from the signed certificate
     kubectl mtls issue-client frank --request
     kubectl mtls issue-client frank --from-certificate signed.crt --ca-cert company-ca.crt
 
@@ -82,14 +82,14 @@ pub struct Args {
     /// Overwrite files that exist, and allow a common name that is the name of another client
     #[arg(long)]
     force: bool,
-    /// Issue a further certificate for a name that has one
+    /// Issue another certificate for a name that has one
     #[arg(long)]
     another: bool,
     #[command(flatten)]
     keystore: KeystoreFlags,
     #[command(flatten)]
     authority: AuthorityFlags,
-    /// Use the CA in this directory instead of a cluster's; made when there is none
+    /// Use the CA in this directory instead of a cluster's; created if there is none
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
     /// How long a new CA is valid
@@ -178,7 +178,7 @@ impl Args {
         Ok(self.keystore.settings(formats, encrypts_key, self.force))
     }
 
-    /// Where the client's files go.
+    /// The folder for the client's files.
     fn folder<'a>(
         &'a self,
         name: &'a ClientName,
@@ -209,7 +209,7 @@ impl Args {
     }
 }
 
-/// What is asked for; who issues is found later.
+/// The requested certificate, without its issuer, which is found later.
 fn request(args: &Args, names: Names, folder: &ClientFolder<'_>) -> Result<Request, Failure> {
     Ok(Request {
         issuer: args.issuer(FIRST_AUTHORITY),

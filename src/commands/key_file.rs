@@ -1,4 +1,4 @@
-//! Reads keys and signing requests that users give.
+//! Reads keys and signing requests from files that users name.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::resources::printable::printable_line;
 /// The flag for the password of a client's key.
 pub(super) const PASSWORD_FLAG: &str = "--key-password-file";
 
-/// Reads a private key; the password of an encrypted one from a file, which a flag names, or from the user.
+/// Reads a private key; the password of an encrypted key comes from the file that a flag names, or from the user.
 pub(super) fn read(
     path: &Path,
     (source, flag): (Option<&Path>, &str),
@@ -40,20 +40,20 @@ pub(super) fn read(
         }
         None => {
             return Err(Failure::usage(format!(
-                "the key in `{shown}` is encrypted, and there is nobody to ask for its password"
+                "the key in `{shown}` is encrypted, and without a terminal its password cannot be asked for"
             ))
-            .hint(format!("give it with `{flag}`")));
+            .hint(format!("give the password with `{flag}`")));
         }
     };
     PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
 }
 
-/// Warns of a private key that others than its owner may read, with the command that changes it.
+/// Warns of a private key that other users may read, with the command that changes the mode.
 pub(super) fn warn_if_exposed(path: &Path, terminal: &Terminal) {
     if let Some(mode) = files::exposed(path) {
         let shown = path.display().to_string();
         terminal.warn(&format!(
-            "other users of this machine may read the private key `{shown}` (mode {mode:04o}); to make it yours alone, run:\n  chmod 600 {}",
+            "other users of this machine may read the private key `{shown}` (mode {mode:04o}); to restrict the file to your user, run:\n  chmod 600 {}",
             quoted(&shown)
         ));
     }

@@ -20,27 +20,27 @@ use crate::output::Render;
 use crate::plan::Observed;
 use crate::plan::list_clients::{Report, Request, State, reconcile};
 
-const EXAMPLES: &str = "What ends first stands first. STATE is `issued` for a delivered certificate, `reserved` for one \
-that was signed and is not known to be delivered, `void` for one that never was, `revoked`, or `expired`. CA is the CA that signed \
-it: `issuing` now, only still `trusted`, or `dropped`.
+const EXAMPLES: &str = "Certificates are sorted by expiry. STATE is `issued` for a delivered certificate, `reserved` for one that was signed and is not known \
+to be delivered, `void` for one that was never delivered, `revoked`, or `expired`. CA is the CA that signed the certificate: `issuing` \
+now, only still `trusted`, or `dropped`.
 
 EXAMPLES:
   List the certificates of all clients
     kubectl mtls list-clients
 
-  Only what opens the gateway and ends within a month
+  Only certificates that the gateway accepts and that expire within a month
     kubectl mtls list-clients --expiring-within 30d
 
-  What was signed but perhaps never delivered, with serial numbers
+  Certificates that were signed but perhaps never delivered, with serial numbers
     kubectl mtls list-clients --state reserved -o wide
 
-  Who has the certificate with this serial number, of whatever authority
+  Who has the certificate with this serial number, in all authorities
     kubectl mtls list-clients -A --serial 4f2a91c0
 
-  Of a CA in a directory, for a script
+  The certificates of a CA in a directory, for a script
     kubectl mtls list-clients --ca-dir ca -o json
 
-  Remove what ended more than a month ago from the inventory
+  Remove certificates that expired more than a month ago from the inventory
     kubectl mtls list-clients --prune --dry-run
     kubectl mtls list-clients --prune";
 
@@ -66,8 +66,8 @@ pub struct Args {
     /// Print no header
     #[arg(long)]
     no_headers: bool,
-    /// Remove the entries of certificates that ended a month ago from the inventory; the first one of each name stays, and keeps
-    /// the numbers of the name from being used again
+    /// Remove the entries of certificates that ended a month ago from the inventory; the first entry of each name stays, so that the
+    /// numbers of the name are not used again
     #[arg(long, conflicts_with_all = ["names", "expiring_within", "state", "serial", "all"])]
     prune: bool,
     /// With `--prune`: show what would be removed instead of removing it
@@ -144,12 +144,12 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
 }
 
 impl Args {
-    /// Whether it changes the inventory.
+    /// Whether the command changes the inventory.
     pub fn writes(&self) -> bool {
         self.prune
     }
 
-    /// The report as it is printed.
+    /// The report as text.
     fn shown(&self, report: &impl Render) -> Result<String, Failure> {
         let text = report.render(self.output.output)?;
         let is_table = matches!(self.output.output, Format::Table | Format::Wide);
@@ -160,7 +160,7 @@ impl Args {
     }
 }
 
-/// The first digits of a serial number, with or without colons.
+/// Reads the first digits of a serial number, with or without colons.
 fn digits(text: &str) -> Result<String, String> {
     let digits: String = text.chars().filter(|character| *character != ':').collect();
     if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -185,17 +185,18 @@ async fn list(
     authority.run(Live::new(store, terminal), command).await
 }
 
-/// A list that lacks something is no success: whoever trusts it would overlook a live certificate.
+/// The exit code of a list: a list that lacks something is not a success, because its reader would
+/// overlook a live certificate.
 fn complete(report: &Report) -> Result<Exit, Failure> {
     let Some(first) = report.unreadable.first() else {
         return Ok(Exit::Success);
     };
     let more = match report.unreadable.len() - 1 {
         0 => String::new(),
-        more => format!(", and {more} more of the inventory"),
+        more => format!(", and {more} more inventory entries"),
     };
     Err(
         Failure::failed(format!("the list is not complete: {first}{more}"))
-            .hint("restore it; it may stand for a live certificate"),
+            .hint("restore the entry; it may belong to a live certificate"),
     )
 }

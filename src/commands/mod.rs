@@ -1,4 +1,4 @@
-//! One file per command: its flags, whose doc comments are the help, and `run`, which joins plan, effects and output.
+//! One file per command: its flags, whose doc comments are the help, and `run`, which connects plan, effects and output.
 
 pub mod ca_rotate;
 mod client_ca;

@@ -8,7 +8,7 @@ use crate::resources::object_name::label;
 const SERVICE: [&str; 3] = ["service/", "services/", "svc/"];
 const CLIENT: &str = "client/";
 
-/// The name of a client; `client/NAME`, as `-o name` prints it, names the same one.
+/// Reads the name of a client; `client/NAME`, as `-o name` prints it, is the same name.
 pub(super) fn client(argument: &str) -> Result<ClientName, Error> {
     plain_client(argument).parse()
 }
@@ -18,7 +18,7 @@ pub(super) fn plain_client(argument: &str) -> &str {
     argument.strip_prefix(CLIENT).unwrap_or(argument)
 }
 
-/// Several names of clients.
+/// Reads several names of clients.
 pub(super) fn clients(arguments: &[String]) -> Result<Vec<ClientName>, Failure> {
     let read = |argument: &String| {
         client(argument).map_err(|error| {
@@ -29,7 +29,7 @@ pub(super) fn clients(arguments: &[String]) -> Result<Vec<ClientName>, Failure> 
     arguments.iter().map(read).collect()
 }
 
-/// The name of a Service; `service/NAME` and `svc/NAME`, as kubectl takes them, name the same one.
+/// Reads the name of a Service; `service/NAME` and `svc/NAME`, as in kubectl, are the same name.
 pub(super) fn service(argument: &str) -> Result<String, String> {
     label(plain_service(argument))
 }

@@ -1,4 +1,4 @@
-//! `rbac`: the Roles that allow a command what it does, and nothing else; who gets them, and who lacks them.
+//! `rbac`: prints the Roles with exactly the permissions that a command needs, binds them, and checks which of them a user lacks.
 
 mod check;
 mod user_role;
@@ -26,7 +26,7 @@ use check::{Checked, check};
 use user_role::UserRole;
 
 const EXAMPLES: &str = "With `--to`, each user, group or ServiceAccount has bindings of its own:
-a later run for somebody else takes nothing away.
+a later run for another subject removes nothing.
 
 EXAMPLES:
   Let a group issue and renew client certificates for the hosts of `shop`
@@ -35,69 +35,69 @@ EXAMPLES:
   Let a pipeline expose the Services of the namespace `shop`
     kubectl mtls rbac expose -n shop --to serviceaccount:ci/deployer | kubectl apply -f -
 
-  What do I lack?
+  Which permissions do I lack?
     kubectl mtls rbac --check -n shop
 
-  What does somebody else lack?
+  Which permissions does another user lack?
     kubectl mtls rbac --check --role issuer -n shop --as alice --as-group support
 
   Only one Service, and the list of the clients that may call it
     kubectl mtls rbac expose unexpose -n shop --service httpbin
 
-  On a Gateway that another team keeps
+  On a Gateway that another team manages
     kubectl mtls rbac expose -n shop --gateway ingress/shared
 
-  Let them register one domain
+  Only the right to register one domain
     kubectl mtls rbac register-domain -n shop --domain my.example.com
 
   Where the ingress gateway is a Helm release in a namespace of its own
     kubectl mtls rbac expose -n shop --ingress-namespace istio-ingress
 
-  Only what a pipeline that issues certificates cannot do without
+  Only the permissions that a pipeline needs to issue certificates
     kubectl mtls rbac issue-client --required-only
 
-  Which objects a role consists of, and whether they are there
+  Which objects a role consists of, and whether they exist
     kubectl mtls rbac --role issuer -n shop --to group:support -o name | xargs -L1 kubectl get";
 
 /// Flags of `rbac`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[expect(clippy::struct_excessive_bools, reason = "each field is a flag")]
 pub struct Args {
-    /// The commands; all of them without
+    /// The commands [default: all commands]
     #[arg(value_name = "COMMAND")]
     commands: Vec<String>,
-    /// The commands that people in this role run, in the place of a list
+    /// The commands of people in this role, instead of a list of commands
     #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "commands")]
     role: Option<UserRole>,
     /// Bind the Roles: user:NAME, group:NAME or serviceaccount:NAMESPACE/NAME; repeatable, or separated by commas
     #[arg(long, value_name = "SUBJECT", value_delimiter = ',')]
     to: Vec<Subject>,
-    /// Print what the current user lacks, as the API server says; exit code 1 where something required is lacking
+    /// Print which permissions the current user lacks, as the API server says; exit code 1 if a required one is missing
     #[arg(long, conflicts_with = "to")]
     check: bool,
-    /// The authority that they work with; it tells the names of the objects
+    /// The authority that the subjects work with; object names depend on it
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
-    /// The Gateway only reads that authority, which belongs to another one, as with `expose --authority`; needs `-n`
+    /// The Gateway reads an authority that belongs to another Gateway, as with `expose --authority`; needs `-n`
     #[arg(long)]
     shared: bool,
-    /// The Service that they work for; repeatable, or separated by commas; without it, all of the namespace
+    /// The Service that the subjects work for; repeatable, or separated by commas [default: all Services of the namespace]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = service)]
     service: Vec<String>,
-    /// The Gateway on which they expose: NAME of the namespace of -n, or NAMESPACE/NAME; without it, `kyma-mtls-gateway`
+    /// The Gateway for exposed Services: NAME in the namespace of -n, or NAMESPACE/NAME [default: kyma-mtls-gateway]
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
     /// The namespace in which the ingress gateway's Pods run
     #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = INGRESS_NAMESPACE)]
     ingress_namespace: String,
-    /// The domain that `register-domain` is for
+    /// The domain for `register-domain`
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
-    /// Let `list-clients --prune` remove entries of the inventory, too; the role `admin` may
+    /// Also let `list-clients --prune` remove entries of the inventory; the role `admin` always may
     #[arg(long)]
     prune: bool,
-    /// Leave out what the commands can do without
+    /// Leave out optional permissions
     #[arg(long)]
     required_only: bool,
     /// Print in this form [default: yaml; with `--check`: table]
@@ -105,7 +105,7 @@ pub struct Args {
     output: Option<OutputForm>,
 }
 
-/// The forms of manifests, and of what a check found.
+/// The output forms for manifests, and for the result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OutputForm {
     /// YAML, with the reason of each rule
@@ -114,20 +114,21 @@ enum OutputForm {
     Json,
     /// Names only, as arguments of kubectl: `role.rbac.authorization.k8s.io/NAME -n NAMESPACE`
     Name,
-    /// What `--check` found, for people
+    /// The result of `--check`, for people
     Table,
 }
 
-/// Prints the Roles, asking no cluster; or with `--check` what the user lacks.
+/// Prints the Roles without contacting a cluster; with `--check`, prints which permissions the user
+/// lacks.
 pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
     check_authority_name(&args.authority)?;
     match args.output {
         Some(OutputForm::Name) if args.check => Err(Failure::usage(
-            "`-o name` prints names of Roles, and `--check` makes none",
+            "`-o name` prints names of Roles, and `--check` prints no Roles",
         )
         .hint("give `-o table`, `-o json` or `-o yaml`")),
         Some(OutputForm::Table) if !args.check => Err(Failure::usage(
-            "`-o table` prints what `--check` found, and Roles are no table",
+            "`-o table` prints the result of `--check`, and cannot print Roles",
         )
         .hint("give `-o yaml`, `-o json` or `-o name`, or `--check`")),
         _ if args.check => block_on(print_check(args, connection, terminal)),
@@ -200,7 +201,7 @@ async fn print_check(
     Ok(Exit::Findings)
 }
 
-/// The command that prints the Roles which were looked for, bound to the user; only the commands that lack something, or the role.
+/// The command that prints the checked Roles, bound to the user; it names only the commands that lack something, or the role.
 fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
     let mut words = vec!["kubectl mtls rbac".to_owned()];
     let mut flag = |name: &str, value: &str| words.push(format!("{name} {value}"));
@@ -241,7 +242,7 @@ fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
     words.join(" ")
 }
 
-/// What a [`Place`] refers to.
+/// The names and namespaces to which a [`Place`] refers.
 struct Grounds {
     provider: Option<String>,
     gateway: Option<GatewayName>,
@@ -271,7 +272,7 @@ impl Grounds {
     }
 }
 
-/// The name of the Roles: that of the role or of the commands, whatever was left out.
+/// The name of the Roles: that of the role or of the commands, whatever permissions are left out.
 fn title(args: &Args, wanted: &[(&str, Vec<&Permission>)]) -> String {
     let commands: Vec<&str> = wanted.iter().map(|(command, _)| *command).collect();
     match args.role {
@@ -281,7 +282,7 @@ fn title(args: &Args, wanted: &[(&str, Vec<&Permission>)]) -> String {
     }
 }
 
-/// Adds to each command's help what the command needs; only that of the command that is asked for is read.
+/// Adds to a command's help the permissions that it needs; only the requested help is computed.
 pub fn explain_in_help(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|subcommand| subcommand.defer(explain))
 }
@@ -299,7 +300,7 @@ fn explain(subcommand: clap::Command) -> clap::Command {
     subcommand.after_long_help(format!("{}\n\n{section}", after.unwrap_or_default()))
 }
 
-/// The names of what the commands work with: those of the authority, but for a Gateway that shares it.
+/// The names of the objects that the commands use: those of the authority, or of a Gateway that shares it.
 fn names(
     args: &Args,
     namespace: Option<&str>,
@@ -310,8 +311,8 @@ fn names(
     }
     let own = || namespace.map(|namespace| GatewayName::new(namespace, GATEWAY));
     let gateway = gateway.cloned().or_else(own).ok_or_else(|| {
-        Failure::usage("`--shared` needs to know which Gateway it is")
-            .hint("give its namespace with `-n`, and another name than `kyma-mtls-gateway` with `--gateway`")
+        Failure::usage("`--shared` needs the name and the namespace of the Gateway")
+            .hint("give the Gateway's namespace with `-n`, and another name than `kyma-mtls-gateway` with `--gateway`")
     })?;
     Ok(CredentialNames::sharing(&gateway, &args.authority))
 }
@@ -339,8 +340,8 @@ fn load() -> Result<Permissions, Failure> {
     })
 }
 
-/// The commands that are meant, each with its permissions, in one order, whatever their order and repetition on the command line:
-/// the same Roles bear the same name.
+/// The chosen commands with their permissions, in a fixed order, whatever their order and repetition on the command line: the same Roles
+/// get the same name.
 fn chosen<'a>(
     args: &Args,
     permissions: &'a Permissions,

@@ -21,8 +21,8 @@ use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
 use crate::resources::object_name::{is_subdomain, subdomain};
 
-const EXAMPLES: &str = "Credentials come from files, from stdin or from a Secret, never from an argument: those end up in the shell's history. A
-run without them keeps what an earlier one wrote. Secret and DNSProvider stand in one namespace (`-n`).
+const EXAMPLES: &str = "Credentials come from files, from stdin or from a Secret, never from an argument, which would end up in the shell's history. A
+run without credentials keeps those of an earlier run. The Secret and the DNSProvider are in one namespace (`-n`).
 
 EXAMPLES:
   Keep the records of my.example.com in Google Cloud DNS
@@ -37,7 +37,7 @@ EXAMPLES:
   With credentials that are in the cluster already
     kubectl mtls register-domain my.example.com --provider azure-dns --secret azure-credentials";
 
-/// A DNSProvider's name has room for the ending of its Secret's (Kubernetes: 253 characters in all).
+/// The longest name of a DNSProvider: the name of its Secret adds an ending to it (Kubernetes: 253 characters in all).
 const LONGEST_NAME: usize = 241;
 const STDIN: &str = "-";
 
@@ -98,7 +98,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     })
 }
 
-/// All that can be checked before the cluster is asked.
+/// The request that the flags describe, with all checks that need no cluster.
 fn request(args: &Args) -> Result<Request, Failure> {
     let domain: Domain = args.domain.parse().map_err(|fault: String| {
         Failure::usage(format!("`{}` is not a domain: {fault}", args.domain))
@@ -117,7 +117,7 @@ fn request(args: &Args) -> Result<Request, Failure> {
         timeout: args.timeout,
     };
     if let Source::Given(credentials) = &request.source {
-        check(&request, credentials, "what was given")?;
+        check(&request, credentials, "the given credentials")?;
     }
     Ok(request)
 }
@@ -131,7 +131,7 @@ fn source(args: &Args, account: &Account) -> Result<Source, Failure> {
     if let Some(path) = &args.from_env_file {
         let bytes = read(path)?;
         let text = std::str::from_utf8(&bytes)
-            .map_err(|_| fault(format!("`{}` is no text", path.display())))?;
+            .map_err(|_| fault(format!("`{}` is not text", path.display())))?;
         credentials
             .add_env_file(text)
             .map_err(|error| fault(format!("`{}`: {error}", path.display())))?;
@@ -145,7 +145,7 @@ fn source(args: &Args, account: &Account) -> Result<Source, Failure> {
         let (key, path) = key_and_path(given, account)?;
         from_stdin += usize::from(path == Path::new(STDIN));
         if from_stdin > 1 {
-            return Err(fault("stdin can be read once only".to_owned()));
+            return Err(fault("stdin can be read only once".to_owned()));
         }
         credentials
             .add(&key, std::mem::take(&mut *read(&path)?))
@@ -154,7 +154,7 @@ fn source(args: &Args, account: &Account) -> Result<Source, Failure> {
     Ok(Source::Given(credentials))
 }
 
-/// As in kubectl, `KEY=FILE`, or a file that has the key's name; where a type has one key only, any file is that one.
+/// Reads `KEY=FILE` as in kubectl, or a file whose name is the key; for a type with a single key, any file holds that key.
 fn key_and_path(given: &str, account: &Account) -> Result<(String, PathBuf), Failure> {
     if let Some((key, path)) = given.split_once('=')
         && is_key(key)
@@ -170,10 +170,10 @@ fn key_and_path(given: &str, account: &Account) -> Result<(String, PathBuf), Fai
     match key {
         Some(key) => Ok((key.to_owned(), path)),
         None => Err(Failure::usage(format!(
-            "`--from-file {given}` does not say which key it is for"
+            "`--from-file {given}` does not name the key of the credentials Secret"
         ))
         .hint(format!(
-            "give it as `KEY={given}`; `{}` needs {}",
+            "write `KEY={given}`; `{}` needs {}",
             account.name,
             account.required_names()
         ))),
@@ -190,7 +190,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
     }
     Err(
         Failure::usage(format!("a DNSProvider cannot have the name `{name}`")).hint(format!(
-            "`--name` gives it one, of up to {LONGEST_NAME} lower-case letters, digits and `-`"
+            "choose a name with `--name`, of up to {LONGEST_NAME} lower-case letters, digits and `-`"
         )),
     )
 }

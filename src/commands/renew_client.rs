@@ -1,4 +1,4 @@
-//! `renew-client`: the same identity again, as the next number of its name.
+//! `renew-client`: issues the next certificate of the same identity.
 
 mod key;
 mod many;
@@ -29,17 +29,17 @@ use crate::plan::issue_client::{ExistingFiles, Issuer, Place, Scale};
 use crate::plan::renew_client::{Key, Request, reconcile};
 use crate::plan::{ClientKey, Observed};
 
-const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
-key is a new one. The old certificate stays valid until it expires, or until `revoke-client` ends it.
+const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the key is a new one. The \
+old certificate stays valid until it expires, or until `revoke-client` ends it.
 
 EXAMPLES:
-  Renew alice's certificate, in the place of the files in this folder
+  Renew alice's certificate, and replace the files in this folder
     kubectl mtls renew-client alice --force
 
-  Renew what ends within a month, each client into a folder of its own below `renewed`
+  Renew the certificates that expire within a month, each client into a folder of its own below `renewed`
     kubectl mtls renew-client --expiring-within 30d --out renewed
 
-  Renew everybody who still depends on the old CA of a rotation
+  Renew every client that still uses the old CA of a rotation
     kubectl mtls renew-client --retired-ca --out renewed
 
   For the key that stays where it is, from its signing request
@@ -55,19 +55,19 @@ pub struct Args {
     /// The clients
     #[arg(value_name = "NAME", required_unless_present_any = ["expiring_within", "retired_ca"])]
     names: Vec<String>,
-    /// Renew every certificate that is valid now, ends within this time, and was not renewed yet
+    /// Renew every valid certificate that ends within this time and was not renewed yet
     #[arg(long, value_name = "TIME", value_parser = period, conflicts_with = "names", allow_hyphen_values = true)]
     expiring_within: Option<time::Duration>,
     /// Renew every valid certificate of a CA that a rotation has retired, if it was not renewed yet
     #[arg(long, conflicts_with = "names")]
     retired_ca: bool,
-    /// Renew this certificate of the name, instead of the last one that was delivered
+    /// Renew the certificate with this number, instead of the last one that was delivered
     #[arg(long, value_name = "N", requires = "names", value_parser = clap::value_parser!(u32).range(1..))]
     number: Option<u32>,
     /// How long the new certificate is valid [default: as long as the old one was]
     #[arg(long, value_name = "TIME", value_parser = lifetime, allow_hyphen_values = true)]
     ttl: Option<time::Duration>,
-    /// Write the files into this folder; with `--expiring-within` or `--retired-ca` into a folder per client in it
+    /// Write the files into this folder; with `--expiring-within` or `--retired-ca` into a folder per client below it
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Overwrite files that exist
@@ -141,7 +141,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
 }
 
 impl Args {
-    /// Who signs.
+    /// The issuer of the new certificates.
     fn issuer(&self, authority: String) -> Arc<Issuer> {
         Arc::new(Issuer {
             place: Place::of(self.ca_dir.as_deref()),
@@ -151,12 +151,12 @@ impl Args {
         })
     }
 
-    /// Whether the inventory tells which certificates are renewed.
+    /// Whether the inventory decides which certificates are renewed.
     fn selects(&self) -> bool {
         self.expiring_within.is_some() || self.retired_ca
     }
 
-    /// A key of one's own, and a number, belong to one certificate.
+    /// Refuses a given key or a number for several certificates.
     fn check_single(&self, targets: usize) -> Result<(), Failure> {
         let flag = match () {
             () if self.number.is_some() => "--number",
@@ -170,7 +170,7 @@ impl Args {
     }
 }
 
-/// What all certificates of a run share.
+/// The settings that all certificates of a run share.
 struct Renewal<'a> {
     args: &'a Args,
     key: Key,
@@ -179,7 +179,7 @@ struct Renewal<'a> {
 }
 
 impl Renewal<'_> {
-    /// Where the files of a certificate go.
+    /// The folder for the files of a certificate.
     fn folder<'a>(&'a self, target: &'a Target, key: &'a ClientKey) -> ClientFolder<'a> {
         ClientFolder {
             path: &target.folder,
@@ -190,7 +190,7 @@ impl Renewal<'_> {
         }
     }
 
-    /// What is asked for one of many.
+    /// The request for one of many certificates.
     fn request(&self, target: &Target, existing: ExistingFiles) -> Request {
         Request {
             issuer: self.issuer.clone(),

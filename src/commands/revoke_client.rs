@@ -1,4 +1,4 @@
-//! `revoke-client`: certificates that open the gateway no more.
+//! `revoke-client`: revokes certificates, so that gateways reject them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,22 +21,22 @@ use crate::pki::inspect::Certificate;
 use crate::plan::Observed;
 use crate::plan::revoke_client::{Report, Request, Which, reconcile};
 
-/// The certificates that this command makes to look with live for ten minutes.
+/// The longest `--timeout`: canary certificates of this command live for ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
 
-/// How long clients have to switch to a renewed certificate where the user does not say it.
+/// The default of `--older-than`: how long clients have to switch to a renewed certificate.
 const TIME_TO_SWITCH: time::Duration = time::Duration::days(7);
 
-const EXAMPLES: &str = "It ends when every gateway was seen to refuse what is revoked. Connections that are open go on.
+const EXAMPLES: &str = "The command ends when every gateway proxy rejects the revoked certificates. Open connections continue.
 
 EXAMPLES:
-  Shut out a client whose laptop was lost: all of its certificates
+  Revoke all certificates of a client whose laptop was lost
     kubectl mtls revoke-client alice --reason keyCompromise
 
-  One certificate of several: this very one
+  Revoke one certificate of a client that has several
     kubectl mtls revoke-client --certificate alice.crt --reason superseded
 
-  What was renewed, once clients have had a month to switch
+  Revoke certificates that were renewed at least a month ago
     kubectl mtls revoke-client --superseded --older-than 30d
 
   Show what would be revoked
@@ -48,12 +48,15 @@ EXAMPLES:
 /// Flags of `revoke-client`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each field is a flag of its own"
+)]
 pub struct Args {
     /// The clients: all their certificates are revoked
     #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate", "superseded"])]
     names: Vec<String>,
-    /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable, or separated by commas
+    /// Revoke the certificate with this serial number instead, or with these first digits of one; repeatable, or separated by commas
     #[arg(
         long,
         value_name = "HEX",
@@ -64,28 +67,29 @@ pub struct Args {
     /// Revoke the certificates in this PEM file instead; repeatable, or separated by commas
     #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["names", "serial"])]
     certificate: Vec<PathBuf>,
-    /// Revoke every certificate that was renewed, where the renewed one was delivered and is valid
+    /// Revoke every certificate that has a delivered and valid successor
     #[arg(long, conflicts_with_all = ["names", "serial", "certificate"])]
     superseded: bool,
-    /// With `--superseded`: only where the renewed one is older than this, so that the client had time to switch [default: 7d]
+    /// With `--superseded`: only if the successor is older than this, so that the client had time to switch [default: 7d]
     #[arg(long, value_name = "TIME", value_parser = period)]
     older_than: Option<time::Duration>,
-    /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
+    /// The reason: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
     /// [default: unspecified; with `--superseded`: superseded]
     #[arg(long, value_name = "REASON")]
     reason: Option<Reason>,
-    /// Do not ask when other clients share a serial number and would be refused too
+    /// Do not ask when other clients share a serial number and would be rejected too
     #[arg(short, long)]
     yes: bool,
-    /// End connections that are open now: those of every host on the same gateway are drained
+    /// Close open connections: the gateway drains the connections of all its hosts
     #[arg(long, conflicts_with = "ca_dir")]
     close_connections: bool,
-    /// Change what Argo CD, Flux or Helm keeps, although they may undo it
+    /// Change objects of Argo CD, Flux or Helm, although these tools may undo it
     #[arg(long)]
     force_conflicts: bool,
     #[command(flatten)]
     authority: AuthorityFlags,
-    /// Use the CA in this directory instead of a cluster's, and write its list to `ca.crl`
+    /// Use the CA in this directory instead of a cluster's, and write its revocation list to
+    /// `ca.crl`
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
     /// Show what would be revoked instead of revoking it
@@ -105,7 +109,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     args.authority.check()?;
     if args.timeout > LONGEST_WAIT {
         return Err(Failure::usage("`--timeout` is longer than `9m`")
-            .hint("the certificates that this command looks with live for ten minutes"));
+            .hint("the canary certificates of this command live for ten minutes"));
     }
     let request = Request {
         authority: String::new(),
@@ -172,9 +176,8 @@ fn which(args: &Args) -> Result<Which, Failure> {
     }
     // Not clap's `requires`, which does not ask for a flag that another one excludes.
     if args.older_than.is_some() {
-        return Err(
-            Failure::usage("`--older-than` is for `--superseded` only").hint("leave it out")
-        );
+        return Err(Failure::usage("`--older-than` is for `--superseded` only")
+            .hint("leave out `--older-than`"));
     }
     if !args.serial.is_empty() {
         return Ok(Which::Serials(args.serial.clone()));

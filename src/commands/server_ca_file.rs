@@ -8,7 +8,7 @@ use crate::pki::server::is_ca_of;
 
 const DEFAULT: &str = "server-ca.crt";
 
-/// Where the CA of a host goes: into `server-ca.crt`, or into a file of the host's own where that one holds another and is not to
+/// The file for the server CA of a host: `server-ca.crt`, or a file named after the host if `server-ca.crt` holds another CA and must not
 /// be overwritten.
 pub(super) fn path(host: &str, ca: &str, overwrites: bool) -> PathBuf {
     let default = PathBuf::from(DEFAULT);
@@ -19,7 +19,8 @@ pub(super) fn path(host: &str, ca: &str, overwrites: bool) -> PathBuf {
     PathBuf::from(format!("{host}-{DEFAULT}"))
 }
 
-/// The file here that holds the server CA of an authority; it signs for all of its Gateways.
+/// The file in this folder with the server CA of an authority, which signs for all Gateways of the
+/// authority.
 pub(super) fn of_authority(authority: &str) -> Option<String> {
     let mut found = files::ending_with(Path::new("."), DEFAULT).into_iter();
     let found = found.find(|name| holds_ca_of(Path::new(name), authority));

@@ -1,4 +1,4 @@
-//! `status`: every link from DNS to the clients.
+//! `status`: checks everything between DNS and the clients.
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,9 @@ use crate::io::terminal::Terminal;
 use crate::output::status::Form;
 use crate::plan::status::{Report, Request, Severity, reconcile};
 
-const EXAMPLES: &str = "\
-Checks the hosts of all namespaces; with `--namespace`, those whose Gateway or route is in it.
-Every finding names its cause, why it matters, and the command that ends it; docs/faults.md
-describes each of them. What follows from a finding stands under it.
+const EXAMPLES: &str = "Checks the hosts of all namespaces; with `--namespace`, those whose Gateway or route is in this namespace.
+Every finding names its cause, why it matters, and the command that resolves it; docs/faults.md
+describes each finding. Consequences of a finding are listed under it.
 
 Exit codes: 0 healthy, 1 something was found or could not be checked, 124 `--wait` timed out.
 
@@ -33,7 +32,7 @@ EXAMPLES:
   Only one Service, for a script
     kubectl mtls status httpbin -o json
 
-  Show what ends when
+  Show expiry dates on a timeline
     kubectl mtls status --timeline
 
   Export expiry times and findings to Prometheus
@@ -42,17 +41,20 @@ EXAMPLES:
   Wait until a host is healthy
     kubectl mtls status httpbin --wait --timeout 2m";
 
-/// A single read that takes longer is given up; the checks that need it are not made.
+/// The time limit of a single read; checks that need a slower one are reported as not made.
 const READ_LIMIT: Duration = Duration::from_secs(20);
-/// Between two looks of `--wait`.
+/// The pause between two checks of `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each field is a flag of its own"
+)]
 pub struct Args {
-    /// Only this host, or the hosts of this Service; a URL stands for its host
+    /// Check only this host, or the hosts of this Service; a URL selects its host
     #[arg(value_name = "HOST|SERVICE|URL")]
     only: Option<String>,
     /// Check the hosts of all namespaces, whatever `--namespace` says
@@ -61,16 +63,16 @@ pub struct Args {
     /// Report every certificate, CA and revocation list that ends within this time
     #[arg(long, value_name = "TIME", value_parser = period)]
     expiring_within: Option<time::Duration>,
-    /// Show only findings of at least this severity; what could not be checked is always shown
+    /// Show only findings of at least this severity; failed checks are always shown
     #[arg(long, value_enum, default_value_t)]
     severity: SeverityFlag,
     /// Exit with 0 although something could not be checked
     #[arg(long)]
     ignore_unknown: bool,
-    /// Show what ends when
+    /// Show expiry dates on a timeline
     #[arg(long)]
     timeline: bool,
-    /// Check again until nothing is found
+    /// Repeat the checks until nothing is found
     #[arg(long)]
     wait: bool,
     /// Give up waiting after this time
@@ -83,15 +85,15 @@ pub struct Args {
     look: LookFlags,
 }
 
-/// What `--severity` names.
+/// The severities of `--severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum SeverityFlag {
-    /// Everything
+    /// All findings
     #[default]
     Note,
-    /// What will stop working, or is weaker than it should be
+    /// Findings about what will stop working, or is weaker than it should be
     Warning,
-    /// What does not work, or lets somebody in who must not get in
+    /// Findings about what does not work, or lets in somebody who must not get in
     Error,
 }
 
@@ -105,7 +107,7 @@ impl From<SeverityFlag> for Severity {
     }
 }
 
-/// Checks, and prints what was found.
+/// Runs the checks, and prints the findings.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     block_on(async {
         let cluster = connect(connection).await?;

@@ -15,13 +15,13 @@ use crate::output::Render;
 use crate::plan::DryRun;
 use crate::plan::unexpose::{Request, reconcile};
 
-const EXAMPLES: &str = "The authority and the inventory always stay.
+const EXAMPLES: &str = "The authority and the inventory are always kept.
 
 EXAMPLES:
   Remove the route; other hosts of the Gateway stay up
     kubectl mtls unexpose httpbin
 
-  Remove the Gateway and its Certificate too, when nothing else hangs on it
+  Remove the Gateway and its Certificate too, when nothing else uses it
     kubectl mtls unexpose httpbin --gateway-too
 
   Show what a purge would delete
@@ -53,7 +53,7 @@ pub struct Args {
     output: OutputFlags,
 }
 
-/// Removes the route, and with it what was asked for.
+/// Removes the route, and the further objects that the flags name.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     let dry_run = DryRun::from(args.dry_run) != DryRun::None;
     if args.purge && !args.yes && !dry_run {
@@ -88,7 +88,7 @@ fn confirm(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
     );
     if !terminal.is_interactive() {
         return Err(Failure::usage(format!("a purge deletes {what}"))
-            .hint("`--yes` says that this is meant; `--dry-run` shows what would go"));
+            .hint("`--yes` confirms the deletion; `--dry-run` shows what would be deleted"));
     }
     terminal.note(&format!("A purge deletes {what}. Type `yes` to go on:"));
     if prompt::says_yes()? {

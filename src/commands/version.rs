@@ -1,4 +1,4 @@
-//! `version`: which build this is.
+//! `version`: prints the version of this build.
 
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ struct Version {
     platform: String,
 }
 
-/// Prints the version; no cluster is asked.
+/// Prints the version without contacting a cluster.
 pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
     let version = Version {
         version: env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,4 @@
-//! `--authority`, `--gateway`, `--host`: which authority a command uses.
+//! `--authority`, `--gateway`, `--host`: the authority that a command uses.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::plan::{Observed, Reconciled};
 use crate::resources::domain::Domain;
 use crate::resources::names::FIRST_AUTHORITY;
 
-/// Which authority is meant.
+/// Flags that choose the authority.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AuthorityFlags {
     /// Use this authority [default: that of the Gateway in the namespace of `-n`, else `kyma-mtls`]
@@ -40,13 +40,13 @@ impl AuthorityFlags {
         self.choice("default").map(|_| ())
     }
 
-    /// Refuses what only a cluster can tell, because of a flag with which none is asked; the authority's name.
+    /// The authority's name for a run without a cluster; refuses flags that need one. `because` is the flag that excludes a cluster.
     pub fn without_cluster(&self, because: &str) -> Result<String, Failure> {
         self.check()?;
         for (flag, value) in [("--gateway", &self.gateway), ("--host", &self.host)] {
             if value.is_some() {
                 return Err(Failure::usage(format!(
-                    "`{flag}` and `{because}` exclude each other: a cluster would have to be asked"
+                    "`{flag}` cannot be combined with `{because}`: it needs a cluster"
                 ))
                 .hint("name the authority with `--authority NAME`"));
             }
@@ -54,7 +54,7 @@ impl AuthorityFlags {
         Ok(self.named_or_first().to_owned())
     }
 
-    /// The name that was given; else that of a cluster's first authority.
+    /// The authority of `--authority`, else the first authority's name.
     pub fn named_or_first(&self) -> &str {
         self.authority.as_deref().unwrap_or(FIRST_AUTHORITY)
     }
@@ -69,8 +69,8 @@ impl AuthorityFlags {
         Ok(OfRun::of(Choice::Named(self.without_cluster("--ca-dir")?)))
     }
 
-    /// Finds the authority for a command with many plans: in the directory of `--ca-dir`, or in the cluster; prints which one it
-    /// was where the user did not name it.
+    /// Finds the authority for a command with many plans, in the directory of `--ca-dir` or in the cluster; prints its name if the user did
+    /// not give it.
     pub fn open<T>(
         &self,
         ca_dir: Option<&Path>,
@@ -113,7 +113,7 @@ impl AuthorityFlags {
     }
 }
 
-/// The authority of a run, which its first steps find.
+/// The authority of a run; the first steps of the run find it.
 pub(super) struct OfRun {
     choice: Choice,
     chosen: RefCell<Option<Chosen>>,
@@ -127,7 +127,7 @@ impl OfRun {
         }
     }
 
-    /// Runs a command's reconciler with the name of the authority, and prints which one it was where the user did not name it.
+    /// Runs a command's reconciler with the name of the authority, and prints that name if the user did not give it.
     pub async fn run<T>(
         &self,
         mut live: Live<'_>,
@@ -153,14 +153,14 @@ impl OfRun {
         })
     }
 
-    /// Finds it by itself, for commands that ask more than once.
+    /// Finds the authority alone, for commands that need it more than once.
     pub async fn find(&self, store: Store<'_>, terminal: &mut Terminal) -> Result<String, Failure> {
         let mut live = Live::new(store, terminal);
         let name = |name: &str| Ok(name.to_owned());
         live.run(|observed, _| self.reconcile(observed, name)).await
     }
 
-    /// Tells which one it was where the user did not name it.
+    /// Prints the name of the authority if the user did not give it.
     pub fn tell(&self, terminal: &Terminal) {
         self.note().inspect(|note| terminal.note(note));
     }

@@ -1,4 +1,4 @@
-//! What the files of a client hold.
+//! The content of a client's files.
 
 use zeroize::Zeroizing;
 
@@ -16,7 +16,7 @@ use crate::pki::names::ClientName;
 use crate::plan::{Credential, Delivery, Identity};
 use crate::resources::{Object, tls_secret};
 
-/// A file of a client, not yet written; wiped when dropped.
+/// A file of a client that is not yet written; wiped from memory when dropped.
 pub(super) struct CredentialFile {
     pub name: String,
     pub content: Zeroizing<Vec<u8>>,
@@ -34,8 +34,8 @@ impl CredentialFile {
 }
 
 impl ClientFolder<'_> {
-    /// The files in the order in which they get their names: certificate or request come last, so where they stand the others
-    /// do too.
+    /// The files in the order in which they get their names. The certificate or request comes last, so that its presence proves that the
+    /// others are written.
     pub(super) fn contents(
         &self,
         delivery: &Delivery,
@@ -78,7 +78,7 @@ impl ClientFolder<'_> {
         CredentialFile::new(self.file_name(suffix), content, Access::Private)
     }
 
-    /// All files of a credential but the key's own.
+    /// All files of a credential, except the file of the key.
     fn of_credential(
         &self,
         credential: &Credential,
@@ -109,7 +109,7 @@ impl ClientFolder<'_> {
         Ok(files)
     }
 
-    /// A key as it is written.
+    /// The PEM text of a key, as it is written.
     fn key_text(
         &self,
         key: &PrivateKey,

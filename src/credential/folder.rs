@@ -1,4 +1,5 @@
-//! The folder that receives a client's files: their names, and what it holds already.
+//! The folder that receives a client's files: the names of the files, and the ones that exist
+//! already.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -26,34 +27,34 @@ pub const COMBINED: &str = "combined.pem";
 /// How a client's files are written.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the client gets.
+    /// The formats of the client's files.
     pub formats: FileFormats,
     /// Whether a new key is encrypted.
     pub encrypts_key: bool,
-    /// Who must be able to open the keystore.
+    /// The programs that must be able to open the keystore.
     pub profile: Profile,
-    /// The file with the password, `-` for stdin; a terminal asks without, and where there is none, a password is generated.
+    /// The file with the password, `-` for stdin; without it the terminal asks, and without a terminal a password is generated.
     pub password_file: Option<PathBuf>,
     /// Whether files may be overwritten.
     pub force: bool,
 }
 
-/// Where the files of one client go.
+/// The folder for the files of one client.
 pub struct ClientFolder<'a> {
     /// The folder.
     pub path: &'a Path,
-    /// The client.
+    /// The client's name.
     pub name: &'a ClientName,
-    /// Its key: only a new one is written, and only where it is at hand there is a keystore.
+    /// The client's key: only a new key is written, and a keystore needs the private key.
     pub key: &'a ClientKey,
-    /// Where a given key lies.
+    /// The file of a given key.
     pub key_file: Option<&'a Path>,
-    /// How its files are written.
+    /// How the client's files are written.
     pub settings: &'a Settings,
 }
 
 impl ClientFolder<'_> {
-    /// Refuses a folder that cannot be written to, or made, and a name that the keystore cannot have.
+    /// Refuses a folder that cannot be written to or created, and a name that a keystore cannot have.
     pub fn check(&self) -> Result<(), Failure> {
         self.check_name()?;
         if self.settings.formats.is_secret() {
@@ -62,7 +63,7 @@ impl ClientFolder<'_> {
         check_out(self.path)
     }
 
-    /// Refuses a name that the keystore cannot have.
+    /// Refuses a name that a keystore cannot have.
     pub fn check_name(&self) -> Result<(), Failure> {
         if !self.has_keystore() {
             return Ok(());
@@ -84,7 +85,7 @@ impl ClientFolder<'_> {
         self.has(FileFormat::P12) && !matches!(self.key, ClientKey::Elsewhere(_))
     }
 
-    /// Whether the key is written into a file of its own: a given one stays where it is.
+    /// Whether the key is written into a file of its own; a given key is not.
     pub fn writes_key(&self) -> bool {
         let has_own_file = self.has(FileFormat::Pem) || self.has(FileFormat::Fullchain);
         has_own_file && matches!(self.key, ClientKey::New(_))
@@ -95,7 +96,7 @@ impl ClientFolder<'_> {
         self.settings.encrypts_key && matches!(self.key, ClientKey::New(_))
     }
 
-    /// Whether a password is needed: for the keystore, or for the key.
+    /// Whether a password is needed, for the keystore or for the key.
     pub fn needs_password(&self) -> bool {
         let writes_pem = self.writes_key() || self.has(FileFormat::Combined);
         self.has_keystore() || (self.encrypts_new_key() && writes_pem)
@@ -114,7 +115,7 @@ impl ClientFolder<'_> {
         written.map(|(suffix, _)| self.file(suffix)).collect()
     }
 
-    /// The files of the client itself, but a generated password.
+    /// The files of the client, except the one with a generated password.
     fn own(&self) -> Vec<PathBuf> {
         if self.settings.formats.is_secret() {
             return Vec::new();
@@ -128,7 +129,7 @@ impl ClientFolder<'_> {
         ])
     }
 
-    /// The file that the password is for.
+    /// The name of the file that the password protects.
     pub(super) fn password_for(&self) -> String {
         self.file_name(if self.has_keystore() { "p12" } else { "key" })
     }
@@ -143,8 +144,8 @@ impl ClientFolder<'_> {
         self.path.join(self.password_name())
     }
 
-    /// What stands there already under the names that would be written, completed where a run was killed before it had written
-    /// all of them; where files may be overwritten, none is in the way.
+    /// The existing files under the names that would be written. Files of a killed run are completed first; files that may be overwritten
+    /// are not reported.
     pub fn existing(&self) -> Result<ExistingFiles, Failure> {
         if self.settings.formats.is_secret() {
             return Ok(ExistingFiles::default());
@@ -161,7 +162,7 @@ impl ClientFolder<'_> {
         })
     }
 
-    /// The same, where the folder may be one of the client's own below `out`, which need not exist.
+    /// As [`Self::existing`], for a client's own folder below `out`, which need not exist.
     pub fn existing_below(&self, out: &Path) -> Result<ExistingFiles, Failure> {
         if self.path != out {
             if !is_taken(self.path) {
@@ -172,7 +173,7 @@ impl ClientFolder<'_> {
         self.existing()
     }
 
-    /// What stands there already of a signing request, completed where a run was killed.
+    /// The existing files of a signing request; those of a killed run are completed first.
     pub fn existing_request(&self) -> Result<ExistingRequest, Failure> {
         let files = self.request_files(self.needs_password());
         let is_complete = self.complete()? && files.iter().all(|path| is_taken(path));
@@ -205,7 +206,7 @@ impl ClientFolder<'_> {
         files.map(|path| self.shown(&path)).collect()
     }
 
-    /// The certificate of files that are complete: they are all there, and the certificate is the key's.
+    /// The certificate of a complete set of files: all files exist, and the certificate belongs to the key.
     fn delivered(&self) -> Option<Certificate> {
         if !self.own().iter().all(|path| path.exists()) {
             return None;
@@ -219,13 +220,13 @@ impl ClientFolder<'_> {
         is_its_key.then_some(certificate)
     }
 
-    /// The certificate that stands under the client's name, perhaps with its chain.
+    /// The certificate in the client's certificate file, perhaps with its chain.
     pub(super) fn standing(&self) -> Option<Certificate> {
         let pem = files::read(&self.file("crt")).ok()?;
         Certificate::many_from_pem(pem).ok()?.into_iter().next()
     }
 
-    /// What is there already but for this certificate itself, which stays as it is.
+    /// The existing files, not counting this certificate's own, which stay as they are.
     pub fn existing_beside(&self, certificate: &Certificate) -> Result<ExistingFiles, Failure> {
         let mut existing = self.existing()?;
         if self.standing().as_ref() == Some(certificate) {
@@ -253,15 +254,15 @@ impl ClientFolder<'_> {
         }
     }
 
-    /// Completes the files of a run that was killed between two of them; says whether there was one.
+    /// Completes the files of a run that was killed while it wrote them; returns whether there was such a run.
     fn complete(&self) -> Result<bool, Failure> {
         let completed = files::complete(self.path, &self.name.file_stem(), self.settings.force);
         completed.map_err(|error| {
-            Failure::from(error).hint("move it away, or overwrite it with `--force`")
+            Failure::from(error).hint("move the file away, or overwrite it with `--force`")
         })
     }
 
-    /// The files that were written, as paths.
+    /// The paths of the written files.
     pub fn written(&self, with_password: bool, with_client_ca: bool) -> Vec<String> {
         if self.settings.formats.is_secret() {
             return Vec::new();
@@ -272,18 +273,18 @@ impl ClientFolder<'_> {
         files.map(|path| self.shown(&path)).collect()
     }
 
-    /// The files of a signing request that were written, as paths, the request first.
+    /// The paths of the written files of a signing request, the request first.
     pub fn written_request(&self, with_password: bool) -> Vec<String> {
         let files = self.request_files(with_password).into_iter();
         files.map(|path| self.shown(&path)).collect()
     }
 
-    /// The path of the client's file of this suffix, as it is printed.
+    /// The path of the client's file with this suffix, as text for messages.
     pub fn path_of(&self, suffix: &str) -> String {
         self.shown(&self.file(suffix))
     }
 
-    /// A path in the folder, as it is printed.
+    /// A path in the folder, as text for messages.
     pub fn shown(&self, path: &Path) -> String {
         let path = if self.path == Path::new(".") {
             path.strip_prefix(".").unwrap_or(path)
@@ -294,11 +295,11 @@ impl ClientFolder<'_> {
     }
 }
 
-/// Refuses a folder that cannot be written to, or made; it may be a symbolic link to one.
+/// Refuses a folder that cannot be written to or created; a symbolic link to a folder is accepted.
 pub fn check_out(path: &Path) -> Result<(), Failure> {
     if let Some(target) = files::misled(path) {
         return Err(Failure::usage(format!(
-            "`{}` is a symbolic link to `{}`, which is no folder",
+            "`{}` is a symbolic link to `{}`, which is not a folder",
             path.display(),
             target.display()
         ))
@@ -307,22 +308,22 @@ pub fn check_out(path: &Path) -> Result<(), Failure> {
     files::check_writable(path).map_err(hinted)
 }
 
-/// Refuses a client's own folder that is a symbolic link: whoever may write beside it would choose where the key goes.
+/// Refuses a client's own folder that is a symbolic link: whoever may write to its parent would choose where the key goes.
 fn check_own(path: &Path) -> Result<(), Failure> {
     if files::is_link(path) {
         return Err(Failure::refused(format!(
-            "`{}` is a symbolic link, and a client's folder is none",
+            "`{}` is a symbolic link, and a client's folder must not be one",
             path.display()
         ))
-        .hint("remove it, or write elsewhere with `--out`"));
+        .hint("remove the link, or write elsewhere with `--out`"));
     }
     Ok(())
 }
 
-/// What helps where a client's files cannot be written.
+/// A failure to write a client's files, with hints.
 pub fn hinted(error: NotWritten) -> Failure {
     let hint = match error.kind() {
-        ErrorKind::AlreadyExists => "`--force` overwrites it, `--out DIR` writes elsewhere",
+        ErrorKind::AlreadyExists => "`--force` overwrites the file, `--out DIR` writes elsewhere",
         _ => "name a folder that you may write to with `--out`",
     };
     Failure::from(error).hint(hint)

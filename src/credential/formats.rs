@@ -1,8 +1,8 @@
-//! The formats in which a client gets its certificate and key.
+//! The formats of a client's certificate and key.
 
 use clap::ValueEnum;
 
-/// A format.
+/// A format of a client's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
     /// The key in a file of its own, NAME.key
@@ -20,7 +20,7 @@ pub enum FileFormat {
 /// All formats of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileFormats {
-    /// These files, beside the certificate itself and the CAs that gateways trust.
+    /// These files, together with the certificate and the CAs that gateways trust.
     Files(Vec<FileFormat>),
     /// A Secret on stdout.
     Secret(SecretFormat),
@@ -29,9 +29,9 @@ pub enum FileFormats {
 /// How a Secret is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretFormat {
-    /// Its namespace, where one was asked for.
+    /// The Secret's namespace, if one was given.
     pub namespace: Option<String>,
-    /// JSON instead of YAML.
+    /// Print JSON instead of YAML.
     pub as_json: bool,
 }
 

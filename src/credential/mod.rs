@@ -1,8 +1,8 @@
-//! What a client gets: the formats of its credential, the layout of its folder, what the files hold, and writing them in the
-//! order in which nothing is lost.
+//! A client's files: the formats of its credential, the layout of its folder, the content of the files, and writing them in the order in
+//! which nothing is lost.
 //!
-//! It reads and writes files through `io`, and asks for their password. It knows no flags, no cluster and no CA, decides
-//! nothing about certificates, and prints nothing.
+//! Reads and writes files through `io`, and asks for their password. Has no access to flags, clusters and CAs, makes no decision about
+//! certificates, and prints nothing.
 
 mod contents;
 mod folder;

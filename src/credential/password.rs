@@ -1,4 +1,4 @@
-//! Where the password of a client's files comes from; never from an argument.
+//! The source of the password of a client's files; never an argument.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use crate::io::terminal::Terminal;
 use crate::io::{clock, files};
 use crate::pki::keystore::{check_password, generate_password};
 
-/// A password, and whether the user has to be given it in a file.
+/// A password, and whether it must be written into a file for the user.
 #[derive(Clone)]
 pub struct Password {
     /// The password.
     pub(super) text: Zeroizing<String>,
-    /// Whether this run generated it.
+    /// Whether this run generated the password.
     pub(super) generated: bool,
 }
 
 impl Password {
-    /// Takes the password of a file that will be written from a file or (`-`) stdin; else asks on a terminal; else makes one.
+    /// The password for new files: from a file or (`-`) stdin, else from the terminal, else generated.
     pub(super) fn obtain(
         source: Option<&Path>,
         file: &str,
@@ -34,7 +34,7 @@ impl Password {
         answer.map_or_else(Self::generate, Self::given)
     }
 
-    /// The password of the user. Refuses one that a keystore cannot have.
+    /// A password that the user gave. Refuses one that a keystore cannot have.
     pub fn given(text: Zeroizing<String>) -> Result<Self, Failure> {
         check_password(&text)
             .map_err(|error| Failure::usage("the password cannot be used").caused_by(error))?;

@@ -1,4 +1,4 @@
-//! Writes what a client gets into its folder: one client, or one of many.
+//! Writes a client's files into its folder, for a single client or one of many.
 
 use super::contents::CredentialFile;
 use super::folder::{ClientFolder, hinted};
@@ -17,7 +17,7 @@ pub struct FolderWriter<'a> {
 }
 
 impl<'a> FolderWriter<'a> {
-    /// Writes into this folder.
+    /// A writer for this folder.
     pub fn new(folder: &'a ClientFolder<'a>) -> Self {
         Self {
             folder,
@@ -25,7 +25,7 @@ impl<'a> FolderWriter<'a> {
         }
     }
 
-    /// Whether the user has to be told of a file with the password.
+    /// Whether this run wrote a generated password into a file.
     pub fn has_generated_password(&self) -> bool {
         self.password
             .as_ref()
@@ -43,7 +43,7 @@ impl CredentialWriter for FolderWriter<'_> {
         Ok(())
     }
 
-    /// All files are written, or none, when the others are on disk.
+    /// Writes all files or none, after the `unflushed` ones are on disk.
     fn write(&mut self, delivery: &Delivery, unflushed: &[Unflushed]) -> Result<(), Failure> {
         let folder = self.folder;
         let contents = folder.contents(delivery, self.password.as_ref())?;
@@ -54,7 +54,7 @@ impl CredentialWriter for FolderWriter<'_> {
 }
 
 impl ClientFolder<'_> {
-    /// Writes the files of one of many clients; without a password, one is generated where the files need it.
+    /// Writes the files of one of many clients; a missing password is generated if the files need one.
     pub fn write_staged(
         &self,
         staging: &Staging,
@@ -74,7 +74,7 @@ impl ClientFolder<'_> {
             .map_err(hinted)
     }
 
-    /// The files at their places.
+    /// The files with their paths.
     fn placed<'a>(&self, contents: &'a [CredentialFile]) -> Vec<NewFile<'a>> {
         let place = |file: &'a CredentialFile| NewFile {
             path: self.path.join(&file.name),

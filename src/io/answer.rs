@@ -1,4 +1,4 @@
-//! What the API server's answers mean.
+//! The meaning of the API server's answers.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::resources::{Kind, ObjectRef};
 /// An answer of the API server.
 pub(super) struct Answer {
     pub status: StatusCode,
-    /// JSON, or null where the answer was none.
+    /// The body as JSON, or null if it is not JSON.
     pub body: Value,
-    /// The answer where it was no JSON.
+    /// The body as text, if it is not JSON.
     pub text: String,
-    /// When a server that is too busy wants to be asked again.
+    /// When a busy server wants the request to be repeated (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
-/// A list of metadata without `managedFields`: they are most of an object's metadata, and nobody reads them in a list.
+/// A list of metadata without `managedFields`, which are most of an object's metadata and are not needed in a list.
 #[derive(Deserialize, Serialize)]
 struct MetadataList {
     metadata: Value,
@@ -57,7 +57,8 @@ struct Metadata {
     finalizers: Vec<String>,
 }
 
-/// The JSON of an answer, null where it is none; of a list of metadata, what is read of it.
+/// The JSON body of an answer, null if it is not JSON; for a list of metadata, only the fields that
+/// are read.
 pub(super) fn body(bytes: &[u8], is_metadata_list: bool) -> Value {
     if is_metadata_list
         && let Ok(list) = serde_json::from_slice::<MetadataList>(bytes)
@@ -86,7 +87,8 @@ impl Answer {
             .unwrap_or(self.text.trim())
     }
 
-    /// The answer of a `SelfSubjectAccessReview`: whether it is allowed, and what could not be evaluated; `None` where it is none.
+    /// The answer of a `SelfSubjectAccessReview`: whether the access is allowed, and what could not be evaluated; `None` for any other
+    /// answer.
     pub(super) fn permitted(&self) -> Option<(bool, Option<String>)> {
         let status = self.body.get("status")?;
         let error = status.get("evaluationError").and_then(Value::as_str);
@@ -101,28 +103,28 @@ impl Answer {
             message => format!("HTTP {status}: {message}"),
         };
         let failure = Failure::refused(format!(
-            "the API server does not tell what the user may do: {said}"
+            "the API server does not list the user's permissions: {said}"
         ));
         match self.status {
             StatusCode::FORBIDDEN => failure
-                .hint("an administrator can tell: kubectl auth can-i --list --as USER")
+                .hint("an administrator can list the permissions: kubectl auth can-i --list --as USER")
                 .hint("the ClusterRole `system:basic-user` lets users ask themselves"),
-            _ => failure.hint("check what the server answers: kubectl auth can-i --list"),
+            _ => failure.hint("check the answer of the API server: kubectl auth can-i --list"),
         }
     }
 
-    /// A 404 names the object that is missing; where the kind is not served, its details are empty.
+    /// Whether a 404 is about a missing object: if the kind is not served, its details are empty.
     pub(super) fn is_about_an_object(&self) -> bool {
         let name = self.body.pointer("/details/name").and_then(Value::as_str);
         name.is_some_and(|name| !name.is_empty())
     }
 
-    /// RBAC says `User "alice" cannot get resource …`; policies, quotas and ending namespaces answer 403 in other words.
+    /// Whether a 403 comes from RBAC (`User "alice" cannot get resource …`); policies, quotas and terminating namespaces use other words.
     fn is_about_rights(&self) -> bool {
         self.message().contains(" cannot ")
     }
 
-    /// What is not allowed: verb and resource where it is for want of rights, else the server's own words.
+    /// The denied access: verb and resource for missing permissions, else the server's message.
     pub(super) fn denial(&self, verb: &str, kind: Kind, namespace: &str) -> String {
         if !self.is_about_rights() {
             return self.message().to_owned();
@@ -136,13 +138,13 @@ impl Answer {
         format!("you may not `{verb}` `{}` {place}", kind.resource())
     }
 
-    /// The verb in the server's own words: an apply that would make the object is refused its `create`.
+    /// The verb in the server's message: an apply that would create the object is denied `create`.
     fn refused_verb(&self) -> Option<&str> {
         let (_, rest) = self.message().split_once(" cannot ")?;
         rest.split_once(" resource ").map(|(verb, _)| verb)
     }
 
-    /// What a read that did not succeed says of its object; `None` when it did.
+    /// The state of an object after a read that did not succeed; `None` if it succeeded.
     pub(super) fn unseen<T>(&self, verb: &str, kind: Kind, namespace: &str) -> Option<Seen<T>> {
         match self.status {
             // A proxy in between may answer with a page of its own.
@@ -161,7 +163,7 @@ impl Answer {
         }
     }
 
-    /// Why a write was not taken, and what to do.
+    /// Why a write was not accepted, and what to do.
     pub(super) fn refusal(&self, write: &Write) -> Failure {
         let reference = write.object().reference();
         match self.status {
@@ -187,12 +189,15 @@ impl Answer {
                 "this cluster has no `{}`",
                 reference.kind.resource()
             ))
-            .hint(format!("it comes with {}", reference.kind.installed_by())),
+            .hint(format!(
+                "this resource comes with {}",
+                reference.kind.installed_by()
+            )),
             StatusCode::CONFLICT => Failure::refused(format!(
                 "another field manager owns fields of {reference}: {}",
                 self.message()
             ))
-            .hint("change it there, or remove the other manager's fields"),
+            .hint("change the fields through the manager that owns them, or remove them there"),
             status => Failure::failed(format!(
                 "the API server did not accept {reference} (HTTP {}): {}",
                 status.as_u16(),

@@ -1,8 +1,8 @@
-//! Certificates for many clients, first ones or renewals: rows come in as they are read, keys and certificates are made on all
-//! cores, the inventory is written by a bounded number of requests at a time.
+//! Certificates for many clients, first ones or renewals: rows are processed as they are read, keys and certificates are made on all cores,
+//! and the inventory is written by a bounded number of parallel requests.
 //!
-//! Each client goes the way of a single one: [`Client::certify`] decides, by what was observed for it alone. What all share is done once
-//! for a batch: reading the authority's state again between reserving and delivering, and flushing what was written.
+//! Each client is handled like a single one: [`Client::certify`] decides by the facts observed for this client. Shared work is done once
+//! per batch: reading the authority's state again between reserving and delivering, and flushing files.
 
 mod batch;
 mod client;
@@ -41,62 +41,62 @@ use pace::Pace;
 use standings::Standings;
 use workers::Workers;
 
-/// Clients that go through their steps together.
+/// Number of clients that go through their steps together.
 const BATCH: usize = 64;
-/// Batches under way: while some wait for the disk or the API server, the others compute.
+/// Number of parallel batches: while some wait for the disk or the API server, the others compute.
 const BATCHES: usize = 4;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
-/// What many certificates are issued with.
+/// The parameters of a bulk run.
 pub struct Bulk<'a, C: Client> {
-    /// Where the inventory is.
+    /// The store of the inventory.
     pub store: Store<'a>,
-    /// Makes of a row what its certificate needs; on any core.
+    /// Turns a row into a client; runs on any core.
     pub prepare: &'a (dyn Fn(C::Row) -> Result<C, Failure> + Sync),
-    /// Writes a client's files; on any core.
+    /// Writes a client's files; runs on any core.
     pub deliver: &'a (dyn Fn(&C, &Delivery) -> Result<(), Failure> + Sync),
-    /// Where all of them are written.
+    /// The folder for all files.
     pub out: &'a Path,
-    /// Whether a bad row is told and left out; else it is the last one.
+    /// Whether a bad row is reported and skipped; else the run ends at it.
     pub keep_going: bool,
 }
 
-/// What is told while it goes on.
+/// A progress event of a bulk run.
 #[derive(Debug)]
 pub enum Event<'a, C> {
     /// A client has its certificate.
     Issued(&'a C, &'a Report),
     /// A row is wrong, or refused.
     Bad(Place, Failure),
-    /// A certificate was reserved in this run and reached nobody.
+    /// A certificate was reserved in this run and never delivered.
     Undelivered {
-        /// The client.
+        /// The client's name.
         name: &'a str,
-        /// Its serial, lower-case hex.
+        /// The serial number, lower-case hex.
         serial: &'a str,
     },
-    /// It is to end; what has begun is completed.
+    /// The run is stopping; certificates that have begun are completed.
     Ending,
-    /// Time has passed.
+    /// A fixed time has passed.
     Tick {
-        /// How many rows there are in all, where that can be told.
+        /// The total number of rows, if it can be estimated.
         expected: Option<f64>,
     },
 }
 
-/// How it ended.
+/// The result of a bulk run.
 #[derive(Debug, Default)]
 pub struct End {
-    /// Why it broke off; a bad row is no reason of its own.
+    /// Why the run broke off; a bad row alone does not end up here.
     pub failure: Option<Failure>,
-    /// A host that admits the certificates, where one was seen.
+    /// A host that accepts the certificates, if one was seen.
     pub host: Option<String>,
-    /// What the user must know of all certificates.
+    /// Notes about all certificates, for the user.
     pub notes: Vec<String>,
 }
 
-/// What the batches share.
+/// The state that the batches share.
 struct Shared<'a, 'b, C: Client> {
     bulk: &'b Bulk<'a, C>,
     feed: AsyncMutex<Feed<C::Row>>,
@@ -106,12 +106,13 @@ struct Shared<'a, 'b, C: Client> {
     pace: Pace,
     stopped: AtomicBool,
     stop: Notify,
-    #[expect(clippy::type_complexity, reason = "it has no other name")]
+    #[expect(clippy::type_complexity, reason = "this type has no shorter name")]
     tell: Mutex<&'b mut (dyn FnMut(Event<'_, C>) + 'b)>,
 }
 
 impl<C: Client> Bulk<'_, C> {
-    /// Issues all of them, on as many threads as there are cores, and tells what came of each.
+    /// Issues all certificates, on as many threads as there are cores, and reports the result of
+    /// each.
     pub fn run(
         &self,
         runtime: &OneThread,
@@ -169,7 +170,7 @@ impl<C: Client> Shared<'_, '_, C> {
         })
     }
 
-    /// Takes batch after batch until there are no more rows.
+    /// Processes batches until there are no more rows.
     async fn batches(&self) -> Result<(), Failure> {
         while !self.is_stopped() {
             let rows = tokio::select! {
@@ -191,7 +192,7 @@ impl<C: Client> Shared<'_, '_, C> {
         self.feed.try_lock().ok().and_then(|feed| feed.expected())
     }
 
-    /// Takes no further rows; what has begun is completed.
+    /// Stops the intake of rows; certificates that have begun are completed.
     fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.stop.notify_waiters();
@@ -205,8 +206,8 @@ impl<C: Client> Shared<'_, '_, C> {
         lock(&self.tell)(event);
     }
 
-    /// What the certificates share: found out once, and again where the authority's state, as this batch has read it, is
-    /// another one than was known.
+    /// The facts that the certificates share: found out once, and again if the authority's state that this batch has read differs from the
+    /// known one.
     async fn standing(
         &self,
         client: &C,
@@ -236,7 +237,7 @@ impl<C: Client> Shared<'_, '_, C> {
 }
 
 impl<C: Client> Bulk<'_, C> {
-    /// Brings inventory and files to the disk.
+    /// Flushes inventory and files to the disk.
     fn flush_all(&self) -> Result<(), Failure> {
         let inventory = match &self.store {
             Store::Directory(directory) => directory.to_flush(),
@@ -247,7 +248,8 @@ impl<C: Client> Bulk<'_, C> {
     }
 }
 
-/// What a thread left that panicked is whole: each change is one assignment.
+/// Locks a mutex, also after a thread panicked: each change is one assignment, so the value is
+/// always complete.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! An authority in a directory, for use without any cluster: `ca.crt`, `ca.key`, `ca.crl` once something is revoked, and one
-//! inventory entry per certificate.
+//! An authority in a directory, for use without any cluster: `ca.crt`, `ca.key`, `ca.crl` once a certificate is revoked, and one inventory
+//! entry per certificate.
 //!
-//! It answers as a cluster does that has this authority and no gateway, so that the same plan works on both. The entries
-//! have the cluster's format: `kubectl apply -f DIR/clients` would put them into the inventory.
+//! Answers reads like a cluster with this authority and no gateway, so that the same plan works on both. The entries have the cluster's
+//! format: `kubectl apply -f DIR/clients` would put them into the inventory.
 
 mod files;
 mod made;
@@ -26,23 +26,24 @@ use crate::resources::authority::{AuthorityState, Keys};
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// A directory that holds an authority, or will.
+/// A directory that holds an authority, or will hold one.
 pub struct CaDir {
     folder: PathBuf,
-    /// The keys of a new CA: they are written together with its certificate, or not at all.
+    /// The keys of a new CA: written together with its certificate, or not at all.
     new_keys: Mutex<Option<Object>>,
-    /// Whether entries are written without a flush each: many of them reach the disk at once.
+    /// Whether entries are written without a flush each, to be flushed together.
     flushes_together: bool,
-    /// Entries that must be on disk before their certificates reach anybody.
+    /// Entries that must be on disk before their certificates are delivered.
     unflushed: Mutex<Vec<Unflushed>>,
 }
 
-/// What one thread left stays whole when it panics: each change is one assignment.
+/// Locks a mutex, also after a thread panicked: each change is one assignment, so the value is
+/// always complete.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an object is in the directory.
+/// The file in the directory that holds an object.
 enum Place {
     State,
     Keys,
@@ -62,7 +63,7 @@ impl CaDir {
         }
     }
 
-    /// The same, whose entries are flushed many at once.
+    /// The directory with entries that are flushed many at once.
     #[must_use]
     pub fn flushing_together(self) -> Self {
         Self {
@@ -71,12 +72,12 @@ impl CaDir {
         }
     }
 
-    /// Where the private key of the CA lies.
+    /// The path of the CA's private key.
     pub fn key_path(&self) -> PathBuf {
         self.folder.join(made::KEY)
     }
 
-    /// The folder that must be flushed for it, once something was written.
+    /// The folder to flush, once something was written into this directory.
     pub fn to_flush(&self) -> Option<&Path> {
         self.folder.exists().then_some(&self.folder)
     }
@@ -95,7 +96,7 @@ impl CaDir {
         }
     }
 
-    /// Answers a read. Damaged files are errors at once: nothing can be done in such a directory.
+    /// Answers a read. A damaged file is an error at once: nothing can be done in such a directory.
     pub fn read(&self, query: &Query) -> Result<Seen<Vec<Object>>, Failure> {
         let name = match query {
             Query::Get(name) => name,
@@ -125,7 +126,7 @@ impl CaDir {
         Ok(object.map_or(Seen::Missing, |object| Seen::Found(vec![object])))
     }
 
-    /// What was written and must be flushed before a certificate is handed over.
+    /// The written entries that must be flushed before a certificate is delivered.
     pub fn take_unflushed(&self) -> Vec<Unflushed> {
         std::mem::take(&mut *lock(&self.unflushed))
     }
@@ -192,7 +193,7 @@ impl CaDir {
         Ok(Some(files::versioned(state.object(), &content)))
     }
 
-    /// Writes the revocation lists of a state, which is all of it that changes here; `None` where another run was faster.
+    /// Writes the revocation lists of a state, the only part of the state that changes in a directory; `None` if another run was faster.
     fn replace_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
         let state = AuthorityState::read(object).map_err(Failure::internal)?;
         let is_unchanged = || {
@@ -212,7 +213,7 @@ impl CaDir {
         })
     }
 
-    /// The key of the CA that signs, as the cluster's Secret would hold it.
+    /// The key of the signing CA, in the form of the cluster's Secret.
     fn keys(&self, name: &ObjectRef) -> Result<Option<Object>, Failure> {
         let Some(pem) = made::certificate(&self.folder)? else {
             return Ok(None);
@@ -225,7 +226,7 @@ impl CaDir {
         Ok(data.map(|data| Object::new(name.clone()).with("data", data)))
     }
 
-    /// Writes certificate and key of a new CA; `None` where another run was faster.
+    /// Writes certificate and key of a new CA; `None` if another run was faster.
     fn create_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
         let state = AuthorityState::read(object).map_err(Failure::internal)?;
         let keys = lock(&self.new_keys);

@@ -1,4 +1,4 @@
-//! kube's client over connections that send at once.
+//! kube's client, with connections that send without delay (`TCP_NODELAY`).
 
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::Client as HttpClient;
@@ -8,10 +8,10 @@ use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
-/// The client that kube makes of a configuration, but for `TCP_NODELAY`.
+/// The client that kube makes from a configuration, with `TCP_NODELAY`.
 ///
-/// Without it the first request of each connection is held back until the server has acknowledged the end of the TLS
-/// handshake, which a server delays by 40 ms (Nagle's algorithm, RFC 896, and delayed acknowledgments, RFC 1122, 4.2.3.2).
+/// Without it the first request of each connection is held back until the server has acknowledged the end of the TLS handshake, which a
+/// server delays by 40 ms (Nagle's algorithm, RFC 896, and delayed acknowledgments, RFC 1122, 4.2.3.2).
 pub(super) fn client(config: Config) -> Result<Client, kube::Error> {
     if config.proxy_url.is_some() {
         return Client::try_from(config);

@@ -1,4 +1,4 @@
-//! The local clock, times as users write them, and random bytes: what the pure folders take as arguments.
+//! The local clock, durations as users write them, and random bytes: the pure modules take these as arguments.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// Reads a time such as `90s`, `5m`, `1h30m` or `90d`; a number needs a unit, except `0`.
+/// Reads a duration such as `90s`, `5m`, `1h30m` or `90d`; a number needs a unit, except `0`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
-            "it needs a unit: `{text}s`, `{text}m`, `{text}h` or `{text}d`"
+            "the time needs a unit: `{text}s`, `{text}m`, `{text}h` or `{text}d`"
         ));
     }
     humantime::parse_duration(text)

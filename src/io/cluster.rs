@@ -1,4 +1,4 @@
-//! Requests to the API server, and what its answers mean.
+//! Requests to the API server, and the meaning of its answers.
 
 mod writing;
 
@@ -24,20 +24,21 @@ use crate::resources::permissions::Access;
 use crate::resources::{Kind, Object, ObjectRef};
 
 const USER_AGENT: &str = concat!("kubectl-mtls/", env!("CARGO_PKG_VERSION"));
-/// Objects per page of a list, as kubectl asks.
+/// Objects per page of a list, as in kubectl.
 const PAGE: u32 = 500;
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
-/// How often a request is sent again to a server that is too busy, as client-go does.
+/// How often a request to a busy server is repeated, as in client-go.
 const MOST_RETRIES: u32 = 10;
-/// Until then, where a server that is too busy does not say when; the API server itself always says so, a proxy in front may not.
+/// The pause before a request to a busy server is repeated, if the server does not say when; the API server always does, a proxy in front
+/// may not.
 const REST: Duration = Duration::from_secs(1);
-/// After a namespace was made: whoever writes into one that the API server's cache has not met yet waits 50 ms for it
+/// The pause after a namespace was created: a write into a namespace that the API server's cache does not have yet waits 50 ms for it
 /// (`missingNamespaceWait` of the admission plugin `NamespaceLifecycle`), while the cache needs a few.
 const NAMESPACE_SETTLES: Duration = Duration::from_millis(10);
-/// `-v` from which kubectl tells its requests.
+/// The `-v` level from which kubectl logs its requests.
 const TELLS_REQUESTS: u8 = 6;
 
 /// A cluster that requests can be sent to.
@@ -48,10 +49,10 @@ pub struct Cluster {
     namespace: String,
     request_timeout: Option<Duration>,
     verbosity: u8,
-    /// As of the last answer: the API server's time, and how far this machine's clock was ahead.
+    /// The API server's time at its last answer, and how far this machine's clock was ahead of it.
     time: Mutex<Option<(OffsetDateTime, time::Duration)>>,
     too_busy: AtomicUsize,
-    /// Whom the API server takes the user for, once asked.
+    /// The user name that the API server sees, once it was read.
     who: Mutex<Option<Seen<String>>>,
 }
 
@@ -82,7 +83,7 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// Whether the cluster runs on the user's own machine.
+    /// Whether the API server runs on the user's own machine.
     pub fn is_local(&self) -> bool {
         self.is_local
     }
@@ -104,7 +105,7 @@ impl Cluster {
         known.map(|(_, ahead)| ahead)
     }
 
-    /// Who the API server takes the user for.
+    /// The user name that the API server sees.
     pub async fn who_am_i(&self) -> Result<Seen<String>, Failure> {
         let known = self.who.lock().ok().and_then(|who| who.clone());
         if let Some(known) = known {
@@ -152,7 +153,7 @@ impl Cluster {
 
     /// Whether the user may do this, and what the API server's authorizers could not evaluate.
     ///
-    /// Fails where the API server does not answer such questions, or not to this user.
+    /// Fails if the API server does not answer such reviews, or not for this user.
     pub async fn may(&self, access: &Access) -> Result<(bool, Option<String>), Failure> {
         let answer = self.review(access).await?;
         answer.permitted().ok_or_else(|| answer.unreviewed())
@@ -169,7 +170,7 @@ impl Cluster {
         self.too_busy.load(Ordering::Relaxed)
     }
 
-    /// Reads one object, whole or its metadata only.
+    /// Reads one object, or its metadata only.
     pub async fn get(
         &self,
         reference: &ObjectRef,
@@ -189,12 +190,14 @@ impl Cluster {
         }
         Ok(match Object::from_server(reference.kind, answer.body) {
             Some(object) => Seen::Found(vec![object]),
-            None => Seen::Unreadable(format!("{reference} came back without a name")),
+            None => Seen::Unreadable(format!(
+                "the API server returned {reference} without a name"
+            )),
         })
     }
 
-    /// Reads a list, page by page; where it took so long that the API server does not know its next page any more, once again
-    /// and as a whole, as client-go's pager does.
+    /// Reads a list, page by page. If the API server has forgotten the next page because reading took too long, reads the whole list at
+    /// once, as client-go's pager does.
     pub async fn list(
         &self,
         kind: Kind,
@@ -254,7 +257,7 @@ impl Cluster {
         }
     }
 
-    /// Sends a request; one that the server is too busy for was not done, and is sent again after a while, a few times.
+    /// Sends a request; a request that was refused because the server is too busy is repeated a few times after a pause.
     async fn send(
         &self,
         method: Method,

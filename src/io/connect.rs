@@ -1,4 +1,4 @@
-//! From kubectl's connection flags and kubeconfig to a client.
+//! From kubectl's connection flags and the kubeconfig to a client.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::{files, kubeconfig};
 use crate::error::Failure;
 use crate::resources::object_name::{is_label, label};
 
-/// How long a connection may take to stand where `--request-timeout` says nothing.
+/// How long opening a connection may take without `--request-timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// kubectl's connection flags.
@@ -61,7 +61,7 @@ pub struct Connection {
     /// Expect this name in the API server's certificate
     #[arg(long, value_name = "NAME", global = true)]
     pub tls_server_name: Option<String>,
-    /// Give up on a single request after this time, such as `5s`; `0` never does
+    /// Give up on a single request after this time, such as `5s`; `0` means never
     #[arg(long, value_name = "TIME", value_parser = limit, default_value = "0", global = true)]
     pub request_timeout: Limit,
     /// Log verbosity; 6 and above logs every API request
@@ -75,7 +75,7 @@ pub struct Connection {
     pub verbosity: u8,
 }
 
-/// A time after which a request is given up, if ever.
+/// A time limit of a request, if there is one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limit(Option<Duration>);
 
@@ -99,10 +99,10 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         .unwrap_or_else(|| config.default_namespace.clone());
     if !is_label(&namespace) {
         return Err(Failure::usage(format!(
-            "the context of the kubeconfig names the namespace `{}`, which cannot exist",
+            "the context of the kubeconfig names the namespace `{}`, which is not a valid name",
             namespace.escape_debug()
         ))
-        .hint("`--namespace` names another one"));
+        .hint("choose another namespace with `--namespace`"));
     }
     let server = config.cluster_url.to_string();
     let is_local = is_local(context.as_deref(), &config);
@@ -131,7 +131,7 @@ pub struct KubeconfigNames {
     pub users: BTreeSet<String>,
 }
 
-/// Reads the names that the kubeconfig knows; none where there is none.
+/// Reads the names in the kubeconfig; none if there is no kubeconfig.
 pub fn kubeconfig_names(connection: &Connection) -> Result<KubeconfigNames, Failure> {
     let kubeconfig = match &connection.kubeconfig {
         Some(path) => Some(kubeconfig::read(path)?),
@@ -159,7 +159,7 @@ pub fn kubeconfig_names(connection: &Connection) -> Result<KubeconfigNames, Fail
     })
 }
 
-/// How to reach the API server, and the name of the context that says so; none in a Pod.
+/// The configuration for the API server, and the name of its context; no context in a Pod.
 async fn configuration(connection: &Connection) -> Result<(Config, Option<String>), Failure> {
     let options = KubeConfigOptions {
         context: connection.context.clone(),
@@ -194,7 +194,7 @@ async fn configuration(connection: &Connection) -> Result<(Config, Option<String
     Ok((config, context))
 }
 
-/// The files of `KUBECONFIG`, or `~/.kube/config`, merged; missing ones are passed over, as kubectl does.
+/// The files of `KUBECONFIG`, or `~/.kube/config`, merged; missing files are skipped, as in kubectl.
 fn merged() -> Result<Option<Kubeconfig>, Failure> {
     let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
     let paths: Vec<PathBuf> = match &listed {
@@ -223,7 +223,7 @@ fn merged() -> Result<Option<Kubeconfig>, Failure> {
             .collect();
         return Err(
             Failure::failed(format!("no kubeconfig at {}", names.join(", ")))
-                .hint("`KUBECONFIG` names it; `--kubeconfig` names another"),
+                .hint("`KUBECONFIG` names this file; `--kubeconfig` names another"),
         );
     }
     Ok(merged)
@@ -247,8 +247,8 @@ fn override_cluster(config: &mut Config, connection: &Connection) -> Result<(), 
     Ok(())
 }
 
-/// A server on this machine is reached without the proxy of the environment, as kubectl does it (`ProxyFromEnvironment` of Go's
-/// `net/http`); one that the kubeconfig names for it stays.
+/// Ignores the environment's proxy for a server on this machine, as kubectl does (`ProxyFromEnvironment` of Go's `net/http`); a proxy in
+/// the kubeconfig is kept.
 fn spare_loopback(config: &mut Config) {
     let host = config.cluster_url.host().unwrap_or_default();
     let is_loopback = host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback());
@@ -261,14 +261,14 @@ fn spare_loopback(config: &mut Config) {
     }
 }
 
-/// An address in a URL, where IPv6 stands in brackets.
+/// The IP address in the host of a URL, which has IPv6 in brackets.
 fn address(host: &str) -> Option<IpAddr> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok()
 }
 
-/// Whether a cluster runs on the user's own machine: k3d, kind, minikube and Docker Desktop name its context so, or its API server
-/// is reached at this machine's own address (`0.0.0.0` is k3d's).
+/// Whether a cluster runs on the user's own machine: k3d, kind, minikube and Docker Desktop have contexts of known names, or the API
+/// server's address is one of this machine (`0.0.0.0` is k3d's).
 fn is_local(context: Option<&str>, config: &Config) -> bool {
     let is_named = |context: &str| {
         ["kind-", "k3d-"]

@@ -1,4 +1,4 @@
-//! The executor: performs the effect that a reconciler is blocked on, applies what it answered, and runs the reconciler again.
+//! The executor: performs the effect that a reconciler is blocked on, applies the answer, and runs the reconciler again.
 
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,10 @@ const TURN: Duration = Duration::from_millis(100);
 
 /// Performs effects.
 pub trait Effects {
-    /// The time that decides, UTC.
+    /// The current time, UTC: the API server's where there is one.
     fn now(&self) -> OffsetDateTime;
 
-    /// Performs one effect; what it answered, in order.
+    /// Performs one effect; returns its answers, in order.
     fn perform(
         &mut self,
         effect: Effect,
@@ -36,7 +36,7 @@ pub trait Effects {
     ) -> impl Future<Output = Result<Vec<Event>, Failure>>;
 }
 
-/// Runs a reconciler to its end.
+/// Runs a reconciler until it returns a result.
 pub async fn run<T>(
     effects: &mut impl Effects,
     observed: &mut Observed,
@@ -58,7 +58,7 @@ pub async fn run<T>(
                 };
                 if !read.is_empty() && read == last_read {
                     return Err(Failure::internal(format!(
-                        "the command reads {read:?} for ever"
+                        "the command reads {read:?} again and again"
                     )));
                 }
                 last_read = read;
@@ -104,21 +104,21 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Gives up a single read after this time, and goes on where reads fail: their answer is `Seen::Failed`.
+    /// Gives up a single read after this time, and continues after failed reads: their answer is `Seen::Failed`.
     #[must_use]
     pub fn tolerating_failed_reads(mut self, limit: Duration) -> Self {
         self.read_limit = Some(limit);
         self
     }
 
-    /// Asks this DNS server, `HOST[:PORT]`, in the place of the system's.
+    /// Asks this DNS server, `HOST[:PORT]`, instead of the system's resolver.
     #[must_use]
     pub fn with_resolver(mut self, resolver: Option<String>) -> Self {
         self.resolver = resolver;
         self
     }
 
-    /// Writes a client's credential with this.
+    /// Writes a client's credential with this writer.
     #[must_use]
     pub fn with_credential(mut self, writer: &'a mut dyn CredentialWriter) -> Self {
         self.credential = Some(writer);
@@ -130,7 +130,7 @@ impl<'a> Live<'a> {
         self.terminal.note(text);
     }
 
-    /// Runs a reconciler to its end, from nothing observed.
+    /// Runs a reconciler until it returns a result, starting with nothing observed.
     pub async fn run<T>(
         &mut self,
         plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
@@ -296,7 +296,7 @@ impl Live<'_> {
     }
 }
 
-/// What a write came to, as an event.
+/// The result of a write, as an event.
 pub fn written(outcome: Outcome, write: &Write, at: OffsetDateTime) -> Event {
     match outcome {
         Outcome::Written { object, action } => Event::Written { object, action, at },
@@ -305,7 +305,7 @@ pub fn written(outcome: Outcome, write: &Write, at: OffsetDateTime) -> Event {
 }
 
 fn no_writer() -> Failure {
-    Failure::internal("this command hands nothing over")
+    Failure::internal("this command writes no client files")
 }
 
 #[cfg(test)]
@@ -353,7 +353,7 @@ mod tests {
         let failure = futures::executor::block_on(live.run(again)).unwrap_err();
         let said = failure.to_string();
         assert!(
-            said.starts_with("internal error: the command reads [WhoAmI] for ever"),
+            said.starts_with("internal error: the command reads [WhoAmI] again and again"),
             "{said}"
         );
     }

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, and never over another one unasked.
+//! Files that appear whole or not at all, and never overwrite another file unasked.
 
 mod reading;
 mod set;
@@ -21,17 +21,17 @@ pub use set::{PREPARED, complete, write_set};
 use super::platform;
 use crate::error::Failure;
 
-/// What the names of unfinished files and folders start with.
+/// The prefix of the names of unfinished files and folders.
 pub const UNFINISHED: &str = ".kubectl-mtls-";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Its owner only: mode 0600. On Windows, whoever may read its folder.
+    /// Only the file's owner: mode 0600. On Windows, the users who may read its folder.
     Private,
     /// Everybody, as far as the umask allows: mode 0644.
     Public,
-    /// Everybody may run it: mode 0755.
+    /// Everybody may run the file: mode 0755.
     Executable,
 }
 
@@ -45,18 +45,18 @@ impl Access {
     }
 }
 
-/// A file that is to be written.
+/// A file to write.
 #[derive(Debug, Clone)]
 pub struct NewFile<'a> {
-    /// Where.
+    /// The file's path.
     pub path: PathBuf,
-    /// Its content.
+    /// The file's content.
     pub content: &'a [u8],
-    /// Who may read it.
+    /// The users who may read the file.
     pub access: Access,
 }
 
-/// Why files were not written. What helps depends on whose files they are, so the caller adds the hints.
+/// Why files were not written. The hints depend on the kind of files, so the caller adds them.
 #[derive(Debug)]
 pub struct NotWritten {
     path: PathBuf,
@@ -73,13 +73,13 @@ impl NotWritten {
         }
     }
 
-    /// What kind of error it was.
+    /// The kind of I/O error.
     pub fn kind(&self) -> ErrorKind {
         self.source.kind()
     }
 }
 
-/// The error without the name of an unfinished file, which tempfile adds and nobody knows.
+/// The error without the name of an unfinished file, which tempfile adds and users do not know.
 fn without_path(error: io::Error) -> io::Error {
     match error.to_string().split_once(" at path ") {
         Some((reason, _)) => io::Error::new(error.kind(), reason.to_owned()),
@@ -103,25 +103,25 @@ impl From<NotWritten> for Failure {
     }
 }
 
-/// A file or folder that has its name, and may be lost when the power fails.
+/// A file or folder that may be lost in a power failure, because it is not flushed yet.
 #[derive(Debug)]
 pub struct Unflushed {
     path: PathBuf,
     file: File,
 }
 
-/// Writes files so that all are there or none; they get their names, in this order, only when all are on disk.
+/// Writes all files or none; they get their names, in this order, only when all are on disk.
 ///
-/// Without `force`, a file that exists is an error, unless it has this very content. With `force`, an error between two
-/// files leaves the first ones overwritten, and says so.
+/// Without `force`, an existing file is an error, unless it has exactly this content. With `force`, an error between two files leaves the
+/// first ones overwritten, and the error says so.
 pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
     write_after(files, force, &[])?;
     sync_folders(files);
     Ok(())
 }
 
-/// The same, and these others are on disk before the first file gets its name: all are flushed at once, which takes as long
-/// as one. The names themselves reach the disk when the file system writes them.
+/// As [`write_all`], after `others` are on disk: all files are flushed at once, which takes as long as one. The names themselves reach the
+/// disk when the file system writes them.
 pub fn write_after(
     files: &[NewFile<'_>],
     force: bool,
@@ -137,27 +137,27 @@ pub fn write_after(
     name(&wanted, staged, force)
 }
 
-/// The same, on disk only at the next [`flush_file_systems`].
+/// As [`write_all`], but on disk only at the next [`flush_file_systems`].
 pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
     let (wanted, staged) = stage_all(files)?;
     name(&wanted, staged, force)
 }
 
-/// Writes one new file, where none is; on disk only at the next [`flush_file_systems`].
+/// Writes a new file, and fails if it exists; on disk only at the next [`flush_file_systems`].
 pub fn create_later(file: &NewFile<'_>) -> Result<(), NotWritten> {
     let staged = stage(file).map_err(|error| NotWritten::new(&file.path, error))?;
     name(&[file], vec![staged], false)
 }
 
-/// Overwrites bytes within a file that is there; on disk only at the next [`flush_file_systems`]. Its length stays, and what
-/// lies in one page of memory changes as a whole or not at all.
+/// Overwrites bytes within an existing file; on disk only at the next [`flush_file_systems`]. The file's length stays, and bytes within one
+/// page of memory change as a whole or not at all.
 pub fn overwrite(path: &Path, file: &File, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {
     platform::write_all_at(file, bytes, offset).map_err(|error| NotWritten::new(path, error))?;
     note(path);
     Ok(())
 }
 
-/// Those that do not stand there with this very content, under names of no meaning yet.
+/// Writes the files under temporary names, except those that exist with exactly this content.
 fn stage_all<'a, 'b>(
     files: &'a [NewFile<'b>],
 ) -> Result<(Vec<&'a NewFile<'b>>, Vec<NamedTempFile>), NotWritten> {
@@ -172,17 +172,16 @@ fn stage_all<'a, 'b>(
     Ok((wanted, staged))
 }
 
-/// Writes a file in this place, where none is, with content and access of another one.
+/// Writes a new file at this path, with the content and access of another one.
 pub(super) fn create(path: &Path, file: &NewFile<'_>) -> io::Result<()> {
     platform::create_new(path, file.access.mode())?.write_all(file.content)
 }
 
-/// Brings everything on the file systems of these folders to the disk, each of them at once, which takes less than one file
-/// after the other.
+/// Flushes the file systems of these folders, each of them at once, which takes less time than one file after the other.
 pub fn flush_file_systems(folders: &[&Path]) -> Result<(), Failure> {
     platform::flush_file_systems(folders).map_err(|(folder, error)| {
         Failure::failed(format!(
-            "could not bring `{}` to the disk",
+            "could not flush `{}` to the disk",
             folder.display()
         ))
         .caused_by(error)
@@ -246,12 +245,12 @@ fn note(path: &Path) {
     super::written::record(format!("writing `{}`", path.display()));
 }
 
-/// Whether a symbolic link stands there.
+/// Whether the path is a symbolic link.
 pub fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
-/// Whether anything stands there, a symbolic link that leads nowhere too.
+/// Whether anything exists at the path, including a symbolic link without a target.
 pub fn is_taken(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -264,7 +263,7 @@ fn stage(file: &NewFile<'_>) -> io::Result<NamedTempFile> {
     Ok(staged)
 }
 
-/// Brings all of these to the disk at once: a file system that is asked at the same time writes one journal entry for all.
+/// Flushes all of these at once: a file system that is asked at the same time writes one journal entry for all.
 fn flush(files: &[(&Path, &File)]) -> Result<(), NotWritten> {
     let Some((first, rest)) = files.split_first() else {
         return Ok(());
@@ -283,7 +282,7 @@ fn flush(files: &[(&Path, &File)]) -> Result<(), NotWritten> {
             let flushed = other.join().unwrap_or_else(|_| {
                 Err(NotWritten::new(
                     first.0,
-                    io::Error::other("the flush broke off"),
+                    io::Error::other("the flush was interrupted"),
                 ))
             });
             result = result.and(flushed);
@@ -292,7 +291,7 @@ fn flush(files: &[(&Path, &File)]) -> Result<(), NotWritten> {
     })
 }
 
-/// A new name is on disk when its folder is; where a file system cannot do that, the files are there all the same.
+/// Flushes the folders, so that new names are on disk; a file system that cannot do that has the files nevertheless.
 fn sync_folders(files: &[NewFile<'_>]) {
     let mut folders: Vec<&Path> = files.iter().map(|file| folder_of(&file.path)).collect();
     folders.dedup();
@@ -307,7 +306,7 @@ fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Tells early whether a folder can be written to, or made where it does not exist.
+/// Checks early whether a folder can be written to, or created.
 pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
     let mut above = folder.ancestors();
     let there = above.find(|path| path.exists()).unwrap_or(Path::new("."));
@@ -317,13 +316,13 @@ pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
         .map_err(|error| NotWritten::new(folder, error))
 }
 
-/// Where a symbolic link leads, if not to a folder.
+/// The target of a symbolic link that does not lead to a folder.
 pub fn misled(path: &Path) -> Option<PathBuf> {
     let target = fs::read_link(path).ok()?;
     (!path.is_dir()).then_some(target)
 }
 
-/// Folders that were made; those that are empty in the end are removed.
+/// New folders; those that are empty when this value is dropped are removed.
 #[derive(Debug)]
 pub struct MadeFolders(Vec<PathBuf>);
 
@@ -338,7 +337,7 @@ impl Drop for MadeFolders {
     }
 }
 
-/// Makes a folder and those above it, on disk, as long as something comes into it; one that is there is fine.
+/// Creates a folder and its parents on disk; they are removed if nothing is written into them. An existing folder is fine.
 pub fn make_folder(folder: &Path) -> Result<MadeFolders, NotWritten> {
     let missing: Vec<PathBuf> = folder
         .ancestors()
@@ -356,7 +355,7 @@ pub fn make_folder(folder: &Path) -> Result<MadeFolders, NotWritten> {
     Ok(made)
 }
 
-/// Makes a folder and those above it; one that is there is fine.
+/// Creates a folder and its parents; an existing folder is fine.
 pub fn create_folder(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| {
         Failure::failed(format!("could not create `{}`", folder.display())).caused_by(error)

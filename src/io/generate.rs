@@ -15,12 +15,12 @@ use crate::plan::authority::NewAuthority;
 use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, Observed, SigningRequest};
 use crate::resources::fail_closed;
 
-/// The beginning of a run, with random bytes of its own.
+/// The start of a run: nothing observed, and random bytes of its own.
 pub fn observed() -> Result<Observed, Failure> {
     Ok(Observed::new(clock::random()?))
 }
 
-/// Generates what is asked for.
+/// Generates the requested keys and certificates.
 pub fn generate(wanted: &Generate, now: OffsetDateTime) -> Result<Generated, Failure> {
     Ok(match wanted {
         Generate::Authority(new) => Generated::Authority(Arc::new(authority(new, now)?)),
@@ -68,7 +68,7 @@ fn no_server_ca(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> F
     Failure::refused("no server certificate was made").caused_by(error)
 }
 
-/// Generates a client CA whose subject no other generation has.
+/// Generates a client CA with a subject that no other generation has.
 pub fn authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authority, Failure> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::usage(format!("no CA can be made for `{}`", new.name)).caused_by(error)
@@ -110,7 +110,7 @@ fn signing_request(request: &LeafRequest, key: &ClientKey) -> Result<SigningRequ
     SigningRequest::of(request, key).map_err(|error| refused(error.into()))
 }
 
-/// The private key, unless it is elsewhere, and the public half (`SubjectPublicKeyInfo`, DER).
+/// The private key, unless somebody else has it, and the public key (`SubjectPublicKeyInfo`, DER).
 fn key_pair(key: &ClientKey) -> Result<(Option<Arc<PrivateKey>>, Vec<u8>), key::Error> {
     let key = match key {
         ClientKey::New(key_type) => Arc::new(PrivateKey::generate(*key_type)?),

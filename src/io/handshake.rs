@@ -16,13 +16,13 @@ use crate::plan::probe::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, 
 use exchange::{Exchanged, certified_key, exchange};
 use forward::Unforwarded;
 
-/// How long one connection may take to open, and then to be answered.
+/// Time limit for opening a connection, and then again for its answer.
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes a probe: one handshake through a proxy, several through an address. `resolver` is `HOST[:PORT]`; without it the
-/// system's is asked for the addresses of a load balancer that has a name. `wants_header` where that way was seen to take
-/// connections only with a header of the PROXY protocol.
+/// Makes a probe: one handshake through a proxy, several through an address. `resolver` is `HOST[:PORT]`; without it the system's resolver
+/// finds the addresses of a load balancer that has a name. `wants_header`: whether that way accepts only connections with a header of the
+/// PROXY protocol.
 pub async fn probe(
     cluster: &Cluster,
     probe: &Probe,
@@ -60,7 +60,7 @@ pub async fn probe(
     }
 }
 
-/// New connections to an address until one fails, or there were enough of them.
+/// Opens new connections to an address until one fails, or there are enough.
 async fn several(
     mut wants_header: bool,
     attempt: impl AsyncFn(bool) -> Exchanged,
@@ -82,12 +82,12 @@ async fn several(
     observations
 }
 
-/// A handshake as clients make it; where the connection is closed without an alert, once more on a new connection with a header
-/// of the PROXY protocol before it.
+/// A handshake as clients make it; if the connection is closed without an alert, a second one on a new connection after a header of the
+/// PROXY protocol.
 ///
-/// A proxy that wants the header closes every connection without it, and one that does not want it closes every connection with
-/// it (Envoy, `envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol`). So the header comes first only where this
-/// way was seen to want it.
+/// A proxy that expects the header closes every connection without it, and one that does not expect it closes every connection with it
+/// (Envoy, `envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol`). So the header is sent first only if this way is known to
+/// expect it.
 async fn with_or_without_header(
     wants_header: bool,
     attempt: impl AsyncFn(bool) -> Exchanged,

@@ -1,9 +1,9 @@
-//! Work that is given up when it takes too long.
+//! Work with a time limit.
 
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// What the work comes to within this time; else nothing, and the work ends with the process.
+/// The result of the work within this time; `None` after it, and the work ends with the process.
 pub fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,

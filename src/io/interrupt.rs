@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP. A command ends between two effects; where it is blocked, by a prompt, by a pipe or by making
-//! a key, it is ended at once. Either way the terminal is as it was, and one line says what was done.
+//! SIGINT, SIGTERM and SIGHUP. A command ends between two effects; while it is blocked, by a prompt, by a pipe or by generating a key, the
+//! process ends at once. Either way the terminal is restored, and one line says what was done.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,27 +13,28 @@ use super::runtime::OneThread;
 use super::{terminal, written};
 use crate::error::{Exit, Failure};
 
-/// How long a command may take to the end of what it is doing.
+/// How long a command may take to finish its current effect.
 const GRACE: Duration = Duration::from_secs(1);
-/// The same for one that waits for a person or a pipe: it has nothing to bring to an end.
+/// The grace period of a command that waits for a person or a pipe: it has nothing to finish.
 const BLOCKED_GRACE: Duration = Duration::from_millis(100);
 
 /// How many signals came so far.
 static SIGNALS: OnceLock<Sender<usize>> = OnceLock::new();
-/// Parts of the program that listen themselves, and end in their own way.
+/// Number of parts of the program that handle signals themselves.
 static LISTENERS: AtomicUsize = AtomicUsize::new(0);
-/// Calls under way that only a person or another process ends.
+/// Number of blocking calls under way, which only a person or another process can end.
 static BLOCKED: AtomicUsize = AtomicUsize::new(0);
-/// Whether somebody tells the interruption already.
+/// Whether the interruption is reported already.
 static TOLD: AtomicBool = AtomicBool::new(false);
 /// The terminal as it was before a prompt, while there is one.
 static PROMPT: Mutex<Option<TerminalState>> = Mutex::new(None);
-/// What one thread left stays whole when it panics: each change is one assignment.
+/// Locks a mutex, also after a thread panicked: each change is one assignment, so the value is
+/// always complete.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Listens from now on, for the whole process; a signal that the caller ignores (`nohup`) stays ignored.
+/// Starts listening for signals, for the whole process; a signal that the caller ignores (`nohup`) stays ignored.
 pub fn listen() -> Result<(), Failure> {
     let failed = |error| Failure::failed("could not listen for signals").caused_by(error);
     let runtime = OneThread::start()?;
@@ -65,7 +66,7 @@ async fn react(mut interruptions: Interruptions, signals: &Sender<usize>) {
     }
 }
 
-/// Ends the process, which does not do so itself.
+/// Ends a process whose command does not end itself.
 async fn end() {
     if is_mine_to_tell() {
         let prompt = lock(&PROMPT).take();
@@ -80,12 +81,12 @@ async fn end() {
     process::exit(Exit::Interrupted.code().into());
 }
 
-/// Whether the caller is the first one to tell the interruption.
+/// Whether the caller is the first to report the interruption.
 pub(super) fn is_mine_to_tell() -> bool {
     !TOLD.swap(true, Ordering::SeqCst)
 }
 
-/// Whether a signal came that nobody but the command itself acts on.
+/// Fails if a signal arrived that no other part of the program handles.
 pub(super) fn check() -> Result<(), Failure> {
     let is_due = SIGNALS.get().is_some_and(|count| *count.borrow() > 0);
     if is_due && LISTENERS.load(Ordering::SeqCst) == 0 {
@@ -94,12 +95,12 @@ pub(super) fn check() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The end of a command that was interrupted, with what it has done.
+/// The failure of an interrupted command, with what it has done.
 pub fn failure() -> Failure {
     Failure::interrupted(written::summary())
 }
 
-/// The future's result, or the interruption if that comes first.
+/// The future's result, or the interruption if it comes first.
 pub async fn unless_interrupted<T>(
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -114,13 +115,13 @@ pub async fn unless_interrupted<T>(
     }
 }
 
-/// Runs what only a person or another process ends: a signal ends the command meanwhile.
+/// Runs a call that only a person or another process can end: a signal ends the command meanwhile.
 pub(super) fn while_blocked<T>(work: impl FnOnce() -> T) -> T {
     let _guard = Count::of(&BLOCKED);
     work()
 }
 
-/// The same for a prompt, which changes how the terminal behaves.
+/// As [`while_blocked`], for a prompt, which changes the terminal's state.
 pub(super) fn while_prompting<T>(work: impl FnOnce() -> T) -> T {
     *lock(&PROMPT) = TerminalState::save();
     let answer = while_blocked(work);
@@ -128,7 +129,7 @@ pub(super) fn while_prompting<T>(work: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Counts while it lives.
+/// A counter's increment, undone when the value is dropped.
 struct Count(&'static AtomicUsize);
 
 impl Count {
@@ -144,14 +145,14 @@ impl Drop for Count {
     }
 }
 
-/// The signals, for a part of the program that brings to an end what it has begun. While it lives, nothing else acts on them.
+/// The signals, for a part of the program that finishes its work itself. While this value lives, nothing else handles signals.
 pub struct Signals {
     count: Option<Receiver<usize>>,
     _listener: Count,
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Starts listening for signals.
     pub fn listen() -> Self {
         let listener = Count::of(&LISTENERS);
         Self {
@@ -160,7 +161,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         let changed = match &mut self.count {
             Some(count) => count.changed().await.is_ok(),

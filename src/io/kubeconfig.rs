@@ -1,5 +1,4 @@
-//! The kubeconfig, and what is wrong with it: by file, line and field, and never with what stands there, which is keys and
-//! tokens.
+//! The kubeconfig and its errors, by file, line and field, and never with the values, which are keys and tokens.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -76,7 +75,7 @@ pub(super) fn read(path: &Path) -> Result<Kubeconfig, Failure> {
     })
 }
 
-/// Refuses files that the kubeconfig names and kube would read whole.
+/// Refuses files that the kubeconfig names and that kube would read whole.
 pub(super) fn check_files(kubeconfig: &Kubeconfig) -> Result<(), Failure> {
     let clusters = kubeconfig.clusters.iter();
     let clusters = clusters.filter_map(|named| named.cluster.as_ref());
@@ -101,7 +100,7 @@ pub(super) fn check_token(user: &AuthInfo) -> Result<(), Failure> {
         return Err(Failure::failed(
             "the token of the kubeconfig, or of `--token`, has a line end or another control character in it",
         )
-        .hint("give it without; `kubectl config set-credentials` writes it"));
+        .hint("remove those characters; `kubectl config set-credentials` sets the token"));
     }
     Ok(())
 }
@@ -131,11 +130,11 @@ fn reason(error: &KubeconfigError) -> String {
     }
 }
 
-/// Where YAML is not what it must be, and which field stands there.
+/// The place of an error in the YAML, and the field that is set there.
 fn misread(error: &YamlError, text: &str) -> String {
     let inner = error.without_snippet();
     let Some(place) = error.location() else {
-        return "it is not valid YAML".to_owned();
+        return "not valid YAML".to_owned();
     };
     let (line, column) = (place.line(), place.column());
     let missing = match inner {
@@ -150,9 +149,9 @@ fn misread(error: &YamlError, text: &str) -> String {
     let reason = match (missing, found) {
         (Some(field), _) => format!("the field `{field}` is missing"),
         (None, Some(field)) => {
-            format!("the field `{field}` or what follows it is not what a kubeconfig has there")
+            format!("the field `{field}` or the value after it is not valid in a kubeconfig")
         }
-        (None, None) => "it is not valid YAML".to_owned(),
+        (None, None) => "not valid YAML".to_owned(),
     };
     format!("line {line}, column {column}: {reason}")
 }
@@ -164,7 +163,7 @@ fn field_of(line: &str) -> Option<&'static str> {
     FIELDS.into_iter().find(|field| *field == name)
 }
 
-/// An error of kube's client without anything of the kubeconfig, and without what its exec plugin printed: that is tokens.
+/// An error of kube's client without values of the kubeconfig, and without the output of its exec plugin, which is tokens.
 pub(super) fn without_secrets(error: kube::Error) -> Box<dyn Error + Send + Sync> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
@@ -205,14 +204,14 @@ fn unauthenticated(error: &AuthError) -> String {
             )
         }
         AuthError::InvalidBasicAuth(_) => {
-            "the user name or password of the kubeconfig holds characters that HTTP does not take"
+            "the user name or password of the kubeconfig holds characters that an HTTP header cannot have"
                 .to_owned()
         }
         AuthError::InvalidBearerToken(_) => {
-            "the token holds characters that HTTP does not take".to_owned()
+            "the token holds characters that an HTTP header cannot have".to_owned()
         }
         AuthError::MalformedTokenExpirationDate(_) => {
-            "the exec plugin of the kubeconfig printed an expiration time that is none".to_owned()
+            "the exec plugin of the kubeconfig printed an invalid expiration time".to_owned()
         }
         AuthError::ExecPluginFailed => {
             "the exec plugin of the kubeconfig printed no status".to_owned()

@@ -1,10 +1,10 @@
-//! Effects: the only door to the cluster, the network, files, the terminal, the clock and randomness.
+//! Effects: the only module with access to the cluster, the network, files, the terminal, the clock and randomness.
 //!
-//! It does what the plan says and tells what came of it; it decides nothing.
+//! Performs the effects that a plan asks for and reports their results; makes no decisions.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "effects have their place here, and nowhere else"
+    reason = "effects are allowed in this module only"
 )]
 
 mod answer;

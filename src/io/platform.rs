@@ -1,6 +1,6 @@
-//! What operating systems do differently: permissions of files, pipes, flushing, signals, and the state of a terminal.
+//! Differences between operating systems: permissions of files, pipes, flushing, signals, and the state of a terminal.
 //!
-//! Both modules have the same functions. Only the Unix one is proven by the tests of the sandbox, which runs on Linux.
+//! Both modules have the same functions. Only the Unix one is tested in the sandbox, which runs on Linux.
 
 #[cfg(unix)]
 mod unix;

@@ -1,12 +1,13 @@
-//! What is waited for, as it is shown: on a terminal one line per object behind a spinner, drawn anew; elsewhere each
-//! line once, until it changes.
+//! The display of pending objects: on a terminal, one line per object behind a spinner, redrawn each time; elsewhere each line once, until
+//! it changes.
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-/// ECMA-48: to the beginning of a line further up, and erase from there to the end of the screen.
+/// ECMA-48 sequences: to the beginning of an earlier line, and erase from there to the end of the
+/// screen.
 const UP: &str = "\x1b[{}F";
 const ERASE: &str = "\x1b[J";
 
-/// The lines that are shown now; each reads `object: state`.
+/// The lines on display; each reads `object: state`.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     lines: Vec<String>,
@@ -15,7 +16,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// What to print where lines stay: those that changed, and the objects that are done by now.
+    /// The output where lines stay: the lines that changed, and the objects that became ready.
     pub fn lines(&mut self, now: &[String]) -> Vec<String> {
         let mut told = self.done(now);
         let fresh = now.iter().filter(|line| !self.lines.contains(line));
@@ -24,7 +25,7 @@ impl Progress {
         told
     }
 
-    /// What to print on a terminal of this width: the objects that are done by now, and below them the block anew.
+    /// The output on a terminal of this width: the objects that became ready, and below them the redrawn block.
     pub fn block(&mut self, now: &[String], width: usize) -> String {
         let mut text = self.erase();
         for line in self.done(now) {
@@ -36,7 +37,7 @@ impl Progress {
         text
     }
 
-    /// The block with the spinner one step on; nothing where nothing is shown.
+    /// The block with the spinner one step further; empty if no block is on display.
     pub fn turn(&mut self, width: usize) -> String {
         if self.drawn == 0 {
             return String::new();
@@ -45,7 +46,7 @@ impl Progress {
         self.erase() + &self.draw(width)
     }
 
-    /// Takes the block away, for something else to be printed.
+    /// Erases the block, so that something else can be printed.
     pub fn erase(&mut self) -> String {
         match std::mem::take(&mut self.drawn) {
             0 => String::new(),
@@ -59,7 +60,7 @@ impl Progress {
         gone.map(|line| format!("{}: done", object(line))).collect()
     }
 
-    /// A line that would be wrapped is cut: the way up counts lines.
+    /// Draws the block. A line that would be wrapped is cut: moving up counts lines.
     fn draw(&mut self, width: usize) -> String {
         self.drawn = self.lines.len();
         let spinner = FRAMES[self.frame % FRAMES.len()];

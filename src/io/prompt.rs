@@ -1,4 +1,4 @@
-//! Questions to whoever sits at the terminal. A signal ends the command meanwhile, and leaves the terminal as it was.
+//! Questions to the user at the terminal. A signal ends the command meanwhile, and restores the terminal.
 
 use std::io::ErrorKind;
 
@@ -9,7 +9,7 @@ use super::interrupt::{self, while_blocked, while_prompting};
 use super::terminal::Terminal;
 use crate::error::Failure;
 
-/// Asks for a secret, which is not shown.
+/// Asks for a secret, without showing the input.
 pub fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     let answer = while_prompting(|| rpassword::prompt_password(prompt));
     answer
@@ -20,12 +20,12 @@ pub fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
         })
 }
 
-/// Asks whether the user means it; each line tells one consequence.
+/// Asks for confirmation; each line names one consequence.
 pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), Failure> {
     if !terminal.is_interactive() {
         return Err(Failure::usage(what)
             .hints(lines.to_vec())
-            .hint("`--yes` says that this is meant; `--dry-run` shows what would be revoked"));
+            .hint("`--yes` confirms the revocation; `--dry-run` shows what would be revoked"));
     }
     terminal.warn(what);
     for line in lines {
@@ -38,7 +38,7 @@ pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), 
     Err(Failure::refused("not confirmed"))
 }
 
-/// Reads one line; whether it is `yes`.
+/// Reads one line, and returns whether it is `yes`.
 pub fn says_yes() -> Result<bool, Failure> {
     let answer = while_blocked(read_line_of_stdin);
     let answer =

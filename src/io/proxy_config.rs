@@ -1,4 +1,4 @@
-//! What a proxy itself says of its configuration, through a port-forward to its administration page.
+//! A proxy's own view of its configuration, read from its administration page through a port-forward.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::resources::proxy_config::Part;
 const ADMIN: u16 = 15_000;
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What a proxy says of a part of its configuration.
+/// A part of the configuration, from the proxy's administration page.
 pub async fn read(cluster: &Cluster, pod: &ObjectRef, part: &Part) -> Seen<BTreeSet<String>> {
     let asked = tokio::time::timeout(LIMIT, ask(cluster, pod, &part.path())).await;
     let failed = |reason: String| Seen::Failed(format!("the configuration of {pod}: {reason}"));
     match asked {
         Ok(Ok(body)) => match serde_json::from_slice::<Value>(&body) {
             Ok(dump) => Seen::Found(part.read(&dump)),
-            Err(_) => failed("it is no JSON".to_owned()),
+            Err(_) => failed("not JSON".to_owned()),
         },
         Ok(Err(Unasked(Unforwarded::Denied(denial)))) => Seen::Denied(denial),
         Ok(Err(Unasked(Unforwarded::Failed(reason)))) => failed(reason),

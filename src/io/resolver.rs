@@ -1,4 +1,4 @@
-//! Addresses of host names, from the system's resolver or the one that the user names.
+//! Addresses of host names, from the system's resolver or the one that the user gives.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,11 @@ pub async fn resolve(host: &str, resolver: Option<&str>) -> Result<Seen<Vec<Stri
     };
     let client = match builder.and_then(hickory_resolver::ResolverBuilder::build) {
         Ok(client) => client,
-        Err(error) => return Ok(Seen::Failed(format!("no resolver: {error}"))),
+        Err(error) => {
+            return Ok(Seen::Failed(format!(
+                "the DNS resolver could not be set up: {error}"
+            )));
+        }
     };
     let name = format!("{}.", host.trim_end_matches('.'));
     Ok(
@@ -43,7 +47,7 @@ pub async fn resolve(host: &str, resolver: Option<&str>) -> Result<Seen<Vec<Stri
     )
 }
 
-/// Connects to `HOST:PORT`, a name or an address; `resolver` as for [`resolve`]. What is written is sent at once.
+/// Connects to `HOST:PORT`, a name or an address; `resolver` as for [`resolve`]. Data is sent without delay.
 pub async fn connect(address: &str, resolver: Option<&str>) -> io::Result<TcpStream> {
     let stream = open(address, resolver).await?;
     stream.set_nodelay(true)?;
@@ -60,7 +64,7 @@ async fn open(address: &str, resolver: Option<&str>) -> io::Result<TcpStream> {
     let found = resolve(host, resolver).await.map_err(io::Error::other)?;
     let Some(address) = found.found().and_then(|addresses| addresses.first()) else {
         let why = found.unknown();
-        let why = why.unwrap_or_else(|| "it has no address".to_owned());
+        let why = why.unwrap_or_else(|| "the name has no address".to_owned());
         return Err(io::Error::other(format!("`{host}`: {why}")));
     };
     TcpStream::connect(with_port(address, port.parse().map_err(io::Error::other)?)).await

@@ -1,6 +1,6 @@
-//! A table of clients, as rows: CSV and JSON lines as they come, a row at a time; YAML whole, and therefore limited.
+//! A table of clients, as rows: CSV and JSON lines are read row by row; YAML is read whole, and therefore limited.
 //!
-//! A row that cannot be read is told with its line, and the next one is read, as far as the rest still makes sense.
+//! A row that cannot be read is reported with its line, and reading continues with the next one, if the rest still makes sense.
 
 mod csv;
 mod fields;
@@ -20,10 +20,10 @@ use super::{files, platform};
 use crate::error::Failure;
 use crate::plan::issue_client::{Cell, Column};
 
-/// No row is longer, in bytes: what goes on for longer lacks a quote, or is no table.
+/// The longest row, in bytes: a longer one lacks a closing quote, or the file is not a table.
 const LONGEST_ROW: u64 = 1 << 20;
 
-/// How a table is written.
+/// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
     /// A header that names the columns, then a row each
@@ -36,7 +36,7 @@ pub enum TableFormat {
 }
 
 impl TableFormat {
-    /// What the ending of a file's name says.
+    /// The format that the ending of a file name stands for.
     pub fn of_path(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         match ending.as_str() {
@@ -48,23 +48,23 @@ impl TableFormat {
     }
 }
 
-/// One row, not yet understood.
+/// One row, not yet parsed into a client.
 #[derive(Debug)]
 pub struct Record {
-    /// The line on which it begins, counted from 1.
+    /// The line on which the row begins, counted from 1.
     pub line: u64,
-    /// Its cells.
+    /// The row's cells.
     pub cells: Vec<(Column, Cell)>,
 }
 
 /// Why a row was not read.
 #[derive(Debug)]
 pub struct BadRow {
-    /// The line, counted from 1; 0 where it is the whole table.
+    /// The line, counted from 1; 0 if the error concerns the whole table.
     pub line: u64,
-    /// Why.
+    /// The reason.
     pub failure: Failure,
-    /// Whether nothing after it can be read either.
+    /// Whether no later row can be read either.
     pub is_last: bool,
 }
 
@@ -100,7 +100,7 @@ enum Source {
 type Input = BufReader<Box<dyn Read + Send>>;
 
 impl Rows {
-    /// Opens a table; `-` is stdin.
+    /// Opens a table; `-` means stdin.
     pub fn open(path: &Path, format: TableFormat) -> Result<Self, Failure> {
         let mut is_pipe = false;
         let (input, size): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
@@ -123,9 +123,7 @@ impl Rows {
         let mut input = BufReader::with_capacity(1 << 16, input);
         let is_empty = while_blocked(|| input.fill_buf().map(<[u8]>::is_empty));
         if is_empty.map_err(|error| failed(unreadable(error)))? && is_pipe {
-            return Err(failed(Failure::usage(
-                "it is a pipe, and nobody writes into it",
-            )));
+            return Err(failed(Failure::usage("a pipe that nobody writes into")));
         }
         Self::read(input, format, size).map_err(failed)
     }
@@ -133,7 +131,7 @@ impl Rows {
     fn read(mut input: Input, format: TableFormat, size: Option<u64>) -> Result<Self, Failure> {
         let start = input.fill_buf().map_err(unreadable)?;
         if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
-            return Err(Failure::usage("it is UTF-16 text; save it as UTF-8"));
+            return Err(Failure::usage("UTF-16 text; save the table as UTF-8"));
         }
         if start.starts_with(&[0xef, 0xbb, 0xbf]) {
             input.consume(3);
@@ -152,8 +150,11 @@ impl Rows {
         })
     }
 
-    /// Which part of the table has been read, from 0 to 1, where its size is known.
-    #[expect(clippy::cast_precision_loss, reason = "it is shown as a percentage")]
+    /// The part of the table that has been read, from 0 to 1, if its size is known.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the value is shown as a percentage"
+    )]
     pub fn part_read(&self) -> Option<f64> {
         let read = match &self.source {
             Source::Csv(table) => table.bytes_read(),
@@ -180,18 +181,18 @@ impl Iterator for Rows {
 }
 
 fn unreadable(error: io::Error) -> Failure {
-    Failure::failed("it could not be read").caused_by(error)
+    Failure::failed("the table could not be read").caused_by(error)
 }
 
 fn too_long() -> Failure {
     Failure::usage(format!(
-        "it is longer than {} MiB; a quote may be missing",
+        "the row is longer than {} MiB; a quote may be missing",
         LONGEST_ROW >> 20
     ))
 }
 
-/// The column of this name, or why there is none. Only a misspelt name is repeated: another one may be no name at all, but a
-/// value of a table without a header.
+/// The column of this name, or the error. The error repeats a name only if it is misspelt: any other text may be a value of a table without
+/// a header, such as a password.
 fn column(name: &str, number: usize) -> Result<Column, Failure> {
     Column::of_name(name).ok_or_else(|| {
         let failure = match Column::misspelt(name) {

@@ -11,11 +11,11 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
     result
 }
 
-/// One thread for several futures, one after the other: what was connected in one is used in the next.
+/// One thread for several futures, one after the other, so that the connections of one are used by the next.
 pub struct OneThread(tokio::runtime::Runtime);
 
 impl OneThread {
-    /// Starts it.
+    /// Starts the runtime.
     pub fn start() -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -37,7 +37,7 @@ impl OneThread {
     }
 }
 
-/// Runs a future that never waits, because all that it touches are files.
+/// Runs a future that never waits, because it uses files only.
 pub fn run_without_waiting<T>(
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

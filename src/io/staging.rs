@@ -1,5 +1,4 @@
-//! Folders of many clients: each appears whole or not at all, and nothing is left of a run that was killed but one hidden
-//! folder, which the next run removes.
+//! Folders of many clients: each appears whole or not at all, and a killed run leaves only one hidden folder, which the next run removes.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -10,17 +9,17 @@ use tempfile::TempDir;
 
 use super::files::{self, MadeFolders, NewFile, NotWritten, PREPARED, UNFINISHED};
 
-/// Where a run prepares its folders; it is locked as long as the run lives.
+/// The hidden folder in which a run prepares its folders; locked as long as the run lives.
 pub struct Staging {
     folder: TempDir,
     _lock: File,
     count: AtomicU64,
-    /// Last, so that it goes after what is in it.
+    /// The last field, so that the folders are removed after their content.
     _made: MadeFolders,
 }
 
 impl Staging {
-    /// Begins a run that writes into this folder, which is made where it does not exist, and clears away what killed runs left in it.
+    /// Starts a run that writes into this folder: creates the folder if needed, and removes what killed runs left in it.
     pub fn begin(out: &Path) -> Result<Self, NotWritten> {
         let failed = |error| NotWritten::new(out, error);
         let made = files::make_folder(out)?;
@@ -43,10 +42,9 @@ impl Staging {
         })
     }
 
-    /// Writes the files of one client into their folder below `out`, which they share with nothing. They are on disk at the
-    /// next [`files::flush_file_systems`].
+    /// Writes the files of one client into their own folder below `out`. They are on disk at the next [`files::flush_file_systems`].
     ///
-    /// Where that folder exists already, they are a set of this name in it, as in [`files::write_set`].
+    /// If that folder exists already, the files are a set with this name in it, as in [`files::write_set`].
     pub fn write(
         &self,
         (target, name): (&Path, &str),
@@ -78,7 +76,7 @@ fn fill(staged: &Path, target: &Path, wanted: &[NewFile<'_>]) -> Result<(), NotW
     fs::rename(staged, target).map_err(failed)
 }
 
-/// Removes what runs left that live no longer.
+/// Removes the folders of killed runs.
 fn clear(out: &Path) -> io::Result<()> {
     for entry in fs::read_dir(out)? {
         let entry = entry?;

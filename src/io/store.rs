@@ -1,4 +1,4 @@
-//! Where objects live: in a cluster, or in a directory that answers the same questions.
+//! Where objects are stored: in a cluster, or in a directory that answers the same reads.
 
 use time::OffsetDateTime;
 
@@ -12,19 +12,19 @@ use crate::plan::{
 };
 use crate::resources::Object;
 
-/// What a plan's reads and writes go to.
+/// The target of a plan's reads and writes.
 #[derive(Clone, Copy)]
 pub enum Store<'a> {
     /// An API server.
     Cluster(&'a Cluster),
     /// A directory with an authority.
     Directory(&'a CaDir),
-    /// No objects at all: an external CA's certificates need none.
+    /// No objects: certificates of an external CA need none.
     None,
 }
 
 impl Store<'_> {
-    /// The time that decides: the API server's, or the local clock's.
+    /// The current time: the API server's, or the local clock's.
     pub fn now(&self) -> OffsetDateTime {
         match self {
             Self::Cluster(cluster) => cluster.now(),
@@ -32,7 +32,7 @@ impl Store<'_> {
         }
     }
 
-    /// Reads what is asked for; a directory has objects only, and the addresses of a host are no store's business.
+    /// Performs a read; a directory holds only objects, and addresses of hosts are not read from a store.
     pub async fn read(&self, query: &Query) -> Result<QueryResult, Failure> {
         Ok(match (self, query) {
             (_, Query::Resolve(_)) => QueryResult::Addresses(Seen::NotServed),
@@ -71,7 +71,7 @@ impl Store<'_> {
         })
     }
 
-    /// How far this machine's clock is ahead of the one that decides.
+    /// How far this machine's clock is ahead of the store's.
     pub fn clock_ahead(&self) -> Option<time::Duration> {
         match self {
             Self::Cluster(cluster) => cluster.clock_ahead(),
@@ -79,7 +79,7 @@ impl Store<'_> {
         }
     }
 
-    /// What was written and must be flushed before a certificate is handed over.
+    /// The written entries that must be flushed before a certificate is delivered.
     pub fn take_unflushed(&self) -> Vec<Unflushed> {
         match self {
             Self::Cluster(_) | Self::None => Vec::new(),
@@ -98,7 +98,7 @@ impl Store<'_> {
         }
     }
 
-    /// Changes one object of a cluster where that is permitted.
+    /// Changes one object of a cluster, if that is permitted.
     pub async fn attempt(&self, write: &Write) -> Attempt {
         let Self::Cluster(cluster) = self else {
             return Attempt::Made;
@@ -110,7 +110,7 @@ impl Store<'_> {
         }
     }
 
-    /// Asks what a write would store.
+    /// The object that a write would store, by a dry run of the API server.
     pub async fn dry_run(&self, dry_run: &ServerDryRun) -> Result<Seen<Object>, Failure> {
         match self {
             Self::Cluster(cluster) => cluster.try_out(&dry_run.write, dry_run.strict).await,

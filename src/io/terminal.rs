@@ -1,4 +1,4 @@
-//! The one place that prints: data to stdout, everything else to stderr, colour only where it is wanted.
+//! All printing: data to stdout, everything else to stderr, and colour only where it is wanted.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -11,13 +11,13 @@ use super::progress::Progress;
 use crate::error::{Exit, Failure};
 use crate::resources::printable::{printable, printable_in_colour, printable_line};
 
-/// Where the width of a terminal is not known: that of the VT100.
+/// Width of a terminal that does not report one: that of the VT100.
 const WIDTH: usize = 80;
 
 /// ECMA-48: erase to the end of the line.
 const ERASE_LINE: &str = "\x1b[K";
 
-/// ECMA-48, 8.3.117: the ones in which results are coloured.
+/// ECMA-48, 8.3.117: the escape codes of coloured results.
 const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
 
 /// When output is coloured.
@@ -55,7 +55,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal for the flags `--color` and `-q`.
+    /// The terminal with the settings of `--color` and `-q`.
     pub fn new(color: Color, quiet: bool) -> Self {
         // colored looks at stdout only; anstream removes its codes wherever a stream shows no colour.
         colored::control::set_override(true);
@@ -70,12 +70,12 @@ impl Terminal {
         }
     }
 
-    /// Prints the command's result. A reader that went away is not an error.
+    /// Prints the command's result. A closed stdout is not an error.
     pub fn data(&self, text: &str) {
         self.out(&printable(text));
     }
 
-    /// Prints a command's result that is coloured.
+    /// Prints a command's coloured result.
     pub fn data_in_colour(&self, text: &str) {
         self.out(&printable_in_colour(text, &COLOURS));
     }
@@ -95,20 +95,20 @@ impl Terminal {
             .map_or(Ok(()), |error| Err(unprinted(error)))
     }
 
-    /// Tells something beside the result; not with `-q`.
+    /// Prints a note beside the result, except with `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.err(&printable(text));
         }
     }
 
-    /// Tells something that must not be missed.
+    /// Prints a warning.
     pub fn warn(&self, text: &str) {
         let text = printable(text);
         self.err(&format!("{} {text}", "warning:".yellow().bold()));
     }
 
-    /// Tells what is waited for, one line `object: state` each; what is not among them any more is done.
+    /// Shows the pending objects, one line `object: state` each; an object that is no longer among them is ready.
     pub fn progress(&mut self, lines: &[String]) {
         if self.quiet {
             return;
@@ -127,7 +127,7 @@ impl Terminal {
         }
     }
 
-    /// Shows how far a long work is, in one line that is drawn anew each time; on a terminal only. An empty line ends it.
+    /// Shows the progress of a long operation in one line that is redrawn each time; on a terminal only. An empty line ends it.
     pub fn gauge(&mut self, line: &str) {
         if self.quiet || !self.redraws {
             return;
@@ -138,14 +138,14 @@ impl Terminal {
         self.gauged.set(!line.is_empty());
     }
 
-    /// What is printed next takes the place of the gauge, which comes back below it.
+    /// Erases the gauge before other output; the gauge is drawn again below it.
     fn make_room(&self) {
         if self.gauged.take() {
             raw(&format!("\r{ERASE_LINE}"));
         }
     }
 
-    /// Turns the spinner, where one is shown.
+    /// Turns the spinner, if one is on display.
     pub fn turn(&mut self) {
         let block = self.progress.turn(width());
         raw(&block);
@@ -161,7 +161,7 @@ impl Terminal {
         self.err(&described(failure));
     }
 
-    /// Whether somebody sits at both ends: questions can be asked.
+    /// Whether stdin and stderr are terminals, so that questions can be asked.
     pub fn is_interactive(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
@@ -173,7 +173,7 @@ impl Terminal {
     }
 }
 
-/// An error and what to do, in our own colours and nobody else's.
+/// An error and its hints, coloured, without escape sequences from elsewhere.
 fn described(failure: &Failure) -> String {
     let message = failure.to_string();
     let mut text = format!("{} {}", "error:".red().bold(), printable(&message));
@@ -187,7 +187,7 @@ fn described(failure: &Failure) -> String {
     text
 }
 
-/// Tells that the command is ended by a signal, below what stands on an unfinished line.
+/// Reports that a signal ends the command, on a new line if the current one is unfinished.
 pub(super) fn interrupted(failure: &Failure, is_within_line: bool) {
     let start = if is_within_line { "\n" } else { "" };
     let mut err = AutoStream::new(io::stderr().lock(), ColorChoice::Auto);
@@ -202,20 +202,20 @@ fn raw(text: &str) {
     }
 }
 
-/// Prints a command's result that exists nowhere else. Unlike [`Terminal::data`] it fails where nobody read all of it.
+/// Prints a result that is stored nowhere else. Unlike [`Terminal::data`], fails if stdout was closed.
 pub fn hand_over(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     printed.map_err(unprinted)
 }
 
-/// Prints text on stdout, coloured where it is a terminal. A reader that went away is not an error.
+/// Prints text on stdout, coloured on a terminal. A closed stdout is not an error.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = AutoStream::new(io::stdout().lock(), ColorChoice::Auto);
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map_err(unprinted)
 }
 
-/// A reader that went away has what it wanted.
+/// The result of writing to stdout, where a closed stdout is not an error.
 fn written(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -227,7 +227,7 @@ fn unprinted(error: io::Error) -> Failure {
     Failure::failed("could not write the result to stdout").caused_by(error)
 }
 
-/// Tells a request, for `-v`.
+/// Logs a request, for `-v`.
 pub(super) fn trace(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// More writes than this are counted, and only the last one is named.
+/// The largest number of writes that are named; of more, only the number and the last one.
 const NAMED: usize = 8;
 
 static WRITTEN: Mutex<Written> = Mutex::new(Written {
@@ -13,12 +13,13 @@ static WRITTEN: Mutex<Written> = Mutex::new(Written {
 
 struct Written {
     count: usize,
-    /// The first ones, up to [`NAMED`]; beyond that, the last one.
+    /// The first writes, up to [`NAMED`]; beyond that, the last one.
     named: Vec<String>,
     uncertain: Option<String>,
 }
 
-/// What one thread left stays whole when it panics: each change is one assignment.
+/// Locks the record, also after a thread panicked: each change is one assignment, so the value is
+/// always complete.
 fn lock() -> MutexGuard<'static, Written> {
     WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -38,17 +39,17 @@ pub(super) fn record_uncertain(what: String) {
     lock().uncertain = Some(what);
 }
 
-/// What was written, for the line of an interruption; none where nothing was.
+/// What was written, for the line of an interruption; `None` if nothing was.
 pub(super) fn summary() -> Option<String> {
     lock().summary()
 }
 
-/// What a command that failed has changed, in one line.
+/// What a failed command has changed, in one line.
 pub fn outcome() -> String {
     lock().outcome()
 }
 
-/// Whether this process has written nothing, for certain.
+/// Whether this process has certainly written nothing.
 pub fn is_nothing() -> bool {
     let written = lock();
     written.count == 0 && written.uncertain.is_none()
@@ -63,7 +64,7 @@ impl Written {
         })
     }
 
-    /// Each write where they are few.
+    /// The names of the writes, if they are few.
     fn named(&self) -> Option<String> {
         if self.count > NAMED {
             return self.summary();

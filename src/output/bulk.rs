@@ -1,4 +1,4 @@
-//! What `issue-client` tells of many clients: how far it is, and what came of them.
+//! The output of `issue-client` for many clients: progress and summary.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use serde::Serialize;
 
 use super::table::pairs;
 
-/// What came of many clients.
+/// The results for many clients.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Certificates issued in this run.
     pub issued: u64,
-    /// Certificates that an interrupted run had delivered, booked now.
+    /// Certificates that an interrupted run had delivered, recorded as issued now.
     pub completed: u64,
-    /// Certificates that an earlier run had delivered and booked.
+    /// Certificates that an earlier run had delivered and recorded.
     pub there_already: u64,
     /// Rows that were wrong, or refused.
     pub refused: u64,
-    /// Serials of certificates that were reserved, in this run or an earlier one, and reached nobody: nobody has their keys.
+    /// Serial numbers of certificates that were reserved, in this run or an earlier one, and never delivered: nobody has their keys.
     pub never_delivered: Vec<String>,
 }
 
 impl Summary {
-    /// Clients of which it is known what came of them.
+    /// Clients with a known result.
     pub fn done(&self) -> u64 {
         self.issued + self.completed + self.there_already + self.refused
     }
 }
 
-/// For people.
+/// The summary as a table for people.
 pub fn table(summary: &Summary, folder: &str) -> String {
     let mut rows = vec![("issued", summary.issued.to_string())];
     let others = [
@@ -51,8 +51,11 @@ pub fn table(summary: &Summary, folder: &str) -> String {
     pairs(rows)
 }
 
-/// One line while it goes on: how many of those that are expected, how fast, and how long it will still take.
-#[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+/// The progress line: how many of the expected clients are done, how fast, and the remaining time.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the value is shown with three digits"
+)]
 pub fn gauge(done: u64, elapsed: Duration, expected: Option<f64>) -> String {
     let seconds = elapsed.as_secs_f64();
     if done == 0 || seconds <= 0.0 {
@@ -77,7 +80,7 @@ pub fn gauge(done: u64, elapsed: Duration, expected: Option<f64>) -> String {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "from 0 to 20"
+    reason = "the value is between 0 and 20"
 )]
 fn bar(percent: f64) -> String {
     const STEPS: usize = 20;

@@ -8,7 +8,7 @@ use super::table::columns;
 use crate::plan::ca_rotate::{Ca, Dependent, Looked, Report, Role};
 
 impl Render for Report {
-    /// For people.
+    /// The report as a table for people.
     fn table(&self, is_wide: bool) -> String {
         let mut text = columns(&[
             vec!["authority".to_owned(), self.authority.clone()],
@@ -16,11 +16,11 @@ impl Render for Report {
         ]);
         text.push_str(&section("", &cas(&self.cas, is_wide)));
         text.push_str(&lines("done", &self.done));
-        text.push_str(&lines("would be done", &self.planned));
+        text.push_str(&lines("planned steps", &self.planned));
         if let Some(looked) = &self.looked {
             text.push_str(&lines("looked", &looked_lines(looked)));
         }
-        let heading = "live certificates of CAs that are to leave";
+        let heading = "live certificates of CAs to be removed";
         match self.dependents.as_deref() {
             Some([]) | None => {}
             Some(live) => text.push_str(&section(heading, &dependents(live, is_wide))),
@@ -43,10 +43,10 @@ impl Render for Report {
     }
 }
 
-/// One certificate that was shut out.
+/// One line on a certificate that is rejected from now on.
 pub fn shut_out(client: &Dependent) -> String {
     format!(
-        "`{}` is refused from now on (serial {}, it was valid until {})",
+        "`{}` is rejected from now on (serial {}, valid until {})",
         client.name,
         client.serial,
         utc(client.not_after)
@@ -124,7 +124,7 @@ fn dependents(live: &[Dependent], is_wide: bool) -> Vec<Vec<String>> {
 
 fn looked_lines(looked: &Looked) -> Vec<String> {
     if looked.gateways.is_empty() {
-        return vec!["at no Gateway: none reads these CAs".to_owned()];
+        return vec!["no gateway: no Gateway reads these CAs".to_owned()];
     }
     let mut lines = vec![format!(
         "at {} through {}",
@@ -136,7 +136,7 @@ fn looked_lines(looked: &Looked) -> Vec<String> {
     }
     if !looked.not_shown.is_empty() {
         lines.push(format!(
-            "no fresh client was shown of: {}",
+            "no canary certificate was presented for: {}",
             looked.not_shown.join(", ")
         ));
     }

@@ -14,20 +14,21 @@ use crate::pki::public_key::PublicKeyKind;
 pub struct Requested {
     /// The client's exact name.
     pub name: String,
-    /// The subject that is asked for, RFC 4514.
+    /// The requested subject, RFC 4514.
     pub subject: String,
-    /// The URI SANs that are asked for.
+    /// The requested URI SANs.
     pub uris: Vec<String>,
     /// The kind of key.
     pub key: String,
     /// The files, as paths, the request first.
     pub files: Vec<String>,
-    /// The command for what the CA sends back.
+    /// The command to run with the certificate that the CA returns.
     pub next: String,
 }
 
 impl Requested {
-    /// What a signing request asks for; `next` is the command for what the CA sends back.
+    /// The names in a signing request; `next` is the command to run with the certificate that the
+    /// CA returns.
     pub fn of(
         name: &ClientName,
         csr: &Csr,
@@ -56,7 +57,7 @@ impl Render for Requested {
         ];
         let request = self.files.first().map_or("", String::as_str);
         format!(
-            "{}\nnext: have `{request}` signed as a TLS client, with its URI, then {}\n",
+            "{}\nnext: have `{request}` signed as a TLS client certificate, with the URI of the request, then {}\n",
             pairs(rows),
             self.next
         )

@@ -12,7 +12,7 @@ use crate::resources::listing::shortened;
 const NAMES_SHOWN: usize = 5;
 
 impl Render for Report {
-    /// The host, what was made, who can reach it, and the next command.
+    /// The host, the created objects, the trusted CAs, and the next command.
     fn table(&self, wide: bool) -> String {
         let mut text = changes(self);
         text.push('\n');
@@ -24,7 +24,7 @@ impl Render for Report {
         if self.server_ca.is_some() {
             facts.push(row(
                 "server CA",
-                "of kubectl-mtls: clients have to trust it".to_owned(),
+                "a CA of kubectl-mtls, which clients have to trust".to_owned(),
             ));
         }
         if self.new_client_ca {
@@ -98,7 +98,7 @@ impl Render for Report {
     }
 }
 
-/// Identities of clients, without what all of them begin with.
+/// Identities of clients, without their common prefix.
 fn listed(uris: &[String]) -> String {
     let names: Vec<&str> = uris
         .iter()
@@ -137,7 +137,7 @@ fn changes(report: &Report) -> String {
     report.changes.iter().map(line).collect()
 }
 
-/// What a dry run would change in objects that exist, for whoever asked for manifests: those do not tell it.
+/// The changes to existing objects in a dry run that prints manifests, which do not show them.
 pub fn summary(report: &Report) -> Vec<String> {
     let changed = report.changes.iter();
     let changed = changed.filter(|change| report.dry_run && !change.fields.is_empty());
@@ -155,7 +155,7 @@ fn verified(looked: &Looked) -> String {
             .replicas_unknown
             .as_deref()
             .unwrap_or("no address is known");
-        return format!("not looked at: {reason}");
+        return format!("not probed: {reason}");
     }
     let mut text = format!(
         "{} rejected a client without a certificate and requested exactly these CAs",
@@ -174,7 +174,7 @@ fn next(report: &Report) -> String {
     match &report.authority {
         _ if report.dry_run => String::new(),
         _ if report.looked.is_none() => {
-            "\nnext: the same command without `--no-wait` waits, and looks at the gateway\n"
+            "\nnext: the same command without `--no-wait` waits, and probes the gateway\n"
                 .to_owned()
         }
         Some(authority) if authority == crate::resources::names::FIRST_AUTHORITY => {
@@ -183,7 +183,7 @@ fn next(report: &Report) -> String {
         Some(authority) => {
             format!("\nnext: kubectl mtls issue-client NAME --authority {authority}\n")
         }
-        None => "\nnext: kubectl mtls ca-rotate adds a CA of our own, which can issue clients\n"
+        None => "\nnext: kubectl mtls ca-rotate adds a CA of kubectl-mtls, which can issue client certificates\n"
             .to_owned(),
     }
 }

@@ -1,29 +1,29 @@
 //! How a client's files are used: with curl, and in browsers.
 
-/// Where a client's files lie, as paths.
+/// Paths of a client's files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientFiles {
-    /// The certificate, with its chain where it has one.
+    /// The certificate, with its chain if it has one.
     pub certificate: String,
-    /// The key in PEM, wherever it lies.
+    /// The key in PEM, if there is a file with it.
     pub key: Option<String>,
     /// Key and certificate in one PEM file.
     pub combined: Option<String>,
     /// The PKCS#12 file.
     pub keystore: Option<String>,
-    /// The file with the server CA of kubectl-mtls, where there is one.
+    /// The file with the server CA of kubectl-mtls, if there is one.
     pub server_ca: Option<String>,
 }
 
 impl ClientFiles {
-    /// The options by which curl verifies the server.
+    /// curl's options for verifying the server.
     fn trust(&self) -> String {
         let server_ca = self.server_ca.as_deref();
         server_ca.map_or_else(String::new, |path| format!("--cacert {} ", quoted(path)))
     }
 }
 
-/// A request that the certificate opens; none where the key is not at hand.
+/// A curl line that uses the certificate; `None` without a file of the key.
 pub fn curl(files: &ClientFiles, host: &str) -> Option<String> {
     let identity = match (&files.key, &files.combined) {
         (Some(key), _) => format!("{} --key {}", quoted(&files.certificate), quoted(key)),
@@ -34,11 +34,11 @@ pub fn curl(files: &ClientFiles, host: &str) -> Option<String> {
     Some(format!("curl {trust}--cert {identity} https://{host}/"))
 }
 
-/// The same where a user asks for it, whatever is known.
+/// Instructions for curl, even if the host or the key's file is not known.
 pub fn with_curl(files: &ClientFiles, host: Option<&str>) -> String {
     let Some(line) = curl(files, host.unwrap_or("HOST")) else {
         return format!(
-            "With curl: whoever has the private key adds it\n  curl {}--cert {} --key KEY https://{}/\n",
+            "With curl; replace KEY by the file of the private key\n  curl {}--cert {} --key KEY https://{}/\n",
             files.trust(),
             quoted(&files.certificate),
             host.unwrap_or("HOST")
@@ -52,7 +52,7 @@ pub fn with_curl(files: &ClientFiles, host: Option<&str>) -> String {
     format!("With curl{place}:\n  {line}\n")
 }
 
-/// How the PKCS#12 file gets into browsers; none where there is no such file.
+/// How to import the PKCS#12 file into browsers; `None` if there is no such file.
 pub fn in_browsers(
     files: &ClientFiles,
     password_file: Option<&str>,
@@ -61,7 +61,7 @@ pub fn in_browsers(
     let name = files.keystore.as_deref()?;
     let file = quoted(name);
     let password = match password_file {
-        Some(path) => format!("the one in {path}"),
+        Some(path) => format!("in the file {path}"),
         None => "the one that you gave".to_owned(),
     };
     let host = host.unwrap_or("HOST");
@@ -85,7 +85,7 @@ pub fn in_browsers(
     (where there is no such folder: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -N --empty-password;
     a browser from Snap or Flatpak keeps its own: Settings > Privacy and security > Security > Manage certificates)
 
-  Then start the browser anew, open https://{host}/ and choose the certificate.
+  Then restart the browser, open https://{host}/ and choose the certificate.
 ",
         powershell = format_args!("'{}'", name.replace('\'', "''")),
     ))
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_browser_needs_a_keystore_and_its_reader_the_password() {
         let text = in_browsers(&files(), Some("alice.p12.password"), Some("a.example")).unwrap();
-        for part in ["the one in alice.p12.password", "https://a.example/"] {
+        for part in ["in the file alice.p12.password", "https://a.example/"] {
             assert!(text.contains(part), "no {part} in {text}");
         }
         assert_eq!(in_browsers(&ClientFiles::default(), None, None), None);

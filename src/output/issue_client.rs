@@ -12,7 +12,7 @@ use crate::plan::external_ca;
 use crate::plan::issue_client::Report;
 use crate::resources::inventory::Entry;
 
-/// What was issued and where it lies.
+/// An issued certificate, and its files.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issued {
@@ -25,17 +25,17 @@ pub struct Issued {
     pub fingerprint: String,
     /// The files, as paths.
     pub files: Vec<String>,
-    /// A request that the certificate opens.
+    /// A curl line that uses the certificate.
     pub curl: Option<String>,
-    /// How the files are used, where the user asked.
+    /// Instructions for using the files, if the user asked for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub guidance: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 impl Issued {
-    /// A certificate whose files were written; nothing is said of their use.
+    /// A certificate whose files were written, without instructions for using them.
     pub fn of(report: &Report, files: Vec<String>) -> Self {
         Self {
             entry: report.entry.clone().into(),
@@ -48,7 +48,7 @@ impl Issued {
         }
     }
 
-    /// The same of a certificate of an external CA.
+    /// A certificate that an external CA issued.
     pub fn by_external_ca(
         name: &ClientName,
         report: external_ca::Report,
@@ -67,13 +67,13 @@ impl Issued {
     }
 }
 
-/// What is on record of a certificate.
+/// The record of a certificate.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Record {
     /// An entry of the inventory.
     Entry(Entry),
-    /// Nothing but the certificate itself: its CA keeps its own books.
+    /// Only the certificate itself: an external CA keeps its own records.
     External(External),
 }
 
@@ -83,22 +83,22 @@ pub enum Record {
 pub struct External {
     /// The client's exact name.
     pub name: String,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// RFC 4514 text.
+    /// The issuer as RFC 4514 text.
     pub issuer: String,
     /// The first URI SAN; empty where there is none.
     pub uri: String,
 }
 
 impl Record {
-    /// A certificate of which no inventory is kept.
+    /// A certificate without an inventory entry.
     fn external(name: &ClientName, certificate: &Certificate) -> Self {
         Self::External(External {
             name: name.to_string(),
@@ -118,7 +118,7 @@ impl Record {
         }
     }
 
-    /// The authority that issued it; empty for an external CA.
+    /// The authority that issued the certificate; empty for an external CA.
     pub fn authority(&self) -> &str {
         match self {
             Self::Entry(entry) => &entry.authority,
@@ -159,7 +159,7 @@ impl From<Entry> for Record {
     }
 }
 
-/// One line, beside a result that is something else.
+/// One line on stderr, beside a result that is something else.
 pub fn line(issued: &Issued) -> String {
     let [(_, client), _, _, (_, until), (_, serial)] = issued.entry.rows();
     format!("issued a certificate for `{client}`: serial {serial}, valid until {until}")

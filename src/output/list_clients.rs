@@ -9,7 +9,7 @@ use super::table::columns;
 use crate::pki::when;
 use crate::plan::list_clients::{Client, Generation, Report, State};
 
-/// Letters of a key identifier that tell the few CAs of an authority apart.
+/// Number of digits of a key identifier that tell the few CAs of an authority apart.
 const SHORT: usize = 8;
 
 impl Render for Report {
@@ -113,7 +113,7 @@ fn ca(client: &Client) -> String {
     }
 }
 
-/// As kubectl's ages: `89d`, `5h`, `20m`, `5s`; `-` when nothing is left.
+/// The remaining time, as kubectl writes ages: `89d`, `5h`, `20m`, `5s`; `-` when nothing is left.
 fn left(left: Duration) -> String {
     match left.whole_seconds() {
         ..=0 => "-".to_owned(),

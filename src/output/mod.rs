@@ -1,4 +1,4 @@
-//! Reports to text, in every form of `-o`. Pure: it returns what the terminal then prints.
+//! Renders reports in every form of `-o`. Pure: it returns the text that the terminal then prints.
 
 pub mod bulk;
 pub mod ca_rotate;
@@ -41,25 +41,25 @@ pub enum Format {
     Name,
 }
 
-/// A report that knows its renderings.
+/// A report that can be rendered in each form.
 pub trait Render: Serialize + Sized {
-    /// For people, with more columns where it is wide.
+    /// The report as a table for people, with more columns if it is wide.
     fn table(&self, is_wide: bool) -> String;
 
-    /// For scripts: `kind/name`, one per line.
+    /// The names for scripts: `kind/name`, one per line.
     fn names(&self) -> String;
 
-    /// As indented JSON.
+    /// The report as indented JSON.
     fn json(&self) -> Result<String, Failure> {
         json(self)
     }
 
-    /// As YAML.
+    /// The report as YAML.
     fn yaml(&self) -> Result<String, Failure> {
         yaml(self)
     }
 
-    /// In the form of `-o`.
+    /// The report in the form of `-o`.
     fn render(&self, format: Format) -> Result<String, Failure> {
         match format {
             Format::Table => Ok(self.table(false)),

@@ -1,4 +1,4 @@
-//! Roles in the forms that `kubectl apply` takes, and the section on permissions of a command's help.
+//! Roles in formats for `kubectl apply`, and the section on permissions in a command's help.
 
 use serde_json::{Value, json};
 
@@ -12,11 +12,11 @@ use crate::resources::permissions::{
 
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
-/// Why a rule has no names (`k8s.io` documentation, "Referring to resources").
+/// The comment on a rule without names (`k8s.io` documentation, "Referring to resources").
 const ANY_NAME: &str =
     "RBAC cannot limit `create` to names: it makes new objects, and changes none that exist";
 
-/// What stands in no Role, and which flag puts it there.
+/// A permission that is left out of the Roles, and the flag that adds it.
 pub fn left_out(permission: &Permission) -> String {
     let flag = permission.only_with.as_deref().unwrap_or_default();
     if flag == PRUNE {
@@ -35,7 +35,7 @@ pub fn left_out(permission: &Permission) -> String {
     )
 }
 
-/// What `--check` did not ask, and which flag makes it.
+/// A permission that `--check` skipped, and the flag that includes it.
 pub fn not_checked(permission: &Permission) -> String {
     format!(
         "not checked without `{}`: {} of {} ({})",
@@ -46,7 +46,7 @@ pub fn not_checked(permission: &Permission) -> String {
     )
 }
 
-/// One document each; above each rule stands what it is for.
+/// One YAML document per Role and binding; above each rule a comment with its purpose.
 pub fn yaml(roles: &[Role], bindings: &[Binding<'_>]) -> Result<String, Failure> {
     let mut documents = Vec::new();
     for name in own_namespaces(roles) {
@@ -66,7 +66,7 @@ pub fn yaml(roles: &[Role], bindings: &[Binding<'_>]) -> Result<String, Failure>
     Ok(documents.join("---\n"))
 }
 
-/// One `List`.
+/// All Roles and bindings as one `List`.
 pub fn json(roles: &[Role], bindings: &[Binding<'_>]) -> Result<String, Failure> {
     let whole = |role: &Role| {
         let mut object = head(role.kind(), &role.name, &role.scope);
@@ -81,7 +81,8 @@ pub fn json(roles: &[Role], bindings: &[Binding<'_>]) -> Result<String, Failure>
 
 /// One object per line, as arguments of kubectl: `role.rbac.authorization.k8s.io/NAME -n NAMESPACE`.
 ///
-/// The `-o name` of kubectl leaves the namespace out, because its argument `TYPE/NAME` has none; Roles of one name lie in several.
+/// kubectl's own `-o name` leaves the namespace out, because its argument `TYPE/NAME` has none; but Roles of one name exist in several
+/// namespaces.
 pub fn names(roles: &[Role], bindings: &[Binding<'_>]) -> String {
     let line = |kind: &str, name: &str, scope: &Scope| {
         let place = match scope {
@@ -100,7 +101,7 @@ pub fn names(roles: &[Role], bindings: &[Binding<'_>]) -> String {
     namespaces.chain(roles).chain(bindings).collect()
 }
 
-/// What the user lacks, a line for each group of objects; a command that lacks nothing has one, too.
+/// The missing permissions, a line per group of objects; a command that lacks none has a line, too.
 pub fn rights(report: &Report) -> String {
     let header = [
         "COMMAND",
@@ -151,7 +152,7 @@ fn row(command: &str, lacking: &Lacking) -> Vec<String> {
     ]
 }
 
-/// Which commands the user may not run, and what gives the rights.
+/// The commands that the user may not run, and how to grant the permissions.
 pub fn what_to_do(report: &Report, roles: &str) -> String {
     let user = report.user.as_ref().map(|user| format!(" `{user}`"));
     format!(
@@ -199,7 +200,7 @@ fn rule_with_reasons(rule: &Rule) -> Result<String, Failure> {
     Ok(reasons.chain([rule]).collect())
 }
 
-/// What a command needs, for its help.
+/// The permissions of a command, for its help.
 pub fn section(command: &str, permissions: &[Permission]) -> String {
     let row = |permission: &Permission| {
         vec![

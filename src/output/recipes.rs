@@ -1,4 +1,4 @@
-//! How programs use a client's files: each recipe is a heading with the name of a file, and the source of a whole program for it.
+//! Programs that use a client's files: each recipe is a heading with a file name, and the source of a whole program.
 
 use super::guidance::{ClientFiles, quoted};
 
@@ -19,8 +19,8 @@ pub enum Program {
     Java,
 }
 
-/// The recipe; none for Java where there is no PKCS#12 file. `password_file`: where a generated password lies; otherwise the program asks
-/// for it.
+/// The recipe; `None` for Java without a PKCS#12 file. `password_file`: the file of a generated password; without it the program asks for
+/// the password.
 pub fn recipe(
     program: Program,
     files: &ClientFiles,
@@ -65,7 +65,7 @@ impl Call<'_> {
         key.map_or("KEY", String::as_str)
     }
 
-    /// `text` with the names of the files as string literals, and with its `[CA: …]` only where the server's CA is not a public one.
+    /// `text` with the names of the files as string literals, and with the lines marked `[CA]` only if the server's CA is not a public one.
     fn filled(&self, text: &str) -> String {
         let mut filled = String::new();
         for line in text.lines() {
@@ -241,7 +241,7 @@ public class Call {
     }
 }
 
-/// A string literal that Python, JavaScript, Go and Java read alike.
+/// A string literal that is the same in Python, JavaScript, Go and Java.
 fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

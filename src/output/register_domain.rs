@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::plan::register_domain::Report;
 
 impl Render for Report {
-    /// What was done, what the provider says, and the next command.
+    /// The changes, the provider's state, and the next command.
     fn table(&self, _: bool) -> String {
         let mut text = String::new();
         let is_unchanged = self

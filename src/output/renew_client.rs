@@ -8,17 +8,17 @@ use super::table::columns;
 use crate::error::Failure;
 use crate::pki::when;
 
-/// What was renewed for several clients.
+/// The results of a renewal for several clients.
 #[derive(Debug, Serialize)]
 pub struct Renewed {
-    /// In the order in which they were issued.
+    /// The renewed certificates, in the order in which they were issued.
     pub renewed: Vec<Issued>,
-    /// Whose was not, or could not be told.
+    /// The clients that were not renewed, or could not be read.
     pub failed: Vec<String>,
 }
 
 impl Renewed {
-    /// Why the whole is no success.
+    /// The failure, if not every certificate was renewed.
     pub fn failure(&self) -> Option<Failure> {
         let Self { renewed, failed } = self;
         if failed.is_empty() {
@@ -30,12 +30,12 @@ impl Renewed {
             failed.len() + renewed.len(),
             failed.join(", ")
         ));
-        Some(failure.hint("the others are; each reason is above"))
+        Some(failure.hint("the other certificates are renewed; each reason is above"))
     }
 }
 
 impl Render for Renewed {
-    /// A line each.
+    /// The report as a table for people: one line per certificate.
     fn table(&self, is_wide: bool) -> String {
         if self.renewed.is_empty() {
             return String::new();

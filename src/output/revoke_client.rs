@@ -5,7 +5,8 @@ use super::table::columns;
 use crate::plan::revoke_client::{Fate, Report, RevokedClient};
 
 impl Render for Report {
-    /// For people; `wide` adds the lists and where they were seen.
+    /// The report as a table for people; `wide` adds the revocation lists and the gateways that
+    /// loaded them.
     fn table(&self, wide: bool) -> String {
         let mut rows = vec![
             [
@@ -29,7 +30,7 @@ impl Render for Report {
             for list in &self.lists {
                 let number = list.number.map(|number| number.to_string());
                 text += &format!(
-                    "list {} of {}: {} entries\n",
+                    "revocation list {} of {}: {} entries\n",
                     number.unwrap_or_default(),
                     list.ca,
                     list.entries
@@ -45,13 +46,13 @@ impl Render for Report {
         }
         if let Some(restart) = &self.restart {
             text += &format!(
-                "\nconnections that are open now go on; `--close-connections` drains them, and this ends them at once: {restart}\n"
+                "\nopen connections continue; `--close-connections` drains them; to close them at once, run: {restart}\n"
             );
         }
         text
     }
 
-    /// `client/NAME`, one per line, of what is revoked.
+    /// The revoked clients as `client/NAME`, one per line.
     fn names(&self) -> String {
         let revoked = self
             .certificates
@@ -71,7 +72,7 @@ fn row(client: &RevokedClient, dry_run: bool) -> Vec<String> {
         Fate::Revoked => "revoked",
         Fate::AlreadyRevoked => "revoked before",
         Fate::Expired => "expired",
-        Fate::CaDropped => "refused: its CA is not trusted any more",
+        Fate::CaDropped => "rejected: its CA is no longer trusted",
     };
     let since = client.revoked_at.map(|at| {
         let (date, time) = (at.date(), at.time());

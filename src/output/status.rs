@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::plan::status::{AuthorityReport, Finding, HostReport, Mark, Report, Role, Severity};
 use crate::resources::printable::printable_line;
 
-/// The shape of the result of `status`.
+/// The output forms of `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Form {
     /// For people
@@ -31,7 +31,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The report in this form.
+    /// The report in this output form.
     pub fn of(self, report: &Report) -> Result<String, Failure> {
         let format = match self {
             Self::Table => Format::Table,
@@ -45,7 +45,7 @@ impl Form {
     }
 }
 
-/// Columns of a terminal that nobody widened.
+/// Default width of a terminal, in columns.
 const WIDTH: usize = 80;
 
 impl Render for Report {
@@ -105,7 +105,7 @@ fn host(host: &HostReport, is_wide: bool) -> String {
     text
 }
 
-/// Who can get in, and where the rotation of the CA stands.
+/// The authority: the trusted CAs, its clients, and the phase of its rotation.
 fn authority(seen: &AuthorityReport, is_wide: bool) -> String {
     let mut text = format!("{}\n", format!("authority {}", seen.name).bold());
     for ca in &seen.cas {
@@ -179,7 +179,7 @@ fn symbol(mark: Mark) -> &'static str {
     }
 }
 
-/// Colours after the lines were wrapped: escape codes have no width.
+/// Adds colours after the lines were wrapped: escape codes have no width.
 fn coloured(lines: &str) -> String {
     lines
         .replacen("  ✓", &format!("  {}", "✓".green()), 1)
@@ -187,7 +187,7 @@ fn coloured(lines: &str) -> String {
         .replacen("  ✗", &format!("  {}", "✗".red()), 1)
 }
 
-/// A finding: its check, what was seen and why it matters, and the remedy on lines of its own.
+/// A finding: its check, the observation, its consequence, and the remedy on separate lines.
 fn describe(finding: &Finding) -> String {
     let id = finding.check.id.bold();
     let symbol = match finding.severity {
@@ -216,7 +216,7 @@ fn wrapped(text: &str, indent: &str) -> String {
     hanging(text, indent, indent)
 }
 
-/// The same with another beginning of the first line.
+/// As [`wrapped`], with another beginning of the first line.
 fn hanging(text: &str, first: &str, indent: &str) -> String {
     let text = printable_line(text);
     let options = Options::new(WIDTH)

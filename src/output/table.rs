@@ -1,10 +1,10 @@
-//! Columns for people.
+//! Tables for people.
 
 use std::borrow::Cow;
 
 use crate::resources::printable::printable_line;
 
-/// A wider cell stands out of its column instead of widening every row.
+/// Widest column; a longer cell sticks out instead of widening every row.
 const WIDEST: usize = 160;
 
 /// Names and their values, a line each, as [`columns`].
@@ -14,7 +14,7 @@ pub(super) fn pairs<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> St
     columns(&rows.collect::<Vec<_>>())
 }
 
-/// Lines up cells in columns, two blanks apart; the last column is not padded. A cell is one line, whoever wrote it.
+/// Aligns cells in columns, two spaces apart; the last column is not padded. Line ends in a cell are replaced.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<Cow<'_, str>>> = rows
         .iter()

@@ -4,7 +4,8 @@ use super::Render;
 use crate::plan::unexpose::Report;
 
 impl Render for Report {
-    /// One line per deleted object, as kubectl prints them; then what stays, and how it is removed.
+    /// One line per deleted object, as kubectl prints them; then the kept objects, with the
+    /// commands that remove them.
     fn table(&self, _: bool) -> String {
         let suffix = if self.dry_run { " (dry run)" } else { "" };
         let mut text = String::new();

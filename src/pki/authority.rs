@@ -1,4 +1,4 @@
-//! The certificate authority: made here, or given; either way fit to sign clients that a gateway accepts.
+//! A certificate authority that is generated here or imported, and checked that it can sign clients for a gateway.
 
 use super::{
     chain,
@@ -16,101 +16,101 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SerialNu
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-/// How far back a CA's notBefore lies, so that a slow clock at a gateway does not refuse its clients.
+/// How far back a CA's notBefore lies, so that a gateway with a slow clock does not reject its clients.
 const BACKDATED: Duration = Duration::hours(1);
 
-/// Why a CA cannot be made or used.
+/// Why a CA cannot be generated or used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// The certificate cannot be read.
+    /// The CA certificate cannot be read.
     #[error("CA {0}")]
     Certificate(#[from] inspect::Error),
-    /// The key cannot be read.
+    /// The CA's key cannot be read.
     #[error("CA {0}")]
     Key(#[from] key::Error),
-    /// `CA:TRUE` is missing.
+    /// basicConstraints lack `CA:TRUE`.
     #[error(
-        "`{subject}` is no CA certificate (basicConstraints without CA:TRUE); no verifier would accept what it signs"
+        "`{subject}` is not a CA certificate (basicConstraints without CA:TRUE); no verifier would accept what it signs"
     )]
     NotACa {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// keyUsage without keyCertSign.
+    /// keyUsage lacks keyCertSign.
     #[error(
         "CA `{subject}` may not sign certificates (its keyUsage lacks keyCertSign); no verifier would accept them"
     )]
     MayNotSign {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// extendedKeyUsage without clientAuth, which binds what is below (`BoringSSL`, `check_purpose_ssl_client`).
+    /// extendedKeyUsage lacks clientAuth, which restricts every certificate below (`BoringSSL`, `check_purpose_ssl_client`).
     #[error(
-        "CA `{subject}` may not stand above TLS clients (its extendedKeyUsage lacks clientAuth)"
+        "CA `{subject}` may not issue certificates for TLS clients (its extendedKeyUsage lacks clientAuth)"
     )]
     NotForClients {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// Gateways refuse what they do not understand (RFC 5280, 4.2), in every certificate of a chain (`BoringSSL`,
+    /// An unknown critical extension: gateways reject it (RFC 5280, 4.2) in every certificate of a chain (`BoringSSL`,
     /// `check_chain_extensions`).
     #[error(
-        "CA `{subject}` has a critical extension `{oid}`, which gateways do not know: they would refuse all of its clients"
+        "CA `{subject}` has a critical extension `{oid}`, which gateways do not support: they would reject all clients of this CA"
     )]
     CriticalExtension {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The dotted object identifier.
         oid: String,
     },
-    /// notAfter has passed.
+    /// The CA's notAfter has passed.
     #[error("CA `{subject}` expired at {}; use its successor, or make one with `ca-rotate`", utc(*.not_after))]
     Expired {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// Its last second.
+        /// The CA's notAfter.
         not_after: OffsetDateTime,
     },
-    /// notBefore lies ahead.
+    /// The CA's notBefore lies in the future.
     #[error("CA `{subject}` is valid only from {} on; check this machine's clock", utc(*.not_before))]
     NotYetValid {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// Its first second.
+        /// The CA's notBefore.
         not_before: OffsetDateTime,
     },
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error(
         "the private key does not belong to the CA `{subject}`; every certificate it signed would be refused"
     )]
     KeyMismatch {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// An upper CA's pathLenConstraint.
+    /// The pathLenConstraint of an upper CA is exceeded.
     #[error(
         "CA `{subject}` allows {limit} CAs below it, and there are more (pathlen in its basicConstraints); no verifier would accept what they sign"
     )]
     PathLength {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// How many it allows.
+        /// The number of CAs that it allows below it.
         limit: u32,
     },
-    /// A certificate that does not stand above the one that signs.
+    /// A certificate that is not an issuer of the signing CA.
     #[error(
-        "the certificate `{subject}` is not above the CA `{ca}`; give the CA that signs and those above it, and nothing else"
+        "the certificate `{subject}` is not an issuer of the CA `{ca}`; give the signing CA and its issuers only"
     )]
     Unrelated {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// RFC 4514 text.
+        /// The signing CA's subject as RFC 4514 text.
         ca: String,
     },
-    /// Zero, negative, or beyond the year 9999.
+    /// The lifetime is zero, negative, or ends after the year 9999.
     #[error("a CA's lifetime must be positive and end before the year 10000")]
     Ttl,
-    /// RFC 5280, 4.1.2.4: an issuer has a name.
+    /// The subject is empty: an issuer has a name (RFC 5280, 4.1.2.4).
     #[error("a CA needs a subject; give one such as `CN=Example client CA`")]
     NoSubject,
     /// Encoding failed.
@@ -118,19 +118,19 @@ pub enum Error {
     Encoding(#[from] seal::Error),
 }
 
-/// What a new CA is to be.
+/// The parameters of a new CA.
 #[derive(Debug, Clone)]
 pub struct CaRequest {
-    /// Its name; another one for every generation, see [`default_subject`].
+    /// The CA's subject, a new one for every generation, see [`default_subject`].
     pub subject: Subject,
-    /// From now to notAfter.
+    /// The time from now to notAfter.
     pub ttl: Duration,
-    /// Its key.
+    /// The type of the CA's key.
     pub key_type: KeyType,
 }
 
 impl CaRequest {
-    /// notAfter, where the request is one that can be met.
+    /// The notAfter of the CA, or an error if the lifetime is not possible.
     fn ends(&self, now: OffsetDateTime) -> Result<OffsetDateTime, Error> {
         if self.subject.is_empty() {
             return Err(Error::NoSubject);
@@ -151,13 +151,14 @@ pub fn default_subject(authority: &str, generation: [u8; 4]) -> Result<Subject, 
     Subject::common_name(&format!("{head}{tail}"))
 }
 
-/// The subject of a CA whose key is dropped as soon as it is made.
+/// The subject of a CA whose key is dropped as soon as it is generated.
 pub fn keyless_subject(random: [u8; 4]) -> Result<Subject, names::Error> {
     let digits = sha256::hex(&random);
     Subject::common_name(&format!("lets nobody in, its key is gone {digits}"))
 }
 
-/// A CA certificate with its key, checked: it may sign client certificates, and the key is its own.
+/// A CA certificate with its key, checked: it may sign client certificates, and the key belongs to
+/// it.
 #[derive(Debug)]
 pub struct Authority {
     certificate: Certificate,
@@ -166,8 +167,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a self-signed CA: CA:TRUE without a path length (it may cross-sign later), keyCertSign and cRLSign, subject and
-    /// authority key identifiers, notBefore an hour back.
+    /// Generates a self-signed CA: CA:TRUE without a path length (it may cross-sign later), keyCertSign and cRLSign, subject and authority
+    /// key identifiers, notBefore an hour back.
     ///
     /// `serial_random`: 20 bytes from a cryptographic generator. The key's randomness is aws-lc-rs's own.
     pub fn generate(
@@ -198,7 +199,7 @@ impl Authority {
         Self::new(Certificate::from_der(&der)?, Vec::new(), key, now)
     }
 
-    /// Reads a CA from PEM, with those above it: see [`among`](Self::among).
+    /// Reads a CA and its issuers from PEM: see [`among`](Self::among).
     pub fn load(
         certificate_pem: impl AsRef<[u8]>,
         key_pem: impl AsRef<[u8]>,
@@ -211,7 +212,7 @@ impl Authority {
         Self::among(certificates, PrivateKey::from_pem(key_pem)?, now)
     }
 
-    /// The CA that the key belongs to; the other certificates must stand above it, in whatever order.
+    /// The CA that the key belongs to; the other certificates must be its issuers, in any order.
     pub fn among(
         mut certificates: Vec<Certificate>,
         key: PrivateKey,
@@ -233,10 +234,11 @@ impl Authority {
         Self::new(certificate, chain, key, now)
     }
 
-    /// Joins a CA certificate, the certificates above it and its key.
+    /// Combines a CA certificate, its issuers and its key.
     ///
     /// Refuses, in this order: no CA:TRUE, keyUsage without keyCertSign, extendedKeyUsage without clientAuth, an unknown critical
-    /// extension, expired, not yet valid (each of it and of those above it), more CAs than one of them allows below it, another certificate's key.
+    /// extension, expired, not yet valid (each for the CA and its issuers), more CAs than a path length allows, a key of another
+    /// certificate.
     pub fn new(
         certificate: Certificate,
         chain: Vec<Certificate>,
@@ -256,23 +258,24 @@ impl Authority {
         })
     }
 
-    /// The certificate that signs.
+    /// The signing CA's certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// The certificates above it, the nearest one first; empty for a self-signed CA.
+    /// The issuers of the CA, the nearest one first; empty for a self-signed CA.
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
     }
 
-    /// When the first of them expires: no certificate below can be used after that.
+    /// The earliest notAfter of the CA and its issuers: no certificate below can be used after
+    /// that.
     pub fn not_after(&self) -> OffsetDateTime {
         let ends = self.chain.iter().map(Certificate::not_after);
         ends.fold(self.certificate.not_after(), OffsetDateTime::min)
     }
 
-    /// Its private key.
+    /// The CA's private key.
     pub fn key(&self) -> &PrivateKey {
         &self.key
     }
@@ -282,7 +285,7 @@ impl Authority {
     }
 }
 
-/// Refuses a CA with a critical extension that gateways do not know.
+/// Refuses a CA with a critical extension that gateways do not support.
 pub fn check_extensions(certificate: &Certificate) -> Result<(), Error> {
     let unknown = certificate.unknown_critical_extension();
     unknown.map_or(Ok(()), |oid| {
@@ -321,7 +324,7 @@ pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error
     Ok(())
 }
 
-/// Whether each of these CAs may stand in a client's chain now, where each one stands above the one before it.
+/// Whether each of these CAs may be in a client's chain now; each one is the issuer of the one before it.
 ///
 /// A CA's pathLenConstraint counts the CAs below it that are not self-issued (RFC 5280, 4.2.1.9).
 pub fn check_chain<'a>(

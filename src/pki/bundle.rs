@@ -8,16 +8,16 @@ use super::{
 use thiserror::Error;
 use time::OffsetDateTime;
 
-/// Why there is no bundle.
+/// Why PEM text is not a trust bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Nothing in it: a gateway would take that for "no bundle".
+    /// There is no certificate: a gateway would take that for "no bundle".
     #[error("the trust bundle is empty")]
     Empty,
-    /// Not PEM.
+    /// The text is not PEM.
     #[error("trust bundle: {0}")]
     Pem(pem_text::Error),
-    /// A private key, which must never stand where proxies read.
+    /// A private key, which proxies must never be able to read.
     #[error(
         "the trust bundle holds a private key (`{label}`); remove it, and replace that key: whoever could read the bundle has it"
     )]
@@ -25,7 +25,7 @@ pub enum Error {
         /// Label of the PEM block.
         label: String,
     },
-    /// A block that is neither: a CRL belongs under its own key.
+    /// A PEM block of another kind; a CRL belongs under its own key.
     #[error("the trust bundle holds a PEM block `{label}`; only certificates belong there")]
     Unexpected {
         /// Label of the PEM block.
@@ -34,20 +34,20 @@ pub enum Error {
     /// A certificate that cannot be read.
     #[error("trust bundle, block {number}: {error}")]
     Damaged {
-        /// Counted from 1.
+        /// The number of the certificate in the bundle, counted from 1.
         number: usize,
-        /// Why.
+        /// The reason.
         error: inspect::Error,
     },
-    /// Not a CA.
+    /// A certificate that is not a CA.
     #[error(
-        "`{subject}` in the trust bundle is no CA certificate; put the CA that issued it there"
+        "`{subject}` in the trust bundle is not a CA certificate; put the CA that issued it there"
     )]
     Leaf {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// Nothing is left to trust.
+    /// Every certificate has expired.
     #[error("every CA of the trust bundle has expired, the last one at {}", utc(*.last))]
     AllExpired {
         /// The latest notAfter.
@@ -60,7 +60,7 @@ pub enum Error {
 pub struct Bundle(Vec<Certificate>);
 
 impl Bundle {
-    /// Reads PEM as it stands in a Secret or a file, in its order, repeats and expired ones included.
+    /// Reads PEM as it is in a Secret or a file, in its order, including repeated and expired certificates.
     pub fn parse(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         let pem = pem.as_ref();
         if pem.trim_ascii().is_empty() {
@@ -97,7 +97,7 @@ impl Bundle {
         Ok(Self(certificates))
     }
 
-    /// Exactly these certificates, in their order; repeats are dropped. Never empty.
+    /// A bundle of exactly these certificates, in order, without repeats. Never empty.
     pub fn of(certificates: impl IntoIterator<Item = Certificate>) -> Result<Self, Error> {
         let mut kept: Vec<Certificate> = Vec::new();
         for certificate in certificates {
@@ -116,10 +116,10 @@ impl Bundle {
         Ok(Self(kept))
     }
 
-    /// The bundle to publish: newest first by notBefore, then by notAfter; expired ones and repeats dropped.
+    /// The bundle to publish: newest first by notBefore, then by notAfter, without expired certificates and repeats.
     ///
-    /// The order matters: an expired CA that stands before its renewed twin makes Envoy refuse everybody. Never empty:
-    /// without any certificate, or with expired ones only, it fails.
+    /// The order matters: an expired CA before its renewed certificate makes Envoy reject every client. Never empty: fails without any
+    /// certificate, or if all have expired.
     pub fn compose(
         certificates: impl IntoIterator<Item = Certificate>,
         now: OffsetDateTime,
@@ -152,12 +152,12 @@ impl Bundle {
         &self.0
     }
 
-    /// Whether this very certificate is in it.
+    /// Whether exactly this certificate is in the bundle.
     pub fn contains(&self, certificate: &Certificate) -> bool {
         self.0.contains(certificate)
     }
 
-    /// PEM, every certificate encoded anew: LF, 64 columns, nothing between them.
+    /// PEM, every certificate newly encoded: LF, 64 columns, nothing between the blocks.
     pub fn to_pem(&self) -> String {
         self.0.iter().map(Certificate::pem).collect()
     }

@@ -1,6 +1,7 @@
-//! Certificate signing requests (PKCS#10, RFC 2986): read, by anyone; and made, for an external CA.
+//! Certificate signing requests (PKCS#10, RFC 2986): reading requests of clients, and creating requests for an external CA.
 //!
-//! Of one that is read, only the key counts, and what the issuer chooses to take over; requested extensions other than SANs are ignored.
+//! A request that is read provides the key, and the names that the issuer chooses to copy; requested extensions other than SANs are
+//! ignored.
 
 use super::{
     inspect::verifies,
@@ -18,17 +19,17 @@ use x509_parser::{
     prelude::FromDer,
 };
 
-/// More than any real request; RSA of 16 384 bits takes 6 KiB.
+/// Longest accepted request, in bytes: RSA of 16 384 bits takes 6 KiB.
 const LONGEST: usize = 64 * 1024;
 const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 
-/// Why nothing is issued for a request.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Too long for a request.
-    #[error("signing request: {0} bytes are too many; a real one has some hundred")]
+    /// The text is too long for a request.
+    #[error("signing request: {0} bytes are too many; a usual one has a few hundred")]
     TooLong(usize),
-    /// Not PEM.
+    /// The text is not PEM.
     #[error("signing request: {0}")]
     Pem(#[from] pem_text::Error),
     /// A PEM block of another kind, or several.
@@ -36,36 +37,36 @@ pub enum Error {
         "expected one signing request, found `{0}`; it starts with `-----BEGIN CERTIFICATE REQUEST-----`"
     )]
     NotARequest(String),
-    /// DER that is none.
+    /// DER that is not a signing request.
     #[error("signing request is damaged: {0}")]
     Damaged(String),
-    /// Signed with RSA-PSS, whose keys gateways refuse.
+    /// The request is signed with RSA-PSS, whose keys gateways reject.
     #[error(
-        "signing request is signed with RSA-PSS, which gateways do not take; sign it with PKCS#1 v1.5 (openssl's default), or use an EC key"
+        "signing request is signed with RSA-PSS, which gateways do not accept; sign it with PKCS#1 v1.5 (openssl's default), or use an EC key"
     )]
     Pss,
-    /// The signature is another key's: whoever sent it does not hold the private key.
-    #[error("signing request is not signed by its own key; make it again")]
+    /// The signature was made by another key: the sender does not hold the private key.
+    #[error("signing request is not signed by its own key; create it again")]
     Signature,
-    /// A key that gateways refuse.
+    /// A key that gateways reject.
     #[error(transparent)]
     Key(#[from] leaf::Error),
-    /// basicConstraints with CA:TRUE.
+    /// The request has basicConstraints with CA:TRUE.
     #[error(
-        "signing request asks for a CA certificate (CA:TRUE), and only client certificates are issued; make it without"
+        "signing request asks for a CA certificate (CA:TRUE), and only client certificates are issued; create a request without CA:TRUE"
     )]
     AsksForCa,
-    /// Its subject cannot be taken over.
+    /// The requested subject cannot be copied.
     #[error(transparent)]
     Subject(#[from] names::Error),
-    /// A SAN that cannot be taken over.
+    /// A requested SAN that cannot be copied.
     #[error(
-        "signing request has a SAN that is no URI, DNS name, e-mail or IP address; leave `--san-from csr` out"
+        "signing request has a SAN that is not a URI, DNS name, e-mail or IP address; leave `--san-from csr` out"
     )]
     San,
 }
 
-/// A signing request whose signature was checked, and whose key a gateway takes.
+/// A signing request with a verified signature and a key that gateways accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Csr {
     public_key: Vec<u8>,
@@ -106,7 +107,7 @@ impl Csr {
         let (rest, csr) =
             X509CertificationRequest::from_der(der).map_err(|error| damaged(&error))?;
         if !rest.is_empty() {
-            return Err(damaged(&"bytes follow it"));
+            return Err(damaged(&"extra bytes at the end"));
         }
         let info = &csr.certification_request_info;
         if csr.signature_algorithm.algorithm.to_id_string() == RSA_PSS {
@@ -141,23 +142,23 @@ impl Csr {
         })
     }
 
-    /// The key, as `SubjectPublicKeyInfo` in DER.
+    /// The requested key, as `SubjectPublicKeyInfo` in DER.
     pub fn public_key_der(&self) -> &[u8] {
         &self.public_key
     }
 
-    /// The subject that it asks for, to take over as it is.
+    /// The requested subject, byte by byte.
     pub fn subject(&self) -> Result<names::Subject, Error> {
         Ok(names::Subject::from_der(&self.subject)?)
     }
 
-    /// The SANs that it asks for.
+    /// The requested SANs.
     pub fn sans(&self) -> Result<Sans, Error> {
         self.sans.clone()
     }
 }
 
-/// A request in PEM for a certificate as [`leaf::issue`] would make it: subject, SANs, digitalSignature, clientAuth.
+/// Creates a request in PEM for a certificate like that of [`leaf::issue`]: subject, SANs, digitalSignature, clientAuth.
 pub fn make(request: &LeafRequest, key: &PrivateKey) -> Result<String, leaf::Error> {
     leaf::check_request(request)?;
     leaf::check_public_key(key.public_key_der())?;

@@ -28,10 +28,10 @@ pub(super) fn bit_string(octets: &[u8]) -> Vec<u8> {
     yasna::construct_der(|writer| writer.write_bitvec_bytes(octets, octets.len() * 8))
 }
 
-/// Whether these bytes are `SIGNED { … }` (RFC 5280, 4.1 and 5.1) in DER, and both of their algorithm identifiers agree.
+/// Whether these bytes are `SIGNED { … }` (RFC 5280, 4.1 and 5.1) in DER, and both of its algorithm identifiers agree.
 ///
-/// x509-parser takes some encodings that are not DER, in the bytes that the signature does not cover. `algorithm_at` is the
-/// position of the inner identifier behind the optional version.
+/// x509-parser accepts some encodings that are not DER, in the bytes that the signature does not cover. `algorithm_at` is the position of
+/// the inner identifier after the optional version.
 pub(super) fn is_signed(der: &[u8], version_tag: u8, algorithm_at: usize) -> bool {
     let Some(Ok([signed, algorithm, signature])) = elements(der).map(<[Vec<u8>; 3]>::try_from)
     else {

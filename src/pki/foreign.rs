@@ -1,59 +1,60 @@
-//! Client certificates that somebody else issued: whether a gateway takes them, and what they lack.
+//! Client certificates of external CAs: whether a gateway accepts them, and what they lack.
 
 use super::{inspect::Certificate, leaf, when::utc};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-/// Bytes that a gateway reads of a client's certificates (`BoringSSL`, `SSL_MAX_CERT_LIST_DEFAULT`).
+/// Largest size of a client's certificates that a gateway reads, in bytes (`BoringSSL`, `SSL_MAX_CERT_LIST_DEFAULT`).
 const LARGEST: usize = 100 * 1024;
 
-/// Why a gateway would refuse a client certificate, whatever CAs it trusts.
+/// Why a gateway would reject a client certificate, whatever CAs it trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// `CA:TRUE`
+    /// The certificate is a CA (`CA:TRUE`).
     #[error(
         "`{0}` is a CA certificate, not a client's; ask the CA for a certificate of the request"
     )]
     IsCa(String),
     /// extendedKeyUsage without clientAuth, or keyUsage without digitalSignature.
     #[error(
-        "`{subject}` may not stand for a TLS client (its {extension} lacks {usage}); ask the CA for a client certificate"
+        "`{subject}` is not for TLS clients (its {extension} lacks {usage}); ask the CA for a client certificate"
     )]
     Purpose {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// The extension's name.
+        /// The name of the extension.
         extension: &'static str,
-        /// What it lacks.
+        /// The key usage that the extension lacks.
         usage: &'static str,
     },
-    /// notAfter has passed.
+    /// The certificate's notAfter has passed.
     #[error("the certificate expired at {}; ask the CA for a new one", utc(*.0))]
     Expired(OffsetDateTime),
-    /// notBefore lies ahead.
+    /// The certificate's notBefore lies in the future.
     #[error("the certificate is valid only from {} on; wait, or check this machine's clock", utc(*.0))]
     NotYetValid(OffsetDateTime),
-    /// Gateways refuse what they do not understand (RFC 5280, 4.2).
+    /// A critical extension that gateways do not support, so they reject the certificate (RFC 5280,
+    /// 4.2).
     #[error(
-        "the certificate has a critical extension `{0}`, which gateways do not know; ask the CA for one without, or not critical"
+        "the certificate has a critical extension `{0}`, which gateways do not support; ask the CA for a certificate without it, or with the extension not critical"
     )]
     CriticalExtension(String),
-    /// Gateways compare a client's identity with DNS names too (Envoy, `AuthenticatedMatcher`: URI SANs, then DNS SANs).
+    /// A DNS name that gateways compare with clients' identities (Envoy, `AuthenticatedMatcher`: URI SANs, then DNS SANs).
     #[error(
-        "the certificate has the DNS name `{0}`, which gateways take for the identity of another client; ask the CA for one without"
+        "the certificate has the DNS name `{0}`, which gateways take for the identity of another client; ask the CA for a certificate without this name"
     )]
     Impersonates(String),
-    /// More than a gateway reads.
+    /// The certificate is larger than a gateway reads.
     #[error(
         "the certificate has {0} bytes, and gateways read {LARGEST} of a client's chain; ask the CA for one with fewer names"
     )]
     TooLarge(usize),
-    /// A key that gateways refuse.
+    /// A key that gateways reject.
     #[error(transparent)]
     Key(#[from] leaf::Error),
 }
 
-/// Refuses a certificate that no gateway takes from a client.
+/// Refuses a certificate that no gateway accepts from a client.
 pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error> {
     let subject = || certificate.subject().to_owned();
     if certificate.is_ca() {

@@ -5,29 +5,29 @@ use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, P
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// As many rounds as Java and NSS use; some 2.7 ms for the whole file.
+/// Iterations of the key derivation: as many as Java and NSS use; some 2.7 ms for the whole file.
 const ITERATIONS: u32 = 10_000;
 
-/// Why there is no keystore.
+/// Why a keystore cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Some programs take an empty password for none, others refuse it.
+    /// The password is empty, which some programs treat as no password, and others refuse.
     #[error("the keystore's password is empty; give one, or have it generated")]
     EmptyPassword,
-    /// Programs disagree on how to encode other characters.
+    /// The password has characters that programs encode differently.
     #[error(
         "the keystore's password may hold printable ASCII only; programs disagree on how to encode anything else"
     )]
     Password,
-    /// The name of the entry is a `BMPString`.
+    /// The name of the entry is not possible in a `BMPString`.
     #[error(
         "the keystore's entry name may hold neither control characters nor characters above U+FFFF (such as emoji); choose another"
     )]
     Alias,
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error("the private key does not belong to the certificate `{subject}`")]
     KeyMismatch {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// Encoding failed.
@@ -35,19 +35,19 @@ pub enum Error {
     Encoding(String),
 }
 
-/// Who must be able to open it.
+/// The programs that must be able to open the keystore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Profile {
-    /// PBES2 with AES-256 and HMAC-SHA256: everything current.
+    /// PBES2 with AES-256 and HMAC-SHA256, for current programs.
     #[default]
     Modern,
     /// Triple DES and HMAC-SHA1: macOS before 15 and Windows up to Server 2016 need it.
     Compat,
 }
 
-/// Encodes key, certificate and the CAs above it as one entry.
+/// Encodes the key, the certificate and its issuers as one entry.
 ///
-/// The salts are random; the same input gives other bytes each time.
+/// The salts are random, so the output differs each time.
 pub fn pkcs12(
     key: &PrivateKey,
     leaf: &Certificate,
@@ -115,7 +115,7 @@ pub fn check_alias(name: &str) -> Result<(), Error> {
 
 /// 24 characters, 140 bits: letters and digits without `0 O 1 I l`, all equally likely.
 ///
-/// `random` answers bytes of a cryptographic generator; it is called again when they are used up.
+/// `random` returns bytes of a cryptographic generator; it is called again when they are used up.
 pub fn generate_password<E>(
     mut random: impl FnMut() -> Result<[u8; 48], E>,
 ) -> Result<Zeroizing<String>, E> {

@@ -1,4 +1,4 @@
-//! Client certificates: right by construction, or not made.
+//! Client certificates that are valid by construction.
 
 use super::{
     authority::{self, Authority},
@@ -21,11 +21,11 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
 
-/// How far back a leaf's notBefore lies, for clients whose clock the gateway's is behind.
+/// How far back a leaf's notBefore lies, for gateways whose clock is behind.
 const BACKDATED: Duration = Duration::minutes(5);
 
-/// Bytes of subject and alternative names. A client sends its certificate and the CAs above it in one message: Java's end at
-/// 32 KiB (`jdk.tls.maxHandshakeMessageSize`), those of OpenSSL and `BoringSSL` at 100 KiB (`SSL_MAX_CERT_LIST_DEFAULT`).
+/// Largest size of subject and alternative names, in bytes. A client sends its certificate and the CAs above it in one message, whose size
+/// Java limits to 32 KiB (`jdk.tls.maxHandshakeMessageSize`), OpenSSL and `BoringSSL` to 100 KiB (`SSL_MAX_CERT_LIST_DEFAULT`).
 const LARGEST_NAMES: usize = 16 * 1024;
 
 /// Why a client certificate is not issued.
@@ -34,13 +34,13 @@ pub enum Error {
     /// The CA may not sign now.
     #[error(transparent)]
     Authority(#[from] authority::Error),
-    /// A lifetime of nothing.
+    /// The lifetime is not positive.
     #[error("a certificate's lifetime must be positive")]
     Ttl,
-    /// No subject: a gateway would leave a client's forged subject header untouched (Envoy, `request_headers_to_add`).
+    /// The subject is empty: a gateway would pass a client's forged subject header on (Envoy, `request_headers_to_add`).
     #[error("a client certificate needs a subject; give at least a common name")]
     NoSubject,
-    /// No URI SAN: a gateway would leave a client's forged SAN header untouched.
+    /// There is no URI SAN: a gateway would pass a client's forged SAN header on.
     #[error(
         "a client certificate needs a URI SAN; without one clients could forge their identity header"
     )]
@@ -48,46 +48,47 @@ pub enum Error {
     /// A SAN that is refused.
     #[error(transparent)]
     Name(#[from] names::Error),
-    /// A DNS or e-mail SAN that is none.
+    /// A DNS or e-mail SAN that is not valid.
     #[error("{kind} SAN `{value}` is not valid; {remedy}")]
     San {
-        /// `DNS` or `e-mail`.
+        /// The kind of SAN: `DNS` or `e-mail`.
         kind: &'static str,
-        /// As given.
+        /// The SAN as given.
         value: String,
-        /// What to do.
+        /// The next step.
         remedy: &'static str,
     },
-    /// More names than every TLS library takes.
+    /// The names are larger than every TLS library accepts.
     #[error(
         "subject and alternative names take {0} bytes, and only {LARGEST_NAMES} fit into a certificate that every TLS library takes; leave some out"
     )]
     TooManyNames(usize),
-    /// A key that Envoy refuses, or that is weak.
+    /// A key that Envoy rejects, or that is weak.
     #[error(
         "a client's key may not be {kind}; gateways accept P-256, P-384, and RSA of 2048 to 8192 bits"
     )]
     KeyKind {
-        /// What it is.
+        /// The kind of key.
         kind: PublicKeyKind,
     },
-    /// Not a valid key of its kind.
+    /// The public key is not a valid key of its kind.
     #[error("the public key is damaged")]
     DamagedKey,
     /// Encoding failed.
     #[error(transparent)]
     Encoding(#[from] seal::Error),
-    /// What was made cannot be read: a defect.
+    /// The new certificate cannot be read, which is a defect.
     #[error(transparent)]
     Unreadable(#[from] inspect::Error),
 }
 
-/// What a client certificate is to say.
+/// The names and the lifetime of a client certificate.
 #[derive(Debug, Clone, Default)]
 pub struct LeafRequest {
-    /// Its subject; not empty.
+    /// The subject; not empty.
     pub subject: Subject,
-    /// URI SANs; at least one. [`check_uri_san`](super::names::check_uri_san) is the caller's to ask: it needs to know the mesh.
+    /// URI SANs; at least one. The caller must check them with [`check_uri_san`](super::names::check_uri_san), which needs the mesh's trust
+    /// domains.
     pub uris: Vec<String>,
     /// DNS SANs.
     pub dns: Vec<String>,
@@ -95,14 +96,15 @@ pub struct LeafRequest {
     pub emails: Vec<String>,
     /// IP address SANs.
     pub ips: Vec<IpAddr>,
-    /// From now to notAfter; cut where the CA ends before.
+    /// The time from now to notAfter; cut to the CA's notAfter.
     pub ttl: Duration,
 }
 
-/// Issues a client certificate over `public_key` (`SubjectPublicKeyInfo`, DER).
+/// Issues a client certificate for `public_key` (`SubjectPublicKeyInfo`, DER).
 ///
-/// X.509 v3, not a CA, digitalSignature (critical), clientAuth only, key identifiers, notBefore five minutes back but not
-/// before the CA's, notAfter as the ttl says but not after the first of the CAs ends. The issuer is the CA's subject, bit by bit. `serial_random`: 20 bytes from a cryptographic generator.
+/// X.509 v3, not a CA, digitalSignature (critical), clientAuth only, key identifiers, notBefore five minutes back but not before the CA's,
+/// notAfter by the ttl but not after the end of any CA of the chain. The issuer is the CA's subject, byte by byte. `serial_random`: 20
+/// bytes from a cryptographic generator.
 pub fn issue(
     authority: &Authority,
     request: &LeafRequest,
@@ -134,7 +136,7 @@ pub fn issue(
     Ok(Certificate::from_der(&der)?)
 }
 
-/// Refuses a request that no CA could fulfil: without subject or URI, or with a SAN that is none.
+/// Refuses a request that no CA could fulfil: without subject or URI, or with an invalid SAN.
 pub fn check_request(request: &LeafRequest) -> Result<(), Error> {
     if request.subject.is_empty() {
         return Err(Error::NoSubject);
@@ -170,7 +172,8 @@ fn not_after(
         .map_or(last, |end| whole_seconds(end).min(last)))
 }
 
-/// How long a certificate of ours was issued for. Where its CA was younger than five minutes, some of them are missing.
+/// The lifetime that a certificate was issued for, from its validity and the usual backdating. Up to five minutes are missing if its CA was
+/// younger than that.
 pub fn lifetime(certificate: &Certificate) -> Duration {
     let validity = certificate.not_after() - certificate.not_before();
     if validity > BACKDATED {
@@ -224,7 +227,8 @@ fn ia5(text: &str) -> Result<Ia5String, Error> {
     Ia5String::try_from(text).map_err(|error| seal::Error::from(error).into())
 }
 
-/// RFC 1123 with underscores, which real hosts have; no wildcard, which no client is.
+/// Whether a name is valid by RFC 1123, with underscores, which real hosts have, and without
+/// wildcards, which name no client.
 fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

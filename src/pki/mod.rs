@@ -1,11 +1,10 @@
-//! The public-key half of the plugin: keys, certificates, revocation lists, trust bundles, keystores.
+//! Cryptography: keys, certificates, revocation lists, trust bundles, keystores.
 //!
-//! Bytes in, bytes out. Nothing here reads a file, asks a cluster or looks at the clock: `now` is an argument, and so are
-//! the random bytes of serial numbers and passwords. Two libraries draw their own randomness all the same: aws-lc-rs for
-//! keys and signatures, p12-keystore for salts.
+//! Bytes in, bytes out. No function here reads a file, a cluster or the clock: `now` is an argument, and so are the random bytes of serial
+//! numbers and passwords. Only two libraries draw their own randomness: aws-lc-rs for keys and signatures, p12-keystore for salts.
 //!
-//! Certificates are built by rcgen, except for their names: its `DistinguishedName` is a map, which loses a second `OU` or
-//! `DC`, also of an imported issuer. [`seal`] writes the exact names in and signs the result.
+//! Certificates are built by rcgen, except for their names: its `DistinguishedName` is a map, which loses a second `OU` or `DC`, also of an
+//! imported issuer. [`seal`] writes the exact names in and signs the result.
 
 pub mod authority;
 pub mod bundle;

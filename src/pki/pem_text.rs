@@ -1,4 +1,4 @@
-//! PEM (RFC 7468): strict about what comes in, always LF and 64 columns going out.
+//! PEM (RFC 7468): strict when reading, always LF and 64 columns when writing.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use pem::Pem;
@@ -13,10 +13,11 @@ pub enum Error {
         "no PEM block found; a line `-----BEGIN …-----` must start it (DER files: `openssl x509 -inform der`)"
     )]
     NoBlock,
-    /// A block without its end line, with another label there, or with text that is not base64.
+    /// A block without its end line, with an end line of another label, or with text that is not
+    /// base64.
     #[error("PEM block {number} is damaged or cut off")]
     Damaged {
-        /// Counted from 1.
+        /// The number of the block, counted from 1.
         number: usize,
     },
 }
@@ -45,7 +46,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Pem>, Error> {
         .collect()
 }
 
-/// One PEM block: LF, 64 columns, final line end. The buffer is allocated once, so that dropping it wipes every copy.
+/// One PEM block: LF, 64 columns, final line end. The buffer is allocated once, so that wiping it leaves no copy.
 pub(super) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     const BYTES_PER_LINE: usize = 48;
     let lines = der.len().div_ceil(BYTES_PER_LINE);

@@ -1,4 +1,4 @@
-//! Public keys: what kind they are, and their identifiers.
+//! Public keys: their kinds and identifiers.
 
 use std::{borrow::Cow, fmt};
 use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
@@ -7,7 +7,7 @@ pub(super) const OID_EC: &str = "1.2.840.10045.2.1";
 pub(super) const OID_RSA: &str = "1.2.840.113549.1.1.1";
 pub(super) const OID_ED25519: &str = "1.3.101.112";
 
-/// What a public key is, as far as trust decisions depend on it. `Display` gives `P-256`, `RSA 2048`, `Ed25519`.
+/// The kind of a public key, as far as trust decisions depend on it. `Display` gives `P-256`, `RSA 2048`, `Ed25519`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKeyKind {
     /// ECDSA on NIST P-256.
@@ -20,12 +20,12 @@ pub enum PublicKeyKind {
     Rsa(usize),
     /// Edwards-curve signatures on Curve25519.
     Ed25519,
-    /// Anything else: its name where known, else its dotted object identifier.
+    /// Any other kind: its name if known, else its dotted object identifier.
     Other(String),
 }
 
 impl PublicKeyKind {
-    /// Reads a `SubjectPublicKeyInfo` in DER; what cannot be read is `Other`.
+    /// Reads a `SubjectPublicKeyInfo` in DER; anything unreadable is `Other`.
     pub fn of(spki: &[u8]) -> Self {
         let Ok((_, key)) = SubjectPublicKeyInfo::from_der(spki) else {
             return Self::Other("unreadable".to_owned());
@@ -68,7 +68,7 @@ impl fmt::Display for PublicKeyKind {
     }
 }
 
-/// The name of an algorithm that is not used here, or its object identifier again.
+/// The name of an algorithm that is not supported here, or its object identifier.
 pub(super) fn algorithm_name(oid: &str) -> &str {
     match oid {
         "1.2.840.113549.1.1.10" => "RSA-PSS",
@@ -79,7 +79,7 @@ pub(super) fn algorithm_name(oid: &str) -> &str {
     }
 }
 
-/// The key itself within a `SubjectPublicKeyInfo`, without its algorithm.
+/// The bits of the key in a `SubjectPublicKeyInfo`, without the algorithm.
 pub(super) fn public_bits(spki: &[u8]) -> Option<&[u8]> {
     let (_, key) = SubjectPublicKeyInfo::from_der(spki).ok()?;
     match key.subject_public_key.data {
@@ -88,8 +88,7 @@ pub(super) fn public_bits(spki: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What rcgen takes for the subject's key identifier: the first 160 bits of SHA-256 over the public key's DER (RFC 7093, 2,
-/// method 4).
+/// The subject key identifier that rcgen computes: the first 160 bits of SHA-256 over the public key's DER (RFC 7093, 2, method 4).
 pub(super) fn key_id(public_key: &[u8]) -> Vec<u8> {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public_key);
     digest.as_ref()[..20].to_vec()

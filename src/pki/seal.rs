@@ -1,8 +1,8 @@
-//! Builds certificates and CRLs with rcgen, puts the exact names in, and signs.
+//! Builds certificates and CRLs with rcgen, inserts the exact names, and signs.
 //!
-//! rcgen's `DistinguishedName` keeps one value per attribute and re-encodes strings, so an issuer of two `OU`s would come out
-//! with another name than its certificate has, and no verifier would find it. Therefore rcgen encodes all but the names, with
-//! an empty signature; here the names are written as given, bit by bit, and the result is signed.
+//! rcgen's `DistinguishedName` keeps one value per attribute and re-encodes strings, so a certificate would name an issuer with two `OU`s
+//! differently than the issuer's own certificate does, and no verifier would find the issuer. Therefore rcgen encodes everything but the
+//! names, with an empty signature; then the names are inserted byte by byte, and the result is signed.
 
 use super::{der, inspect::Certificate, key::PrivateKey};
 use rcgen::{
@@ -11,7 +11,7 @@ use rcgen::{
 };
 use thiserror::Error;
 
-/// The encoder or the signature failed. Requests are checked before, so this is a defect or a broken library.
+/// The encoder or the signature failed. Requests are checked before, so this is a defect of this program or a library.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("encoding or signing failed: {0}")]
 pub struct Error(String);
@@ -22,7 +22,7 @@ impl From<rcgen::Error> for Error {
     }
 }
 
-/// Who signs, under which name and key identifier.
+/// The signing key, with the issuer's name and key identifier.
 pub(super) struct Signer<'a> {
     pub(super) name: &'a [u8],
     pub(super) key_id: Vec<u8>,
@@ -44,7 +44,7 @@ impl<'a> Signer<'a> {
         Issuer::new(params, Unsigned(self.key.algorithm()))
     }
 
-    /// Replaces elements of the signed part by position, and signs it.
+    /// Replaces elements of the unsigned part by position, and signs the result.
     fn sign(&self, unsigned: &[u8], replacements: &[(usize, &[u8])]) -> Result<Vec<u8>, Error> {
         let broken = || Error("unexpected structure".to_owned());
         let mut outer = der::elements(unsigned).ok_or_else(broken)?;
@@ -98,7 +98,7 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// Stands for the key while rcgen encodes: its algorithm, and an empty signature.
+/// A key for rcgen that only names the algorithm and makes an empty signature.
 struct Unsigned(&'static SignatureAlgorithm);
 
 impl PublicKeyData for Unsigned {

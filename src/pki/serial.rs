@@ -11,7 +11,7 @@ pub struct Serial(Vec<u8>);
 /// The text is not hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is no serial number; give its hexadecimal digits as `list-clients` or `openssl x509 -serial` print them"
+    "`{0}` is not a serial number; give its hexadecimal digits as `list-clients` or `openssl x509 -serial` print them"
 )]
 pub struct Error(String);
 
@@ -23,20 +23,20 @@ impl Serial {
         Self(random.to_vec())
     }
 
-    /// From the content octets of a DER INTEGER, or any big-endian number.
+    /// A serial number from the content octets of a DER INTEGER, or any big-endian number.
     pub fn from_be_bytes(bytes: &[u8]) -> Self {
         let start = bytes.iter().position(|byte| *byte != 0);
         Self(start.map_or_else(|| vec![0], |start| bytes[start..].to_vec()))
     }
 
-    /// Big-endian, without leading zeros.
+    /// The bytes, big-endian, without leading zeros.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl fmt::Display for Serial {
-    /// Lower-case hexadecimal, an even number of digits, no colons.
+    /// Writes lower-case hexadecimal, an even number of digits, no colons.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&sha256::hex(&self.0))
     }
@@ -51,7 +51,7 @@ impl fmt::Debug for Serial {
 impl FromStr for Serial {
     type Err = Error;
 
-    /// Hexadecimal of either case, colons allowed.
+    /// Reads hexadecimal of either case, colons allowed.
     fn from_str(text: &str) -> Result<Self, Error> {
         let digits: Option<Vec<u8>> = text
             .chars()

@@ -1,4 +1,4 @@
-//! Server certificates of a gateway: signed by a CA of our own, or given and checked before they are used.
+//! Server certificates of a gateway: signed by a CA of kubectl-mtls, or given and checked before use.
 
 use super::{
     authority::{self, Authority},
@@ -19,20 +19,21 @@ use rcgen::{
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-/// How long a server certificate of our own is valid; browsers refuse more than 398 days, and a rerun renews it.
+/// Lifetime of a server certificate that kubectl-mtls signs; browsers refuse more than 398 days, and a rerun renews it.
 pub const TTL: Duration = Duration::days(90);
-/// How long before its end a rerun renews it.
+/// How long before its end a rerun renews a server certificate.
 pub const RENEWED_BEFORE: Duration = Duration::days(30);
-/// How long the CA behind it is valid: its clients have to be given the next one by hand.
+/// Lifetime of a server CA: its successor has to be given to clients by hand.
 pub const CA_TTL: Duration = Duration::days(3650);
 /// How far back notBefore lies, for clients whose clock is behind.
 const BACKDATED: Duration = Duration::minutes(5);
-/// X.520 `ub-common-name`.
+/// Longest common name in characters (X.520, `ub-common-name`).
 const LONGEST_COMMON_NAME: usize = 64;
-/// What the common name of every server CA of ours has before its eight hexadecimal digits.
+/// The text in the common name of every server CA of kubectl-mtls, before its eight hexadecimal
+/// digits.
 const CA_WORDS: &str = " server CA ";
 
-/// Why a server certificate is not made, or not taken.
+/// Why a server certificate is not generated, or not accepted.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The CA may not sign now.
@@ -41,66 +42,66 @@ pub enum Error {
     /// A certificate cannot be read.
     #[error("server {0}")]
     Certificate(#[from] inspect::Error),
-    /// A key cannot be read or made.
+    /// A key cannot be read or generated.
     #[error("server {0}")]
     Key(#[from] key::Error),
-    /// A name that cannot stand in a certificate.
+    /// A name that is not possible in a certificate.
     #[error(transparent)]
     Name(#[from] names::Error),
     /// Encoding failed.
     #[error(transparent)]
     Encoding(#[from] seal::Error),
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error("the private key does not belong to the first certificate, `{subject}`")]
     KeyMismatch {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// A CA certificate in the place of the server's.
+    /// The first certificate is a CA, not the server's own certificate.
     #[error("the first certificate, `{subject}`, is a CA; put the server's own certificate first")]
     IsCa {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// extendedKeyUsage without serverAuth.
+    /// extendedKeyUsage lacks serverAuth.
     #[error("`{subject}` is not for servers (its extendedKeyUsage lacks serverAuth)")]
     NotForServers {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// A key that Envoy does not load (Envoy, `context_impl.cc`).
-    #[error("Envoy takes keys of kind P-256, P-384, and RSA of 2048 bits and more, not {0}")]
+    #[error("Envoy accepts P-256, P-384, and RSA keys of 2048 bits and more, not {0}")]
     KeyKind(PublicKeyKind),
-    /// notAfter has passed.
+    /// The certificate's notAfter has passed.
     #[error("`{subject}` expired at {}", utc(*.not_after))]
     Expired {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// Its last second.
+        /// The certificate's notAfter.
         not_after: OffsetDateTime,
     },
-    /// notBefore lies ahead.
+    /// The certificate's notBefore lies in the future.
     #[error("`{subject}` is valid only from {} on", utc(*.not_before))]
     NotYetValid {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
-        /// Its first second.
+        /// The certificate's notBefore.
         not_before: OffsetDateTime,
     },
-    /// A certificate that did not sign the one before it.
+    /// A certificate that did not sign the previous one of the chain.
     #[error(
-        "`{upper}` did not sign `{lower}`, which stands before it: every certificate must be signed by the next"
+        "`{upper}` did not sign `{lower}`, which precedes it: each certificate must be signed by the next one"
     )]
     Chain {
-        /// RFC 4514 text of the upper one.
+        /// The issuer's subject as RFC 4514 text.
         upper: String,
-        /// RFC 4514 text of the lower one.
+        /// The subject of the issued certificate as RFC 4514 text.
         lower: String,
     },
-    /// SANs for other hosts.
+    /// The certificate is for other hosts.
     #[error("the certificate is for {}, not for `{host}`", .names.join(", "))]
     Host {
-        /// Its DNS names.
+        /// The DNS names of the certificate.
         names: Vec<String>,
         /// The gateway's host.
         host: String,
@@ -117,18 +118,18 @@ pub fn ca_subject(authority: &str, generation: [u8; 4]) -> Result<Subject, names
     Subject::common_name(&format!("{head}{tail}"))
 }
 
-/// Whether a server CA of ours signed the certificate, as far as its name tells.
+/// Whether a server CA of kubectl-mtls signed the certificate, judging by its issuer's name.
 pub fn is_self_made(certificate: &Certificate) -> bool {
     certificate.issuer().starts_with("CN=") && certificate.issuer().contains(CA_WORDS)
 }
 
-/// Whether this is the server CA of kubectl-mtls for an authority's Gateways, as far as its name tells.
+/// Whether this is the server CA of kubectl-mtls for an authority's Gateways, judging by its name.
 pub fn is_ca_of(ca: &Certificate, authority: &str) -> bool {
     ca.subject()
         .starts_with(&format!("CN={authority}{CA_WORDS}"))
 }
 
-/// A server's certificates, its own first, with the key.
+/// A server's certificate chain, its own certificate first, with the key.
 #[derive(Debug)]
 pub struct ServerIdentity {
     chain: Vec<Certificate>,
@@ -136,10 +137,10 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// Makes a P-256 key and a certificate for one host, a wildcard or exact.
+    /// Generates a P-256 key and a certificate for one host, a wildcard or exact.
     ///
-    /// X.509 v3, not a CA, digitalSignature (critical), serverAuth only, valid for [`TTL`] but not beyond the CA.
-    /// `serial_random`: 20 bytes from a cryptographic generator.
+    /// X.509 v3, not a CA, digitalSignature (critical), serverAuth only, valid for [`TTL`] but not beyond the CA. `serial_random`: 20 bytes
+    /// from a cryptographic generator.
     pub fn generate(
         authority: &Authority,
         host: &str,
@@ -177,7 +178,7 @@ impl ServerIdentity {
         })
     }
 
-    /// Reads certificates and key from PEM; refuses what a gateway could not show, or clients would refuse.
+    /// Reads certificates and key from PEM; refuses those that a gateway could not use, or clients would reject.
     pub fn load(
         chain_pem: impl AsRef<[u8]>,
         key_pem: impl AsRef<[u8]>,
@@ -231,7 +232,7 @@ impl ServerIdentity {
         Ok(())
     }
 
-    /// Refuses a host that clients would not find in the certificate.
+    /// Refuses a host that the certificate does not cover.
     pub fn check_host(&self, host: &str) -> Result<(), Error> {
         if self.certificate().covers_host(host) {
             return Ok(());
@@ -253,7 +254,7 @@ impl ServerIdentity {
         self.chain.iter().map(Certificate::pem).collect()
     }
 
-    /// Its private key.
+    /// The server's private key.
     pub fn key(&self) -> &PrivateKey {
         &self.key
     }

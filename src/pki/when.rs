@@ -1,14 +1,14 @@
-//! Points in time and spans as messages show them.
+//! Points in time and durations as text for messages.
 
 use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// The latest instant that a certificate can name (RFC 5280, 4.1.2.5: `99991231235959Z`).
 pub(super) const LAST: OffsetDateTime = time::macros::datetime!(9999-12-31 23:59:59 UTC);
 
-/// What lies this far ahead is shown by its date alone.
+/// A time at least this far ahead is shown by its date alone.
 const DATE_IS_ENOUGH: Duration = Duration::days(3);
 
-/// Drops the fraction of a second, which certificates cannot hold.
+/// Drops the fraction of a second, which certificates cannot contain.
 pub(super) fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.to_offset(UtcOffset::UTC).truncate_to_second()
 }
@@ -26,8 +26,7 @@ pub fn minute(at: OffsetDateTime) -> String {
     format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
 }
 
-/// The end of something, in UTC: its date, and its time too where it lies less than three days after `from`, so that the date says
-/// too little.
+/// An expiry time, in UTC: its date, and also its time if it lies less than three days after `from`.
 pub fn end(at: OffsetDateTime, from: OffsetDateTime) -> String {
     if at - from < DATE_IS_ENOUGH {
         return minute(at);
@@ -35,7 +34,7 @@ pub fn end(at: OffsetDateTime, from: OffsetDateTime) -> String {
     at.to_offset(UtcOffset::UTC).date().to_string()
 }
 
-/// The span rounded down to its largest whole unit, as the `--ttl` flag takes it: `89d`, `3h`, `20m`, `5s`.
+/// A duration rounded down to its largest whole unit, as the `--ttl` flag reads it: `89d`, `3h`, `20m`, `5s`.
 pub fn span(span: Duration) -> String {
     let seconds = span.whole_seconds().max(0);
     match seconds {

@@ -1,4 +1,4 @@
-//! Who did what: asked for before a change, told after it.
+//! The audit trail: the user is read before a change, and an Event is written after it.
 
 use time::OffsetDateTime;
 
@@ -6,7 +6,7 @@ use super::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::Object;
 use crate::resources::audit::{AuditEntry, Transition};
 
-/// The audit entry of a change of this run, in the name of its user.
+/// The audit entry of a change in this run, with its user.
 pub fn entry(
     transition: impl Into<Transition>,
     what: impl Into<String>,
@@ -24,7 +24,7 @@ pub fn entry(
     })
 }
 
-/// Leaves an Event, once in a run. Where that is not permitted, nothing is lost: the change itself tells who made it.
+/// Writes an Event, once in a run. If that is not permitted, nothing is lost: the changed object names the user too.
 pub fn leave(event: Object, observed: &Observed) -> Reconciled<()> {
     if observed.was_attempted(event.reference()) {
         return Ok(());

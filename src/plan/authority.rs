@@ -1,4 +1,4 @@
-//! The cluster's authority: made keys first, then the state that names them, which is also what gateways read.
+//! The authority in the cluster: its keys are stored first, then the state that names them, which is also the object that gateways read.
 
 pub mod choice;
 
@@ -23,21 +23,21 @@ use crate::resources::names::{
 use crate::resources::witness::reference;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// How a new CA is made.
+/// The parameters of a new CA.
 #[derive(Debug, Clone)]
 pub struct NewAuthority {
     /// The authority's name; part of the CA's subject together with a random part, since a subject is never used twice.
     pub name: String,
-    /// How long the CA lives.
+    /// The CA's lifetime.
     pub ttl: Duration,
-    /// The kind of its key.
+    /// The type of the CA's key.
     pub key_type: KeyType,
-    /// Its whole subject, which no CA of the authority had before; one of its own without.
+    /// The CA's subject, which no CA of the authority had before; `None` for the default.
     pub subject: Option<Subject>,
 }
 
 impl NewAuthority {
-    /// P-256, five years.
+    /// The default parameters: P-256, five years.
     pub fn of_name(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -48,12 +48,12 @@ impl NewAuthority {
     }
 }
 
-/// The two namespaces that hold all that the plugin remembers.
+/// The two namespaces of all objects that the plugin needs to remember.
 pub fn namespaces() -> [ObjectRef; 2] {
     [AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE].map(ObjectRef::namespace)
 }
 
-/// Creates the namespaces that this run has found missing. Those that were not read, or may not be, are taken to be there.
+/// Creates the namespaces that this run has found missing. Those that were not read, or may not be, are assumed to exist.
 pub fn create_namespaces(observed: &Observed) -> Option<Effect> {
     let missing = namespaces()
         .into_iter()
@@ -62,18 +62,18 @@ pub fn create_namespaces(observed: &Observed) -> Option<Effect> {
     Some(Effect::Write(Write::Create(object)))
 }
 
-/// Where an authority is made.
+/// The place of a new authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home<'a> {
-    /// In the cluster, with a witness beside its inventory; for this Gateway, where there is one.
+    /// The cluster, with a witness beside the inventory; for this Gateway, if there is one.
     Cluster(Option<&'a GatewayName>),
-    /// In a directory.
+    /// A directory.
     Directory,
 }
 
-/// What making an authority is blocked on, where there is none.
+/// Creates a missing authority.
 ///
-/// Killed between keys and state, it leaves keys that no state names; the next run takes the next free name for its own.
+/// A run that is killed between keys and state leaves keys that no state names; the next run uses the next free name for its own.
 pub fn establish(
     names: &CredentialNames,
     new: &NewAuthority,
@@ -86,7 +86,7 @@ pub fn establish(
     }
 }
 
-/// The state of a new authority, once all that must stand before it does.
+/// The state of a new authority, once the objects that must precede it exist.
 fn established(
     names: &CredentialNames,
     new: &NewAuthority,
@@ -109,8 +109,8 @@ fn established(
     Ok(state)
 }
 
-/// Makes what must stand before an authority of the cluster is made, or is bound to its inventory: the namespaces, and the witness,
-/// whose inventory it tells.
+/// Creates the objects that must precede a new authority of the cluster, or its binding to an inventory: the namespaces, and the witness,
+/// which holds the inventory's id.
 pub fn prepare(
     authority: &str,
     state: Option<&AuthorityState>,
@@ -123,7 +123,7 @@ pub fn prepare(
     witness::lay(authority, state, observed)
 }
 
-/// Puts the key of an authority's first CA into a Secret of its own, and tells which.
+/// Stores the key of an authority's first CA in a new Secret; returns the Secret's name.
 pub fn keep_key(
     names: &CredentialNames,
     ca: &Authority,
@@ -136,11 +136,11 @@ pub fn keep_key(
     let mut candidates = (1..=MOST_NAMES).map(|n| names.keys(n));
     let Some(keys) = candidates.find(|keys| !observed.is_taken(keys)) else {
         return Err(Failure::refused(format!(
-            "{MOST_NAMES} Secrets for the keys of `{}` exist, and no state",
+            "{MOST_NAMES} Secrets for the keys of `{}` exist, but not the state of the authority",
             names.authority
         ))
         .hint(format!(
-            "look at them with `kubectl -n {AUTHORITY_NAMESPACE} get secrets`"
+            "list them with `kubectl -n {AUTHORITY_NAMESPACE} get secrets`"
         ))
         .into());
     };
@@ -151,10 +151,10 @@ pub fn keep_key(
     Ok(keys)
 }
 
-/// How many names are tried for the Secret with the keys.
+/// How many names are tried for the Secret of the keys.
 pub const MOST_NAMES: u32 = 100;
 
-/// The authorities of the cluster.
+/// The query for the authorities of the cluster.
 pub fn others() -> Query {
     Query::List {
         kind: Kind::ConfigMap,
@@ -164,24 +164,24 @@ pub fn others() -> Query {
     }
 }
 
-/// The error on an authority that does not exist; it names those that do, as far as [`others`] may be listed.
+/// The error about an authority that does not exist; it names the existing ones, if [`others`] may be listed.
 pub fn unknown(authority: &str, observed: &Observed) -> Reconciled<Failure> {
     let failure = Failure::refused(format!("there is no authority `{authority}`"));
     Ok(match observed.try_list(&others())?.found() {
-        Some([]) => failure.hint("there is none at all yet"),
+        Some([]) => failure.hint("no authority exists yet"),
         Some(objects) => {
             let names: Vec<String> = objects
                 .iter()
                 .map(|object| format!("`{}`", object.name()))
                 .collect();
-            failure.hint(format!("there are: {}", names.join(", ")))
+            failure.hint(format!("existing authorities: {}", names.join(", ")))
         }
-        None => failure.hint("which ones there are may not be listed"),
+        None => failure.hint("the existing authorities may not be listed"),
     })
 }
 
-/// The error on an authority of the cluster that does not exist: lost, where its witness knows of it, else unknown, with what makes
-/// one.
+/// The error about an authority of the cluster that does not exist: lost, if its witness exists, else unknown, with the commands that
+/// create one.
 pub fn absent(authority: &str, makes_one: &[&str], observed: &Observed) -> Reconciled<Failure> {
     observed.prefetch([others(), Query::Get(reference(authority))])?;
     let heard = witness::hear(authority, None, observed)?;
@@ -195,7 +195,7 @@ pub fn absent(authority: &str, makes_one: &[&str], observed: &Observed) -> Recon
     })
 }
 
-/// What to know of a CA that ends before a certificate made now for the default time would: none outlives it.
+/// The note on a CA that ends before a certificate with the default lifetime would: no certificate outlives its CA.
 pub fn ends_soon(ca: &Certificate, now: OffsetDateTime) -> Option<String> {
     let left = ca.not_after() - now;
     (left < CLIENT_TTL).then(|| {
@@ -208,34 +208,35 @@ pub fn ends_soon(ca: &Certificate, now: OffsetDateTime) -> Option<String> {
     })
 }
 
-/// The Secret that a Gateway reads in the place of its authority, until it is moved.
+/// The Secret that a Gateway reads instead of its authority, until the Gateway is moved.
 #[derive(Debug, Clone)]
 pub enum Unmoved {
-    /// There is none: gateways read the authority itself.
+    /// There is no such Secret: gateways read the authority itself.
     None,
-    /// It says what the authority does.
+    /// The Secret has the authority's content.
     Following(ObjectRef, ClientCa),
-    /// It does not exist.
+    /// The Secret does not exist.
     Missing(ObjectRef),
-    /// It may not be read: nothing is known of it.
+    /// The Secret may not be read, so its content is not known.
     Unseen {
         /// The Secret.
         secret: ObjectRef,
-        /// What is not allowed.
+        /// The denied access.
         denial: String,
     },
 }
 
-/// The Secret that has to follow a state, as a Gateway may read it in its place.
+/// The Secret that must have the content of a state, because a Gateway may read it instead of the
+/// authority.
 pub fn follower(state: &AuthorityState) -> Option<ObjectRef> {
     state.client_ca_secret.as_deref().map(client_ca::of_note)
 }
 
-/// Reads the Secret that follows the authority, and first brings it up to the state where it differs: a run was interrupted
+/// Reads the Secret that a Gateway reads instead of the authority, and first updates it if it differs from the state: a run was interrupted
 /// between the two writes.
 ///
-/// A Secret of another authority, or of none, is somebody else's and stays as it is, and so does one that a tool keeps, unless that is
-/// to be overruled by `force`.
+/// A Secret of another authority, or of none, belongs to somebody else and stays as it is; so does one that a tool such as Argo CD manages,
+/// unless `force` is set.
 pub fn unmoved(
     state: &AuthorityState,
     force: bool,
@@ -271,7 +272,7 @@ pub fn unmoved(
     }
     let followed = followed.map_err(|error| {
         Failure::refused(format!(
-            "{secret}, which a Gateway reads in the place of the authority `{}`, cannot be brought up to date",
+            "{secret}, which a Gateway reads in the place of the authority `{}`, cannot be updated",
             state.authority
         ))
         .caused_by(error)

@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::resources::ObjectRef;
 
-/// A command of kubectl's on one object.
+/// A kubectl command on one object.
 pub fn kubectl(verb: &str, object: &ObjectRef) -> String {
     format!(
         "kubectl {verb} {} -n {} {}",
@@ -21,13 +21,13 @@ pub fn edit(object: &ObjectRef) -> String {
     kubectl("edit", object)
 }
 
-/// The command that patches an object; `kind` is that of kubectl's `--type`.
+/// The command that patches an object; `kind` is the value of kubectl's `--type`.
 pub fn patch(object: &ObjectRef, kind: &str, patch: &Value) -> String {
     format!("{} --type={kind} -p '{patch}'", kubectl("patch", object))
 }
 
-/// The command that has cert-manager issue a Certificate again, as its own command `cmctl renew` does: whatever failed before this
-/// time is over.
+/// The command that makes cert-manager issue a Certificate again, as its own command `cmctl renew` does: `now` marks the start of the new
+/// attempt.
 pub fn retry(certificate: &ObjectRef, now: OffsetDateTime) -> String {
     let condition = json!({
         "type": "Issuing", "status": "True", "reason": "ManuallyTriggered",
@@ -52,12 +52,12 @@ pub fn expose(service: &ObjectRef) -> String {
     )
 }
 
-/// `ca-rotate` on an authority; flags begin with a blank.
+/// The `ca-rotate` command on an authority; `flags` begin with a blank.
 pub fn ca_rotate(flags: &str, authority: &str) -> String {
     format!("kubectl mtls ca-rotate{flags} --authority {authority}")
 }
 
-/// The command that makes an authority what it was.
+/// The command that restores an authority.
 pub fn restore(authority: &str) -> String {
     ca_rotate(" --restore --accept-loss", authority)
 }

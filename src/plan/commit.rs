@@ -1,4 +1,4 @@
-//! Changes of an authority, under the version that was read; one write is the decision, and what gateways read.
+//! Changes of an authority, under the resourceVersion that was read; a single write commits the change and publishes it to gateways.
 
 use time::{Duration, OffsetDateTime};
 
@@ -14,27 +14,28 @@ use crate::resources::field_managers::keeper;
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, ObjectRef, capacity};
 
-/// A clock that is further off than this is told.
+/// The largest clock difference without a note.
 const TOLERATED: Duration = Duration::minutes(5);
 const CLOCK: &str = "this machine's clock is";
 
-/// An authority as whoever changes it finds it.
+/// An authority as read, before a change.
 #[derive(Debug)]
 pub struct Standing<'a> {
-    /// The object of its state.
+    /// The ConfigMap with the state.
     pub object: &'a Object,
-    /// Its state.
+    /// The authority's state.
     pub state: AuthorityState,
-    /// Whom gateways trust: what the state says, or the Secret that one of them reads in its place.
+    /// The trust bundle and revocation lists that gateways read: those of the state, or of the
+    /// Secret that one of them reads instead.
     pub published: ClientCa,
-    /// A Secret that follows it, as it was read.
+    /// The Secret that must have the state's content, as it was read.
     pub follower: Option<&'a Object>,
-    /// The id of the inventory that its witness tells, where it was asked.
+    /// The inventory id in the witness, if it was read.
     pub inventory: Option<String>,
 }
 
 impl<'a> Standing<'a> {
-    /// An authority for a report only: it is not changed.
+    /// An authority for a report only, which is not changed.
     pub fn preview(object: &'a Object, state: AuthorityState, published: ClientCa) -> Self {
         Self {
             object,
@@ -45,37 +46,40 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// Refuses where a tool keeps the authority, or the Secret that follows it.
+    /// Refuses to change an authority, or the Secret that has its content, if a tool such as Argo
+    /// CD manages it.
     pub fn may_change(&self, force: bool) -> Result<(), Failure> {
         refuse_kept(self.object, force)?;
         self.follower
             .map_or(Ok(()), |secret| refuse_kept(secret, force))
     }
 
-    /// The last change of this run of what gateways read.
+    /// The last change in this run of the objects that gateways read.
     pub fn last_publication<'w>(&self, observed: &'w Observed) -> Option<&'w Written> {
         let secret = follower(&self.state).and_then(|secret| observed.change_of(&secret));
         secret.or_else(|| observed.change_of(self.object.reference()))
     }
 }
 
-/// Refuses to change what a tool keeps as it is written down elsewhere: it would undo the change, and whoever was revoked would be
-/// let in again.
+/// Refuses to change an object that a tool such as Argo CD manages: the tool would undo the change, and revoked clients would be accepted
+/// again.
 pub fn refuse_kept(object: &Object, force: bool) -> Result<(), Failure> {
     match keeper(object).filter(|_| !force) {
         Some(keeper) => Err(Failure::refused(format!(
-            "{keeper} keeps {}, and would undo the change",
+            "{keeper} manages {}, and would undo the change",
             object.reference()
         ))
-        .hint("take it out of what that tool keeps; `--force-conflicts` changes it all the same")),
+        .hint(
+            "remove the object from what the tool manages, or change it anyway with `--force-conflicts`",
+        )),
         None => Ok(()),
     }
 }
 
-/// Reads an authority that is to be changed, and first completes what an interrupted run left.
+/// Reads an authority that is to be changed, and first completes an interrupted run.
 ///
-/// Refuses whatever a change could not be published by: a Secret in the place of the authority that is missing, that may not be
-/// read, or that is not its own.
+/// Refuses an authority whose change could not be published: a Gateway reads a Secret instead that is missing, may not be read, or does not
+/// belong to the authority.
 pub fn standing<'a>(
     authority: &str,
     force: bool,
@@ -95,7 +99,7 @@ pub fn standing<'a>(
         Unmoved::None | Unmoved::Missing(_) => ClientCa::of(&state).map_err(|error| {
             Failure::refused(format!("the authority `{authority}` trusts nobody"))
                 .caused_by(error)
-                .hint("restore it from a backup")
+                .hint("restore the authority from a backup")
         })?,
         Unmoved::Following(secret, shown) => {
             check_own(&secret, &shown, &state)?;
@@ -122,8 +126,7 @@ pub fn standing<'a>(
     })
 }
 
-/// Goes on with an authority of the cluster that is what it was, with its witness up to date. `inventory` tells whether the
-/// inventory must be, too.
+/// Continues with an intact authority of the cluster and an updated witness. `inventory`: whether the inventory must be intact, too.
 pub fn witnessed<'a>(
     mut found: Standing<'a>,
     inventory: bool,
@@ -143,14 +146,14 @@ fn check_own(secret: &ObjectRef, shown: &ClientCa, state: &AuthorityState) -> Re
     }
     let whose = match &shown.authority {
         Some(authority) => format!("the authority `{authority}`"),
-        None => "no authority: somebody else wrote it".to_owned(),
+        None => "no authority: kubectl-mtls did not write it".to_owned(),
     };
     Err(Failure::refused(format!(
-        "{secret}, from which the gateway reads its client CA, shows {whose}"
+        "{secret}, from which the gateway reads its client CA, belongs to {whose}"
     )))
 }
 
-/// Commits a change: the state's next revision, with a line in its history. A Secret in its place follows in [`standing`].
+/// Commits a change: the state's next revision, with a history entry. A Secret that a Gateway reads instead is updated in [`standing`].
 ///
 /// Refuses a state that could not be published: see [`succession::check`] and [`fits`].
 pub fn commit(
@@ -164,21 +167,23 @@ pub fn commit(
     Ok(Write::Replace(object))
 }
 
-/// Refuses the object of a state that the API server would not take, or in which less than `room` bytes stay free.
+/// Refuses the object of a state that the API server would not accept, or in which less than `room` bytes stay free.
 pub fn fits(state: &Object, room: usize) -> Result<(), Failure> {
     capacity::check(state, room).map_err(|error| {
         refused(state.name(), error).hint(
-            "`kubectl mtls ca-rotate` starts a CA with an empty revocation list; once it is finished, the old list goes",
+            "`kubectl mtls ca-rotate` starts a CA with an empty revocation list; once the rotation is finished, the old list is removed",
         )
     })
 }
 
 fn refused(authority: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::refused(format!("the authority `{authority}` cannot be changed so"))
-        .caused_by(error.into())
+    Failure::refused(format!(
+        "this change of the authority `{authority}` is not possible"
+    ))
+    .caused_by(error.into())
 }
 
-/// The state's object with a change, ready to be written or tried out.
+/// The object with a changed state, to be written or tried in a dry run.
 pub fn changed(
     standing: &Standing<'_>,
     mut next: AuthorityState,
@@ -210,7 +215,7 @@ pub fn crls(state: &AuthorityState) -> Result<Vec<Crl>, crate::pki::crl::Error> 
     Ok(all)
 }
 
-/// Tells of a clock that is off: the API server's time is what counts.
+/// Adds a note if this machine's clock is wrong: the API server's time is used.
 fn tell_clock(observed: &Observed) -> Reconciled<()> {
     let Some(ahead) = observed
         .clock_ahead()

@@ -1,4 +1,4 @@
-//! What is generated in memory: CAs, client and server certificates, and their keys.
+//! Keys and certificates generated in memory: CAs, client and server certificates.
 
 use std::sync::Arc;
 
@@ -15,9 +15,10 @@ use crate::pki::server::ServerIdentity;
 pub enum Generate {
     /// A client CA.
     Authority(NewAuthority),
-    /// Nothing: the user gave this client CA, and the run goes on as if it had generated it.
+    /// Nothing is generated: the user gave this client CA, and the run continues as if it had
+    /// generated it.
     Given(Arc<Authority>),
-    /// The certificate of a client, and its key unless it has one.
+    /// The certificate of a client, and its key unless the client has one.
     Leaf(Box<NewLeaf>),
     /// A signing request for an external CA, and its key unless the client has one.
     SigningRequest(LeafRequest, ClientKey),
@@ -25,18 +26,18 @@ pub enum Generate {
     Canaries(Vec<(String, NewLeaf)>),
     /// A CA for server certificates, for the authority of this name.
     ServerAuthority(String),
-    /// A CA whose key is dropped at once: it never has a client.
+    /// A CA whose key is dropped at once, so that it never has a client.
     KeylessAuthority,
     /// A server certificate with its key.
     Server {
-        /// The CA that signs it.
+        /// The CA that signs the certificate.
         authority: Arc<Authority>,
         /// The host, a wildcard or exact.
         host: String,
     },
 }
 
-/// What was generated.
+/// The generated keys and certificates.
 #[derive(Debug)]
 pub enum Generated {
     /// A client CA.
@@ -58,11 +59,11 @@ pub enum Generated {
 /// A client certificate to generate.
 #[derive(Debug, Clone)]
 pub struct NewLeaf {
-    /// The CA that signs it.
+    /// The CA that signs the certificate.
     pub authority: Arc<Authority>,
-    /// Its subject, alternative names and lifetime.
+    /// The certificate's subject, alternative names and lifetime.
     pub request: LeafRequest,
-    /// The key that it certifies.
+    /// The key that is certified.
     pub key: ClientKey,
 }
 
@@ -71,16 +72,17 @@ pub struct NewLeaf {
 pub enum ClientKey {
     /// A new key of this type.
     New(KeyType),
-    /// The user has it in a file.
+    /// A key that the user has in a file.
     Given(Arc<PrivateKey>),
-    /// Only the public half is known (`SubjectPublicKeyInfo`, DER): a signing request was sent.
+    /// The public key of a signing request (`SubjectPublicKeyInfo`, DER); the client keeps the
+    /// private key.
     Elsewhere(Vec<u8>),
 }
 
 /// A certificate of a client, with its key.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Its key, unless that stays with whoever sent a signing request.
+    /// The client's private key, unless the sender of a signing request keeps it.
     pub key: Option<Arc<PrivateKey>>,
     /// The certificate.
     pub certificate: Certificate,
@@ -89,11 +91,11 @@ pub struct Identity {
 /// A signing request for an external CA.
 #[derive(Debug, Clone)]
 pub struct SigningRequest {
-    /// The key that it is for.
+    /// The key that the request is for.
     pub key: Arc<PrivateKey>,
-    /// What it asks for.
+    /// The parsed request.
     pub csr: Csr,
-    /// The request itself, PKCS#10 in PEM.
+    /// The request, PKCS#10 in PEM.
     pub pem: String,
 }
 

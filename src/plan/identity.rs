@@ -1,4 +1,4 @@
-//! What client certificates say: those of users, and those that the plugin shows itself to look with.
+//! The names in client certificates: those of users' clients, and those of canaries.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::pki::leaf::{self, LeafRequest, check_public_key, check_request};
 use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, percent_encode};
 use crate::pki::when;
 
-/// How long a user's certificate is valid where nothing else is said.
+/// Default lifetime of a client certificate.
 pub const CLIENT_TTL: Duration = Duration::days(90);
-/// How long a certificate made only to look with is valid.
+/// Lifetime of a canary, a certificate made only to probe.
 const CANARY_TTL: Duration = Duration::minutes(10);
-/// A CA with less life left signs no client to look with.
+/// A CA with less remaining lifetime signs no canary.
 const TOO_SHORT: Duration = Duration::seconds(15);
 const CANARY: &str = "kubectl-mtls canary";
 
-/// What a certificate says of its client beside the name.
+/// The names in a certificate, beside the client's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// The whole subject; `CN=<name>` without.
+    /// The whole subject; by default `CN=<name>`.
     pub subject: Option<Subject>,
-    /// URI SANs; without any, the default one.
+    /// URI SANs; by default one that the name determines.
     pub uris: Vec<String>,
-    /// The SPIFFE trust domain of the default URI; `<authority>-clients` without.
+    /// The SPIFFE trust domain of the default URI; by default `<authority>-clients`.
     pub trust_domain: Option<String>,
     /// DNS SANs.
     pub dns: Vec<String>,
@@ -39,9 +39,9 @@ pub struct Names {
     pub ips: Vec<IpAddr>,
 }
 
-/// A named client: a subject and at least one URI SAN, which also keeps Envoy from passing a forged SAN header on.
+/// The names of a client: a subject and at least one URI SAN, which also keeps Envoy from passing a forged SAN header on.
 ///
-/// Refuses a URI that would stand for a workload of the mesh, one of whose `trust_domains` it would lie in.
+/// Refuses a URI in one of the mesh's `trust_domains`, which would stand for a workload.
 pub fn client(
     authority: &str,
     name: &ClientName,
@@ -74,7 +74,7 @@ pub fn client(
     })
 }
 
-/// What to know of a certificate that ends with its CA, before the time that was asked for.
+/// The note on a certificate that ends with its CA, before the requested time.
 pub fn cut_short(
     certificate: &Certificate,
     signer: &Authority,
@@ -91,7 +91,7 @@ pub fn cut_short(
     })
 }
 
-/// A short-lived client of a CA, which only looks; none of a CA that ends before there is time for a look.
+/// A canary of a CA: a short-lived client certificate; `None` if the CA ends before there is time for a probe.
 pub fn canary(
     authority: &str,
     signer: &Arc<Authority>,
@@ -113,7 +113,7 @@ pub fn canary(
     }))
 }
 
-/// The same for a key, refused where no gateway would take the certificate.
+/// A client certificate for a key; refused if no gateway would accept it.
 pub fn certificate(
     authority: &str,
     name: &ClientName,

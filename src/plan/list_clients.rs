@@ -1,4 +1,4 @@
-//! `list-clients`: who has a certificate, until when, from which CA, and what became of it. Only metadata is read.
+//! `list-clients`: who has a certificate, until when, from which CA, and in which state. Only metadata is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,43 +14,43 @@ use crate::resources::inventory::{self, Entry, EntryState, Revocation};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
 use crate::resources::{Kind, Object, Unreadable};
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The authority whose clients are listed.
     pub authority: String,
-    /// Whether the clients of all authorities are listed instead.
+    /// The directory that the user named, which must hold a CA.
     pub all_authorities: bool,
-    /// Where a CA must be, or there is nobody to list: a directory that the user named.
+    /// Only these clients; empty for all.
     pub directory: Option<String>,
-    /// Only these clients; all without any.
+    /// Only certificates that the gateway accepts now and that end within this time.
     pub names: Vec<ClientName>,
-    /// Only certificates that open the gateway now and end within this time.
+    /// Only these states; empty for all.
     pub expiring_within: Option<Duration>,
-    /// Only these states; all without any.
+    /// Only serial numbers that begin with one of these, in lower-case hexadecimal; empty for all.
     pub states: Vec<State>,
     /// Only serial numbers that begin with one of these, in lower-case hexadecimal; all without any.
     pub serials: Vec<String>,
 }
 
-/// What a certificate is good for now.
+/// The state of a certificate now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Signed, and not known to be delivered.
+    /// The certificate is signed, and not known to be delivered.
     Reserved,
-    /// Delivered, and valid.
+    /// The certificate is delivered and valid.
     Issued,
-    /// Never delivered.
+    /// The certificate was never delivered.
     Void,
     /// Revoked.
     Revoked,
-    /// Its time is over.
+    /// The certificate has expired.
     Expired,
 }
 
 impl State {
-    /// What an entry's certificate is good for: revoked and void stay so when their time is over.
+    /// The state of an entry's certificate: revoked and void ones stay so after their end.
     pub fn of(entry: &Entry, now: OffsetDateTime) -> Self {
         match entry.state {
             EntryState::Void => Self::Void,
@@ -62,15 +62,15 @@ impl State {
     }
 }
 
-/// How a CA stands to its authority now.
+/// The status of a CA in its authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Generation {
-    /// It signs.
+    /// The CA signs.
     Issuing,
-    /// Its clients are admitted, but it does not sign.
+    /// The CA is trusted, but does not sign.
     Trusted,
-    /// Its clients are refused.
+    /// The CA was dropped: gateways reject its clients.
     Dropped,
     /// The authority's state was not read.
     Unknown,
@@ -80,47 +80,47 @@ pub enum Generation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Client {
-    /// The authority that signed it.
+    /// The authority that signed the certificate.
     pub authority: String,
     /// The client's exact name.
     pub name: String,
-    /// Counts the certificates of this name from 1.
+    /// The number of the certificate among those of the name, counted from 1.
     pub number: u32,
-    /// What it is good for now.
+    /// The state of the certificate now.
     pub state: State,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
     /// The URI SAN that names the client.
     pub uri: String,
-    /// The CA generation, by its hex SKI.
+    /// The issuing CA's SKI, hex.
     pub issuer_ski: String,
-    /// How that CA stands now.
+    /// The status of that CA now.
     pub generation: Generation,
-    /// The number of the certificate that it renews.
+    /// The number of the certificate that this one renews.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renews: Option<u32>,
-    /// The number of the certificate that renews it, delivered.
+    /// The number of the delivered certificate that renews this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed_by: Option<u32>,
-    /// When it was signed, UTC; entries of earlier versions do not tell.
+    /// When the certificate was signed, UTC; entries of earlier versions lack it.
     #[serde(
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
     pub issued_at: Option<OffsetDateTime>,
-    /// Who had it signed, as the API server knows them.
+    /// The user who had it signed, by the API server's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_by: Option<String>,
-    /// When and why it was revoked.
+    /// Time and reason of the revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
-    /// Who revoked it, as the API server knows them.
+    /// The user who revoked it, by the API server's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<String>,
 }
@@ -129,18 +129,18 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The authority; none where all of them are listed.
+    /// The time of the list, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
     /// The time of the list, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// What was asked for, what ends first first.
+    /// The selected certificates, sorted by expiry.
     pub clients: Vec<Client>,
-    /// Entries that cannot be read, each with the reason: they may stand for live certificates.
+    /// Entries that cannot be read, each with the reason: they may belong to live certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
@@ -165,7 +165,7 @@ pub fn inventories() -> Query {
     }
 }
 
-/// Entries of an inventory, and what is wrong with those that cannot be read.
+/// Entries of an inventory, and the errors of those that cannot be read.
 pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for object in objects {
@@ -182,7 +182,7 @@ pub(super) fn entry(object: &Object) -> Result<Entry, Unreadable> {
     Entry::read(object).and_then(|entry| checked(entry, object))
 }
 
-/// Annotations can hold anything: what is no client's name, or would steer a terminal, is shown to nobody.
+/// Refuses an entry whose annotations hold an invalid client name, or text that would control a terminal.
 fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
     let name: Result<ClientName, _> = entry.name.parse();
     if let Err(error) = name {
@@ -198,7 +198,7 @@ fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
         issued_by,
     ];
     if texts.iter().any(|text| text.chars().any(char::is_control)) {
-        return Err(object.unreadable("its annotations hold control characters"));
+        return Err(object.unreadable("the annotations of the entry hold control characters"));
     }
     Ok(entry)
 }
@@ -294,7 +294,7 @@ fn sort(clients: &mut [Client]) {
 }
 
 impl Request {
-    /// The certificates of one authority that are wanted, sorted by expiry.
+    /// The selected certificates of one authority, sorted by expiry.
     fn clients(
         &self,
         entries: &[Entry],
@@ -327,7 +327,7 @@ impl Request {
         clients
     }
 
-    /// The report, where the names that were asked for exist.
+    /// The report, after checking that the requested names exist.
     fn checked(
         &self,
         mut report: Report,
@@ -388,7 +388,7 @@ struct Generations {
 }
 
 impl Generations {
-    /// Those of an authority's state; a note where it was not read.
+    /// The CAs of an authority's state; adds a note if it was not read.
     fn read(authority: &str, state: &Seen<&Object>, notes: &mut Vec<String>) -> Self {
         let state = state.read_as(|object| AuthorityState::read(object));
         if let Some(reason) = state.unknown() {

@@ -1,6 +1,6 @@
-//! What each command does next, decided from what was observed: pure, so that every decision can be tested without a cluster.
+//! The decisions of each command, from observed facts: pure, so that each of them can be tested without a cluster.
 //!
-//! Each command is a level-triggered reconciler, see [`reconcile`]. Nothing here knows the client, a file or a clock.
+//! Each command is a level-triggered reconciler, see [`reconcile`]. No module here uses the API client, files or the clock.
 
 pub mod audit;
 pub mod authority;
@@ -44,14 +44,14 @@ pub use reconcile::{
 };
 pub use seen::{Query, Seen};
 
-/// How far writing may go.
+/// Whether a run writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DryRun {
-    /// Write.
+    /// The run writes.
     #[default]
     None,
-    /// Print what would be written; ask the API server nothing but reads.
+    /// The run prints what would be written; the API server gets only reads.
     Client,
-    /// Have the API server check what would be written.
+    /// The API server checks what would be written.
     Server,
 }

@@ -19,14 +19,14 @@ use crate::pki::server::ServerIdentity;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef, field_managers};
 
-/// What was done to an object.
+/// The change of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It is new.
+    /// The object was created.
     Created,
-    /// It was changed.
+    /// The object was changed.
     Configured,
-    /// It was deleted; it may stand until its finalizers are done.
+    /// The object was deleted; its finalizers may keep it for a while.
     Deleted,
 }
 
@@ -35,15 +35,15 @@ pub enum Action {
 pub struct Written {
     /// The changed object.
     pub object: ObjectRef,
-    /// What was done to it.
+    /// The change of the object.
     pub action: Action,
     /// The API server's time of the change, to the second.
     pub at: OffsetDateTime,
-    /// As the API server answered it.
+    /// The object in the API server's answer.
     pub answer: Object,
-    /// As it was read before; what did not exist, or was only applied, was not read.
+    /// The object as it was read before; `None` for a new object, and one that was only applied.
     before: Option<Arc<Seen<Vec<Object>>>>,
-    /// Its place in the order of all events.
+    /// The change's position in the order of all events.
     order: u64,
 }
 
@@ -53,17 +53,17 @@ impl Written {
         self.before.as_ref()?.found()?.first()
     }
 
-    /// The API server's time of the last change of the spec: earlier than `at` where somebody else wrote the same before, so
-    /// that this write changed nothing and no controller looks at the object again.
+    /// The API server's time of the last change of the spec: earlier than `at` if the object had the same content before, so that this
+    /// write changed nothing and no controller reconciles the object again.
     pub fn spec_changed_at(&self) -> OffsetDateTime {
         field_managers::spec_changed_at(&self.answer).map_or(self.at, |time| time.min(self.at))
     }
 }
 
-/// The answer to a read of objects, and its place in the order of all events.
+/// The answer to a read of objects, and its position in the order of all events.
 type Ordered = (u64, Arc<Seen<Vec<Object>>>);
 
-/// Everything that one run of a command has read, generated, written and probed so far; [`apply`](Self::apply) is the only way in.
+/// Everything that one run of a command has read, generated, written and probed so far; only [`apply`](Self::apply) adds to it.
 #[derive(Debug, Default)]
 pub struct Observed {
     answers: BTreeMap<Query, Ordered>,
@@ -95,7 +95,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Nothing was observed yet; `random` are bytes that no other run has.
+    /// Nothing observed yet; `random` are bytes that no other run has.
     pub fn new(random: [u8; 16]) -> Self {
         Self {
             random,
@@ -103,7 +103,7 @@ impl Observed {
         }
     }
 
-    /// Takes in what an effect answered.
+    /// Applies the answer of an effect.
     pub fn apply(&mut self, event: Event) {
         let order = self.next_order();
         match event {
@@ -195,7 +195,7 @@ impl Observed {
         }
     }
 
-    /// From now on the object is as it was written; the lists that may hold it are as they were.
+    /// Records a written object; lists that may contain it stay as they were read.
     fn wrote(&mut self, order: u64, object: Object, action: Action, at: OffsetDateTime) {
         let reference = object.reference().clone();
         let before = self.answer(&Query::Get(reference.clone()));
@@ -221,7 +221,7 @@ impl Observed {
         self.answers.insert(Query::Get(reference), answer);
     }
 
-    /// A race was lost: the object must be read again, and lists of its kind too.
+    /// Records a lost race: the object must be read again, and lists of its kind too.
     fn lost(&mut self, reference: ObjectRef) {
         self.forget(&reference);
         self.tried.retain(|(object, _), _| *object != reference);

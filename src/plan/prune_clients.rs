@@ -1,8 +1,8 @@
 //! `list-clients --prune`: removes inventory entries a month after their end.
 //!
-//! The first entry of a name stays, and tells how far the entries after it were removed, before any of them is: so no number of a name
-//! is issued twice, and the name is known for ever. Only entries that follow the first one without a gap go. An entry of a revoked
-//! certificate goes when no revocation list needs it any more.
+//! The first entry of a name stays, and records the range of removed entries before any is removed: so no number of a name is issued twice,
+//! and the name stays known. Only entries that follow the first one without a gap are removed. An entry of a revoked certificate is removed
+//! when no revocation list needs it any more.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::resources::inventory::{Entry, EntryState, pruned_to, reference};
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, ObjectRef, Unreadable};
 
-/// How long an entry stays after its certificate has ended.
+/// How long an entry is kept after its certificate has ended.
 const KEPT: Duration = Duration::days(30);
 
 /// The entries of one name that are removed.
@@ -29,7 +29,7 @@ pub struct Prunable {
     pub authority: String,
     /// The client.
     pub name: ClientName,
-    /// The number that the first entry tells from then on.
+    /// The last removed number, recorded in the first entry.
     pub to: u32,
     /// The entries.
     pub entries: Vec<Removed>,
@@ -41,23 +41,23 @@ pub struct Prunable {
 pub struct Removed {
     /// The client.
     pub name: String,
-    /// Counts the certificates of the name.
+    /// The number of the certificate among those of the name, counted from 1.
     pub number: u32,
-    /// What the certificate was good for at last.
+    /// The last state of the certificate.
     pub state: State,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
 }
 
-/// What can be removed.
+/// The entries that can be removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// By name.
+    /// The removable entries, by name.
     pub prunable: Vec<Prunable>,
-    /// Entries that cannot be read, or that are not where they belong, each with the reason; they stay.
+    /// Entries that cannot be read, or have another object's name, each with the reason; they are kept.
     pub unreadable: Vec<String>,
 }
 
@@ -67,9 +67,9 @@ pub struct Selection {
 pub struct Report {
     /// The authority.
     pub authority: String,
-    /// Whether nothing was removed.
+    /// Whether the run was a dry run.
     pub dry_run: bool,
-    /// The entries, by name.
+    /// The removed entries, by name.
     pub removed: Vec<Removed>,
 }
 
@@ -81,7 +81,7 @@ pub fn select(authority: &str, observed: &Observed, now: OffsetDateTime) -> Reco
     let Some(object) = observed.get(&name)? else {
         return Err(
             Failure::refused(format!("there is no authority `{authority}`"))
-                .hint("`--authority` names another one, `--ca-dir` a directory")
+                .hint("`--authority` names another authority, `--ca-dir` a directory")
                 .into(),
         );
     };
@@ -108,7 +108,7 @@ pub fn select(authority: &str, observed: &Observed, now: OffsetDateTime) -> Reco
     })
 }
 
-/// Refuses an entry under another name than its own: it must not be taken for the one that bears that name.
+/// Refuses an entry in an object with another name than the entry's own.
 fn placed(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
     match entry.reference() {
         Some(own) if own == *object.reference() => Ok(entry),
@@ -151,8 +151,8 @@ fn prunable(
     })
 }
 
-/// Whether nothing needs an entry any more: a month after its end, and for a revoked certificate of a CA that was given, once that CA
-/// is not trusted. Such a CA may have signed a certificate that lasts longer under the same serial number.
+/// Whether an entry is no longer needed: a month after its end, and for a revoked certificate of an imported CA, once that CA is not
+/// trusted. Such a CA may have signed a longer certificate with the same serial number.
 fn is_over(entry: &Entry, state: &AuthorityState, now: OffsetDateTime) -> bool {
     let is_of_given = || {
         let mut given = state
@@ -165,7 +165,8 @@ fn is_over(entry: &Entry, state: &AuthorityState, now: OffsetDateTime) -> bool {
     now - entry.not_after >= KEPT && !is_needed
 }
 
-/// Removes the entries of one name: first their numbers are kept, then they go. In a cluster, an Event on the first entry tells it.
+/// Removes the entries of one name: first the range of their numbers is recorded, then they are deleted. In a cluster, an Event is written
+/// about the first entry.
 pub fn reconcile(
     prunable: &Prunable,
     in_cluster: bool,
@@ -216,7 +217,7 @@ pub fn reconcile(
     Ok(prunable.entries.clone())
 }
 
-/// Refuses to go on where an entry is not the one that was listed.
+/// Refuses to continue if an entry differs from the listed one.
 fn check(name: &ObjectRef, listed: &Removed, live: Option<&Object>) -> Result<(), Failure> {
     let Some(live) = live else {
         return Ok(());
@@ -235,7 +236,7 @@ fn vanished(name: &ObjectRef) -> Failure {
     Failure::refused(format!(
         "{name} vanished while entries after it were removed"
     ))
-    .hint("restore it: it keeps the numbers of its client")
+    .hint("restore the entry: it keeps the numbers of its client's certificates")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The reconciler: how every command decides what to do next.
 //!
-//! A command is a function from what was observed so far to its report. Where something is missing, it returns
-//! [`Blocked::On`] an [`Effect`]; `io::execute` performs that effect, applies the [`Event`] it answers to
-//! [`Observed`](super::Observed), and runs the function again from the top. So a plan reads as if all were known,
-//! what was done before is simply observed, and a killed command is a reconciler that stopped.
+//! A command is a function from what was observed so far to its report. If a fact is missing, the function returns [`Blocked::On`] an
+//! [`Effect`]; `io::execute` performs that effect, applies the answer, an [`Event`], to [`Observed`](super::Observed), and runs the
+//! function again from the top. So a plan is written as if all facts were known, finished steps are simply observed, and a killed command
+//! is a reconciler that stopped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::resources::{Object, ObjectRef};
 
-/// What a reconciler has, or why it does not have it yet.
+/// The value of a reconciler, or why it does not have one yet.
 pub type Reconciled<T> = Result<T, Blocked>;
 
-/// Why a reconciler cannot go on.
+/// Why a reconciler cannot continue.
 #[derive(Debug)]
 pub enum Blocked {
-    /// This must be done first.
+    /// An effect must be performed first.
     On(Box<Effect>),
-    /// It failed, or refuses to go on.
+    /// A step failed, or the reconciler refuses to continue.
     Failed(Failure),
 }
 
@@ -62,7 +62,7 @@ impl From<Write> for Blocked {
 }
 
 impl Blocked {
-    /// Adds to the failure, where it is one.
+    /// Changes the failure, if there is one.
     #[must_use]
     pub fn map_failure(self, change: impl FnOnce(Failure) -> Failure) -> Self {
         match self {
@@ -72,85 +72,85 @@ impl Blocked {
     }
 }
 
-/// The next thing to do.
+/// The next effect to perform.
 #[derive(Debug)]
 pub enum Effect {
-    /// Read all of these at once, in parallel.
+    /// Perform all of these reads in parallel.
     Read(Vec<Query>),
-    /// Ask the API server what it would store, without storing it.
+    /// Ask the API server which object a write would store, without storing it.
     DryRun(ServerDryRun),
     /// Generate keys and certificates, in memory.
     Generate(Generate),
-    /// Ask the user something, after all that can be checked before.
+    /// Ask the user a question, after all checks that are possible before.
     Ask(Question),
-    /// Tell the user something before going on.
+    /// Print a note before continuing.
     Notify(String),
     /// Change one object.
     Write(Write),
-    /// Change one object where that is permitted; the run goes on after a failure, and may ask for it.
+    /// Change one object if that is permitted; the run continues after a failure, and can read the result.
     Attempt(Write),
-    /// Read these again after a pause.
+    /// Repeat these reads after a pause.
     Wait(Wait),
-    /// Make TLS handshakes with gateways; after a pause where the same ones were made before.
+    /// Make TLS handshakes with gateways; after a pause if the same ones were made before.
     Probe(Probes),
-    /// Hand this to the user: the executor writes its files.
+    /// Deliver this to the user: the executor writes the files.
     Deliver(Delivery),
 }
 
 /// A question to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// The password of the client's files. The executor keeps the answer: no plan knows it.
+    /// The password of the client's files. The executor keeps the answer; no plan sees it.
     Password,
-    /// Whether the user means what `what` says; each line tells one consequence.
+    /// A confirmation of `what`; each line names one consequence.
     Confirm {
-        /// What would happen.
+        /// The action to confirm.
         what: String,
-        /// To whom.
+        /// The consequences, one per line.
         lines: Vec<String>,
     },
 }
 
-/// What became of a write that may fail.
+/// The result of a write that may fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    /// It was made, or lost a race.
+    /// The write was made, or lost a race.
     Made,
-    /// The API server refuses it: why.
+    /// The API server denied the write, for this reason.
     Refused(String),
-    /// It failed otherwise, and another attempt may succeed: why.
+    /// The write failed for this other reason, and another attempt may succeed.
     Failed(String),
 }
 
-/// What an effect answered; [`Observed::apply`](super::Observed::apply) takes it in.
+/// The answer of an effect, for [`Observed::apply`](super::Observed::apply).
 #[derive(Debug)]
 pub enum Event {
-    /// The answers to queries that were asked side by side: none of them is newer than another.
+    /// The answers to parallel queries: none of them is newer than another.
     Read(Vec<(Query, QueryResult)>),
     /// How far the clock of this machine is ahead of the API server's.
     ClockAhead(time::Duration),
-    /// What the API server would store.
+    /// The result of a server-side dry run.
     DryRun {
-        /// What would be written.
+        /// The reference to the object.
         object: ObjectRef,
         /// Whether unknown fields were errors.
         strict: bool,
-        /// The object as it would be stored, or why it would not.
+        /// The object as it would be stored, or the reason why not.
         answer: Seen<Object>,
     },
     /// Keys and certificates.
     Generated(Box<Generated>),
-    /// The user was asked, and did not refuse.
+    /// The user answered a question, and did not refuse.
     Answered(Question),
-    /// This is taken to be missing without having been read: creating it would tell otherwise.
+    /// An object is assumed to be missing without a read: creating it would fail otherwise.
     Assumed(ObjectRef),
-    /// The user was told this.
+    /// The user got this note.
     Notified(String),
     /// An object was changed.
     Written {
-        /// The object as the API server answered it.
+        /// The object in the API server's answer.
         object: Box<Object>,
-        /// What was done to it.
+        /// The change of the object.
         action: Action,
         /// The API server's time of the change.
         at: OffsetDateTime,
@@ -161,14 +161,14 @@ pub enum Event {
     Attempted {
         /// The object.
         object: ObjectRef,
-        /// What became of it.
+        /// The result of the write.
         outcome: Attempt,
     },
-    /// The run has been waiting for so long altogether.
+    /// The total time for which the run has been waiting.
     Waited(Duration),
-    /// What handshakes showed.
+    /// The observations of handshakes.
     Probed(Vec<(Probe, Vec<Observation>)>),
-    /// The credential was handed to the user.
+    /// The credential was delivered to the user.
     Delivered,
 }
 
@@ -186,7 +186,7 @@ pub enum QueryResult {
 }
 
 impl QueryResult {
-    /// What a query answers that failed for this reason.
+    /// The answer to a query that failed for this reason.
     pub fn failed(query: &Query, reason: String) -> Self {
         match query {
             Query::Resolve(_) => Self::Addresses(Seen::Failed(reason)),
@@ -206,10 +206,10 @@ impl From<Seen<Vec<Object>>> for QueryResult {
     }
 }
 
-/// More lost races than this over one object are no accident.
+/// The number of lost races over one object from which on another client must be the cause.
 const MOST_CONFLICTS: u32 = 20;
 
-/// Runs a reconciler once; fails where another client keeps changing what it writes.
+/// Runs a reconciler once; fails if another client keeps changing an object that it writes.
 pub fn advance<T>(
     observed: &Observed,
     plan: impl FnOnce(&Observed) -> Reconciled<T>,
@@ -217,14 +217,14 @@ pub fn advance<T>(
     match observed.contended(MOST_CONFLICTS) {
         Some(object) => Err(
             Failure::refused(format!("another client keeps changing {object}"))
-                .hint("find out which, then run the same command again")
+                .hint("find the other client, then run the same command again")
                 .into(),
         ),
         None => plan(observed),
     }
 }
 
-/// What a part of a plan came to where its failure is not the end of the run. Never drops [`Blocked::On`]: that must be done.
+/// The result of a part of a plan whose failure does not end the run. [`Blocked::On`] is passed on: that effect must be performed.
 pub fn tolerate<T>(part: Reconciled<T>) -> Reconciled<Result<T, Failure>> {
     match part {
         Ok(value) => Ok(Ok(value)),
@@ -233,7 +233,7 @@ pub fn tolerate<T>(part: Reconciled<T>) -> Reconciled<Result<T, Failure>> {
     }
 }
 
-/// Joins two parts of a plan so that what both of them read is read in one round. Else the first one goes first.
+/// Joins two parts of a plan: their reads are performed in one round. Any other effect of the first part is performed first.
 pub fn join<A, B>(first: Reconciled<A>, second: Reconciled<B>) -> Reconciled<(A, B)> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
@@ -253,11 +253,11 @@ pub fn join<A, B>(first: Reconciled<A>, second: Reconciled<B>) -> Reconciled<(A,
 /// TLS handshakes to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probes {
-    /// All of them at once.
+    /// The handshakes, made in parallel.
     pub probes: Vec<Probe>,
-    /// What is read again before a repetition: the gateway's Pods come and go.
+    /// The reads before a repetition: the gateway's Pods come and go.
     pub reread: Vec<Query>,
-    /// What a repetition waits for: one line per proxy that does not show it yet, and why.
+    /// The reasons for a repetition: one line per proxy without the expected answer.
     pub progress: Vec<String>,
 }
 
@@ -271,7 +271,7 @@ impl From<Vec<Probe>> for Probes {
     }
 }
 
-/// What is handed to the user.
+/// The files to deliver to the user.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The credential of a client.
@@ -280,44 +280,45 @@ pub enum Delivery {
     SigningRequest(Box<SigningRequest>),
 }
 
-/// What a client gets.
+/// A client's credential.
 #[derive(Debug, Clone)]
 pub struct Credential {
-    /// The certificate, and its key unless that stays with whoever sent a signing request.
+    /// The certificate, and its key unless the sender of a signing request keeps it.
     pub identity: Identity,
     /// The CAs that the gateway trusts, newest first, as PEM.
     pub trusted_pem: String,
-    /// The CA that signed, and those above it as far as they are known.
+    /// The signing CA and its issuers, as far as they are known.
     pub chain: Vec<Certificate>,
 }
 
 /// A server-side dry run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerDryRun {
-    /// What would be written.
+    /// The write to try.
     pub write: Write,
-    /// Whether a field that the kind does not have is an error; else the API server prunes it, and that is the question.
+    /// Whether an unknown field is an error; otherwise the API server prunes it, which the answer shows.
     pub strict: bool,
 }
 
 /// A change of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// POST; when the name is taken already, the object is read again.
+    /// POST; if the name is taken, the object is read again.
     Create(Object),
-    /// PUT under the resourceVersion that was read; when it changed meanwhile, the object is read again.
+    /// PUT under the resourceVersion that was read; if that changed meanwhile, the object is read again.
     Replace(Object),
-    /// Server-side apply under our field manager; a conflict with another manager is an error.
+    /// Server-side apply with the field manager of kubectl-mtls; a conflict with another manager is
+    /// an error.
     Apply(Object),
-    /// The same, taking over what other managers wrote. Where it bears the resourceVersion that was read and the object changed
-    /// meanwhile, that is read again.
+    /// Server-side apply that takes over fields of other managers. If the object has a resourceVersion that changed meanwhile, it is read
+    /// again.
     TakeOver(Object),
-    /// DELETE of the object as it was read: its uid and resourceVersion are preconditions. Gone already is as good.
+    /// DELETE with the uid and resourceVersion that were read as preconditions. An object that is gone already is a success.
     Delete(Object),
 }
 
 impl Write {
-    /// The object as it will be, or as it was when it is to be deleted.
+    /// The object to write, or to delete.
     pub fn object(&self) -> &Object {
         match self {
             Self::Create(object)
@@ -329,12 +330,12 @@ impl Write {
     }
 }
 
-/// What is waited for.
+/// A wait for pending objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wait {
-    /// What is read again.
+    /// The reads to repeat.
     pub reread: Vec<Query>,
-    /// One line per object that is not there yet: the object, its state, and its controller's own words.
+    /// One line per pending object: the object, its state, and its controller's message.
     pub progress: Vec<String>,
 }
 

@@ -1,8 +1,7 @@
-//! The CRLs of an authority: one for every CA, all renewed in one write, each proven by a canary.
+//! The CRLs of an authority: one for every CA, all renewed in one write, each verified by canaries.
 //!
-//! A canary is a client certificate that lives for ten minutes, and whose key never leaves the memory of the run that made
-//! it. For every CA there are two: one that the CRL revokes, which gateways must refuse as soon as they have loaded it, and
-//! one that they must let in all the same.
+//! A canary is a client certificate that lives for ten minutes, and whose key stays in the memory of its run. There are two for every CA:
+//! one that the CRL revokes, which gateways must reject as soon as they have loaded the CRL, and one that they must still accept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,17 +21,17 @@ use crate::pki::serial::Serial;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::Entry;
 
-/// The TLS alert of a client whose certificate is revoked.
+/// The TLS alert for a client whose certificate is revoked.
 const REVOKED: &str = "certificate_revoked";
 
-/// Something to revoke.
+/// A certificate to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// The CA that signed it, by its hex SKI.
+    /// The issuing CA, by its hex SKI.
     pub issuer: String,
-    /// What the CRL says of it.
+    /// The entry in the CRL.
     pub entry: Revoked,
-    /// When it ends.
+    /// The end of the certificate.
     pub end: OffsetDateTime,
 }
 
@@ -40,7 +39,7 @@ fn label(kind: &str, ca: &Certificate) -> String {
     format!("{kind} canary of {}", ca.key_id_hex())
 }
 
-/// Makes the canaries of all signers that have none yet, but for a CA that ends before there is time for a look.
+/// Generates the missing canaries of all signers, except for a CA that ends before there is time for a probe.
 pub fn make_canaries(
     authority: &str,
     signers: &[Arc<Authority>],
@@ -64,10 +63,9 @@ pub fn make_canaries(
     Err(Generate::Canaries(canaries).into())
 }
 
-/// How gateways answer the canaries of these CAs once they have loaded the CRLs that revoke half of them.
+/// The expected answers of gateways to the canaries of these CAs, once they have loaded the CRLs that revoke half of them.
 ///
-/// Left out are CAs that have ended, and those that ended too soon for canaries. An expired canary stays in: see
-/// [`unless_expired`].
+/// Without CAs that have ended, or end too soon for canaries. An expired canary is included: see [`unless_expired`].
 pub fn verdicts<'a>(
     cas: impl IntoIterator<Item = &'a Certificate>,
     observed: &Observed,
@@ -84,12 +82,12 @@ pub fn verdicts<'a>(
         .collect()
 }
 
-/// Whether gateways can be asked about a CA: it has not ended, and there are canaries of it.
+/// Whether a CA can be verified at gateways: it has not ended, and has canaries.
 pub fn has_canaries(ca: &Certificate, observed: &Observed, now: OffsetDateTime) -> bool {
     !ca.is_expired(now) && observed.canary(&label("revoked", ca)).is_some()
 }
 
-/// Ends a run that would probe with an expired canary: gateways refuse it whatever they have loaded, so it proves nothing.
+/// Ends a run that would probe with an expired canary: gateways reject it whatever they have loaded, so it proves nothing.
 pub fn unless_expired(
     stop: Blocked,
     observed: &Observed,
@@ -118,17 +116,19 @@ pub fn unless_expired(
     if unseen.is_empty() {
         return stop;
     }
-    Failure::timed_out("the certificates made for the probe expired before every gateway was seen")
-        .hints(unseen)
-        .hint(afterwards)
-        .into()
+    Failure::timed_out(
+        "the certificates made for the probe expired before every gateway was probed",
+    )
+    .hints(unseen)
+    .hint(afterwards)
+    .into()
 }
 
-/// The state with new CRLs of all signers: what they revoke already, `more`, and the canaries.
+/// The state with new CRLs of all signers: with the existing revocations, `more`, and the canaries.
 ///
-/// What has expired leaves the lists. `inventory` tells the end of a certificate by its CA's hex SKI and its serial number;
-/// what the state knows counts too, and the later one of both. An entry of which nobody knows the end stays. So does each one
-/// of a CA that was not made here, as long as that CA: certificates of it may share a serial number.
+/// Revocations of expired certificates are dropped. `inventory` gives the end of a certificate by its CA's hex SKI and its serial number;
+/// of this end and the one in the state the later counts. A revocation without a known end is kept. So are those of an imported CA, as long
+/// as that CA: its certificates may share a serial number.
 pub fn renewed(
     state: &AuthorityState,
     signers: &[Arc<Authority>],
@@ -205,7 +205,7 @@ pub fn renewed(
     Ok(next)
 }
 
-/// Of several ends of certificates that share a serial number, the latest counts.
+/// Keeps the latest of several ends of certificates that share a serial number.
 fn know(ends: &mut BTreeMap<Serial, OffsetDateTime>, serial: &Serial, end: Option<OffsetDateTime>) {
     if let Some(end) = end {
         let known = ends.entry(serial.clone()).or_insert(end);
@@ -213,8 +213,8 @@ fn know(ends: &mut BTreeMap<Serial, OffsetDateTime>, serial: &Serial, end: Optio
     }
 }
 
-/// The CRL number of a CA's next CRL: greater than the previous one's, and at least the Unix time in seconds, so that it is also
-/// greater than those that a restored backup of the state does not know.
+/// The CRL number of a CA's next CRL: greater than the previous one's, and at least the Unix time in seconds, so that it is also greater
+/// than those after a backup of the state that was restored.
 pub fn number_after(
     previous: Option<&Crl>,
     ca: &Certificate,
@@ -227,7 +227,7 @@ pub fn number_after(
     let next = previous.number().and_then(|number| number.checked_add(1));
     let next = next.ok_or_else(|| {
         Failure::refused(format!(
-            "the CRL of the CA `{}` bears no number that can grow: it was not written by this plugin",
+            "the CRL of the CA `{}` has no number that can grow: it was not written by kubectl-mtls",
             ca.subject()
         ))
     })?;
@@ -239,7 +239,7 @@ pub fn number_after(
 pub struct RevokedSet(BTreeSet<(String, String)>);
 
 impl RevokedSet {
-    /// What these CRLs revoke of these CAs; of several CRLs of a CA the newest counts.
+    /// The certificates that the newest CRLs of these CAs revoke.
     pub fn of<'a>(cas: impl IntoIterator<Item = &'a Certificate>, crls: &[Crl]) -> Self {
         let mut all = BTreeSet::new();
         for ca in cas {
@@ -250,14 +250,14 @@ impl RevokedSet {
         Self(all)
     }
 
-    /// Whether the certificate of an inventory entry is among them.
+    /// Whether the certificate of an inventory entry is revoked.
     pub fn contains(&self, entry: &Entry) -> bool {
         let key = (entry.issuer_ski.clone(), entry.serial.clone());
         self.0.contains(&key)
     }
 }
 
-/// When and why a certificate was revoked; `issuer` is the hex SKI of its CA.
+/// The CRL entry of a certificate; `issuer` is the hex SKI of its CA.
 pub fn find<'a>(
     state: &AuthorityState,
     crls: &'a [Crl],

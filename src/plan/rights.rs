@@ -1,4 +1,4 @@
-//! What a user may not do of what commands need.
+//! The permissions of commands that a user lacks.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,34 @@ use serde::Serialize;
 
 use crate::resources::permissions::{Access, Permission, Place};
 
-/// What `rbac --check` found.
+/// The result of `rbac --check`.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whom the API server takes the user for, where it tells.
+    /// The user name that the API server sees, if it tells it.
     pub user: Option<String>,
-    /// The namespace that the commands would work in.
+    /// The namespace in which the commands would work.
     pub namespace: String,
-    /// One for each command.
+    /// The result for each command.
     pub commands: Vec<CommandRights>,
 }
 
-/// What the user lacks for one command.
+/// The permissions for one command that the user lacks.
 #[derive(Debug, Serialize)]
 pub struct CommandRights {
-    /// Its name.
+    /// The command's name.
     pub command: String,
-    /// Whether nothing required is lacking.
+    /// Whether no required permission is missing.
     pub allowed: bool,
-    /// What is lacking, required rights first.
+    /// The missing permissions, required ones first.
     pub lacking: Vec<Lacking>,
 }
 
-/// Rights that are lacking: these verbs on these objects.
+/// Missing permissions: these verbs on these objects.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Lacking {
-    /// Whether the command fails without them.
+    /// Whether the command fails without these permissions.
     pub required: bool,
-    /// The flag of the command that alone needs them.
+    /// The flag of the command that alone needs these permissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flag: Option<String>,
     /// `get`, `list` and so on.
@@ -42,13 +42,14 @@ pub struct Lacking {
     pub group: String,
     /// The plural name, with a subresource as `pods/portforward`.
     pub resource: String,
-    /// The namespace; none where the right is needed in all of them, or outside of namespaces.
+    /// The namespace; `None` if the permission is needed in all of them, or for cluster-scoped
+    /// objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The objects; any with none.
+    /// The names of the objects; empty for any object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// What the command needs them for.
+    /// The purpose of these permissions.
     pub why: String,
 }
 
@@ -60,7 +61,7 @@ impl Report {
     }
 }
 
-/// What of a command's permissions is not among the answers, or was answered with no.
+/// The permissions of a command that were denied, or not asked for.
 pub fn of_command<'a>(
     command: &str,
     permissions: impl IntoIterator<Item = &'a Permission>,
@@ -81,7 +82,7 @@ pub fn of_command<'a>(
     }
 }
 
-/// The objects of a permission with the same denied verbs together.
+/// Groups the objects of a permission that have the same denied verbs.
 fn grouped(permission: &Permission, denied: &[Access]) -> Vec<Lacking> {
     let mut verbs_of: Vec<(&str, Vec<String>)> = Vec::new();
     for access in denied {

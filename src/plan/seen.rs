@@ -1,35 +1,36 @@
-//! What can be read, and what a read answers.
+//! Reads and their results.
 
 use std::fmt;
 
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, ObjectRef};
 
-/// One thing to read.
+/// One read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Query {
     /// One object.
     Get(ObjectRef),
-    /// The metadata of one object; for Secrets whose data is none of our business.
+    /// The metadata of one object; for Secrets whose data must not be read.
     GetMetadata(ObjectRef),
-    /// The same, where the user may read the object: asked for first, so that no Role needs the right to read a private key.
+    /// The metadata of one object, if the user may read it: an access review comes first, so that no Role needs the permission to read a
+    /// private key.
     GetMetadataIfAllowed(ObjectRef),
     /// The objects of one kind, page by page.
     List {
-        /// Their kind.
+        /// The objects' kind.
         kind: Kind,
-        /// Their namespace; all namespaces with `None`.
+        /// The objects' namespace; `None` for all namespaces.
         namespace: Option<String>,
-        /// A label selector; everything with `None`.
+        /// A label selector; `None` for all objects.
         selector: Option<String>,
-        /// Whether only metadata is wanted.
+        /// Whether only metadata is read.
         metadata_only: bool,
     },
     /// The addresses of a host name.
     Resolve(String),
-    /// Who the API server takes the user for (`SelfSubjectReview`).
+    /// The user name that the API server sees (`SelfSubjectReview`).
     WhoAmI,
-    /// A part of its configuration, as the proxy in this Pod itself says.
+    /// A part of the configuration of the proxy in this Pod.
     Proxy(ObjectRef, Part),
 }
 
@@ -54,7 +55,7 @@ impl Query {
         }
     }
 
-    /// Whether the objects of a cluster, or of a directory, are asked; else it is DNS, a proxy, or who the user is.
+    /// Whether the query is for objects of a cluster or directory, and not for DNS, a proxy, or the user.
     pub fn is_of_objects(&self) -> bool {
         matches!(
             self,
@@ -63,25 +64,25 @@ impl Query {
     }
 }
 
-/// What a read answered.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen<T> {
-    /// It is there.
+    /// The object, or list, exists.
     Found(T),
-    /// It is not there.
+    /// The object does not exist.
     Missing,
-    /// The user may not read it: the verb and resource that are not allowed.
+    /// The user may not read it: the denied verb and resource.
     Denied(String),
     /// The API server has no such kind.
     NotServed,
-    /// It is there, but not in the shape that it must have.
+    /// The object exists, but does not have the shape of its kind.
     Unreadable(String),
-    /// The read failed otherwise.
+    /// The read failed for another reason.
     Failed(String),
 }
 
 impl<T> Seen<T> {
-    /// What was found.
+    /// The value that was found.
     pub fn found(&self) -> Option<&T> {
         match self {
             Self::Found(value) => Some(value),
@@ -89,7 +90,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// Why nothing can be said, where neither presence nor absence was seen.
+    /// The reason, if neither presence nor absence is known.
     pub fn unknown(&self) -> Option<String> {
         match self {
             Self::Found(_) | Self::Missing => None,
@@ -99,7 +100,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// The same with a view of what was found.
+    /// Applies a function to the value that was found.
     pub fn map<'a, U>(&'a self, view: impl FnOnce(&'a T) -> U) -> Seen<U> {
         match self {
             Self::Found(value) => Seen::Found(view(value)),
@@ -111,7 +112,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// Reads what was found into a type of our own.
+    /// Parses the value that was found into a type.
     pub fn read_as<U, E: fmt::Display>(&self, read: impl FnOnce(&T) -> Result<U, E>) -> Seen<U> {
         match self.map(read) {
             Seen::Found(Ok(value)) => Seen::Found(value),

@@ -1,4 +1,4 @@
-//! The CAs of an authority with their keys, checked as no other tool does.
+//! The CAs of an authority with their keys, checked before they sign.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub fn secret(state: &AuthorityState) -> ObjectRef {
     ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret)
 }
 
-/// The keys of an authority's CAs. Refuses when there are none.
+/// The keys of an authority's CAs. Fails if there are none.
 pub fn keys(state: &AuthorityState, observed: &Observed) -> Reconciled<Keys> {
     let secret = secret(state);
     let Some(object) = observed.get(&secret)? else {
@@ -31,7 +31,7 @@ pub fn keys(state: &AuthorityState, observed: &Observed) -> Reconciled<Keys> {
     Ok(Keys::read(object).map_err(|error| damaged(error.to_string()))?)
 }
 
-/// A CA of an authority with its key. Refuses when the key is missing, or is another CA's, and when the CA may not sign.
+/// A CA of an authority with its key. Fails if the key is missing or belongs to another CA, and if the CA may not sign.
 pub fn signer(
     ca: &Certificate,
     keys: &Keys,
@@ -57,7 +57,7 @@ pub fn signer(
 
 /// Every CA that an authority trusts and that has not expired, with its key, in the order of the state.
 ///
-/// Refuses when one of them cannot sign: what must be signed by all of them cannot be.
+/// Fails if one of them cannot sign: a change that needs all signatures is not possible then.
 pub fn all(
     state: &AuthorityState,
     observed: &Observed,
@@ -74,8 +74,8 @@ pub fn all(
     Ok(signers?)
 }
 
-/// A key that is missing may have come, or its CA may have left, between the looks at the authority and at its keys: a rotation was
-/// under way. The older one is looked at again, until the authority stays as it is.
+/// Reads the older one of authority and keys again, until the authority stays unchanged: a missing key may have been added, or its CA
+/// removed, between the two reads, by a rotation under way.
 fn look_again(state: &AuthorityState, observed: &Observed) -> Reconciled<()> {
     let own = CredentialNames::of_authority(&state.authority).state();
     if observed.is_confirmed(&own) {

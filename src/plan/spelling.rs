@@ -1,4 +1,4 @@
-//! What somebody may have meant who misspelt a client's name.
+//! Suggestions for a misspelt client name.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use crate::resources::listing::shortened;
 
 /// How many names a message shows.
 const MOST_NAMES: usize = 5;
-/// How alike two names are, from 0 to 1, that are offered for each other (Jaro-Winkler).
+/// The least similarity of a suggestion, from 0 to 1 (Jaro-Winkler).
 const ALIKE: f64 = 0.8;
 
-/// A line that tells what an unknown name may have been meant for.
+/// A line with suggestions for an unknown name.
 pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: BTreeSet<&str> = known.into_iter().collect();
     let folded = name.to_lowercase();

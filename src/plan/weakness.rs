@@ -1,4 +1,4 @@
-//! What is weaker about a gateway, or about clients, that somebody else set up: for `status`, and for the notes of `expose`.
+//! Weaknesses of a gateway, or of clients, that somebody else set up: for `status`, and for the notes of `expose`.
 
 use super::check::{self, Finding};
 use crate::pki::inspect::Certificate;
@@ -9,19 +9,19 @@ use crate::resources::listing::shortened;
 /// How many CAs a sentence names.
 const NAMED: usize = 5;
 
-/// A CA as every output names it: by the first eight digits of its fingerprint, and its subject.
+/// A CA in every output: the first eight digits of its fingerprint, and its subject.
 pub fn name(ca: &Certificate) -> String {
     format!("CA {} (`{}`)", ca.id(), ca.subject())
 }
 
-/// The same for several, of which the text names some.
+/// Several CAs as text, which names some of them.
 pub fn names<'a>(cas: impl IntoIterator<Item = &'a Certificate>) -> Option<String> {
     let names: Vec<String> = cas.into_iter().map(name).collect();
     (!names.is_empty()).then(|| shortened(&names, NAMED))
 }
 
-/// A client-CA Secret whose loss makes istiod trust somebody else (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`); the
-/// command `expose` is what closes it.
+/// The finding on a client-CA Secret whose loss makes istiod trust another CA (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`);
+/// `expose` is the command that corrects it.
 pub fn of_server(server: &Server, expose: &str) -> Option<Finding> {
     server.may_fail_open().then(|| {
         Finding::new(
@@ -35,8 +35,8 @@ pub fn of_server(server: &Server, expose: &str) -> Option<Finding> {
     })
 }
 
-/// CAs made elsewhere that say nothing of what their key is for: the mark of `openssl req -x509`, whose clients are signed as
-/// Kyma's tutorial does (`docs/user/istio-gateways/configure-mtls-Gardener-certs.md`), all of them with the serial number 0.
+/// The finding on external or imported CAs without keyUsage, as `openssl req -x509` makes them: their clients are usually signed as in
+/// Kyma's tutorial (`docs/user/istio-gateways/configure-mtls-Gardener-certs.md`), all with the serial number 0.
 pub fn of_cas<'a>(
     made_elsewhere: impl IntoIterator<Item = &'a Certificate>,
     remedy: &str,
@@ -52,9 +52,10 @@ pub fn of_cas<'a>(
     ))
 }
 
-/// CAs on their way out whose key came from files: what they signed before is in no inventory.
+/// The finding on imported CAs that are being removed: certificates that they signed before are in
+/// no inventory.
 ///
-/// Those of [`of_cas`] are left out.
+/// Without the CAs of [`of_cas`].
 pub fn of_leaving<'a>(
     given: impl IntoIterator<Item = &'a Certificate>,
     authority: &str,
@@ -67,13 +68,13 @@ pub fn of_leaving<'a>(
         .collect();
     Some(Finding::new(
         &check::CLIENT_CA_GIVEN_REMAINS,
-        format!("clients that {names} signed before its key was taken in are not in the inventory"),
+        format!("clients that {names} signed before its key was imported are not in the inventory"),
         command_line::ca_rotate(&format!(" --finish{flags}"), authority),
     ))
 }
 
-/// Identity headers that a client of a CA made elsewhere can forge: where its certificate lacks the value, Envoy sets nothing,
-/// and what the client itself sent arrives.
+/// The finding on identity headers that a client of an external or imported CA can forge: if its certificate lacks the value, Envoy sets
+/// nothing, and the client's own header arrives.
 pub fn of_headers<'a>(
     made_elsewhere: impl IntoIterator<Item = &'a Certificate>,
     expose: &str,

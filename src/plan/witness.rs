@@ -1,4 +1,4 @@
-//! What the witness of an authority tells: whether the authority, or its inventory, is not what it was.
+//! The witness of an authority: whether the authority, or its inventory, was lost or rolled back.
 
 use std::fmt;
 
@@ -10,35 +10,35 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames};
 use crate::resources::witness::{Dropped, Witness, reference};
 
-/// What was lost.
+/// The loss that a witness shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The authority is gone, and had been there.
+    /// The authority was deleted.
     AuthorityLost,
     /// An older copy of the authority was restored.
     RolledBack {
-        /// Where it is.
+        /// The present revision.
         at: u64,
-        /// Where it was once.
+        /// The recorded revision.
         was: u64,
     },
-    /// Somebody changed or removed its revocation lists.
+    /// Somebody changed or removed the authority's revocation lists.
     ListsEdited,
-    /// The inventory has no witness any more: its namespace was deleted, or this object of it.
+    /// The inventory has no witness any more: its namespace was deleted, or only this object of it.
     InventoryLost,
-    /// Another inventory took its place.
+    /// Another inventory took the place of the authority's.
     InventoryReplaced,
-    /// An older copy of the inventory was restored: it does not know of all that the authority did since.
+    /// An older copy of the inventory was restored: it lacks later entries.
     InventoryRolledBack {
-        /// How far the authority was when it was written.
+        /// The revision that the witness recorded.
         at: u64,
-        /// How far the authority is.
+        /// The authority's revision.
         is: u64,
     },
 }
 
 impl Fault {
-    /// What a state and its witness say together; `None` where nothing is lost.
+    /// Compares a state with its witness; `None` if nothing is lost.
     pub fn of(state: Option<&AuthorityState>, witness: Option<&Witness>) -> Option<Self> {
         let Some(state) = state else {
             return witness
@@ -65,7 +65,7 @@ impl Fault {
         }
     }
 
-    /// The check of `status` that finds it, and the reason why it matters.
+    /// The check of `status` for this loss, which says why it matters.
     pub fn check(&self) -> &'static Check {
         match self {
             Self::AuthorityLost => &check::AUTHORITY_LOST,
@@ -77,7 +77,7 @@ impl Fault {
         }
     }
 
-    /// The flag of `ca-rotate` that mends it.
+    /// The flag of `ca-rotate` that repairs this loss.
     pub fn mended_by(&self) -> &'static str {
         match self {
             Self::AuthorityLost | Self::RolledBack { .. } | Self::ListsEdited => "--restore",
@@ -87,14 +87,14 @@ impl Fault {
         }
     }
 
-    /// The refusal of a command that cannot go on so.
+    /// The refusal of a command that cannot continue after this loss.
     pub fn refusal(&self, authority: &str) -> Failure {
         Failure::refused(self.says(authority))
             .hint(self.check().why)
             .hint(mends(self.mended_by(), authority))
     }
 
-    /// What is the matter.
+    /// A sentence that describes the loss.
     pub fn says(&self, authority: &str) -> String {
         Said {
             fault: self,
@@ -106,7 +106,7 @@ impl Fault {
 
 fn mends(flag: &str, authority: &str) -> String {
     format!(
-        "`kubectl mtls ca-rotate {flag} --authority {authority}` mends it, and tells first what it will do with `--dry-run`"
+        "`kubectl mtls ca-rotate {flag} --authority {authority}` repairs it; with `--dry-run` it only shows what it would do"
     )
 }
 
@@ -130,7 +130,7 @@ impl fmt::Display for Said<'_> {
             ),
             Fault::RolledBack { at, was } => write!(
                 f,
-                "an older copy of the authority `{authority}` was restored: it is at revision {at}, and was at {was}"
+                "an older copy of the authority `{authority}` was restored: the revision is {at}, and was {was}"
             ),
             Fault::ListsEdited => write!(
                 f,
@@ -142,7 +142,7 @@ impl fmt::Display for Said<'_> {
             ),
             Fault::InventoryReplaced => write!(
                 f,
-                "another inventory took the place of that of the authority `{authority}`"
+                "the inventory of the authority `{authority}` was replaced by another one"
             ),
             Fault::InventoryRolledBack { at, is } => write!(
                 f,
@@ -152,7 +152,7 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-/// What the witness says, in a look that is no older than the one at the state.
+/// The witness, read after the state.
 pub fn hear(
     authority: &str,
     state: Option<&AuthorityState>,
@@ -160,8 +160,9 @@ pub fn hear(
 ) -> Reconciled<Option<Witness>> {
     let witness = reference(authority);
     let heard = observed.get(&witness)?.map(Witness::read).transpose();
-    let heard = heard
-        .map_err(|error| Failure::refused(error.to_string()).hint("restore it from a backup"))?;
+    let heard = heard.map_err(|error| {
+        Failure::refused(error.to_string()).hint("restore the authority from a backup")
+    })?;
     let own = CredentialNames::of_authority(authority).state();
     // Somebody may have changed both between the two looks, which a second look at what seems behind tells.
     let behind = match Fault::of(state, heard.as_ref()) {
@@ -179,7 +180,7 @@ pub fn hear(
     }
 }
 
-/// Brings the witness up to an authority that this run has changed, so that what it was is known later.
+/// Updates the witness after a change of the authority in this run.
 pub fn follow(authority: &str, observed: &Observed) -> Reconciled<()> {
     let own = CredentialNames::of_authority(authority).state();
     match observed.change_of(&own) {
@@ -188,17 +189,16 @@ pub fn follow(authority: &str, observed: &Observed) -> Reconciled<()> {
     }
 }
 
-/// Brings the witness up to the authority, which a run that was killed may have changed: before the next change of it, and once a
-/// restoration was proven.
+/// Updates the witness to the authority, which a killed run may have changed: before the next change, and once a restoration was verified.
 ///
-/// It never says more than what was read or written, and stays where it is further behind than a killed run leaves it: that tells
-/// of an older inventory.
+/// The witness never records more than what was read or written, and is not updated if it is further behind than a killed run leaves it:
+/// that shows an older inventory.
 pub fn catch_up(authority: &str, observed: &Observed) -> Reconciled<()> {
     raise(authority, observed, may_lag)
 }
 
-/// The same for a command that does not probe the revocation lists. It leaves the witness as it is while a restoration is unproven, so
-/// that `ca-rotate --restore` can still be continued.
+/// As [`catch_up`], for a command that does not probe the revocation lists. Leaves the witness as it is while a restoration is not
+/// verified, so that `ca-rotate --restore` can still be continued.
 pub fn catch_up_unless_unproven(authority: &str, observed: &Observed) -> Reconciled<()> {
     raise(authority, observed, |heard, state| {
         may_lag(heard, state) && state.unproven != Some(heard.revision)
@@ -239,18 +239,18 @@ fn raise(
     }
 }
 
-/// Whether interrupted runs explain how far the witness is behind the authority.
+/// Whether interrupted runs explain that the witness is behind the authority.
 ///
-/// Every change brings the witness up first, so an interrupted one leaves it behind by one revision. It may be further behind where a
-/// restoration is unproven, and where the authority does not record an inventory yet.
+/// Every change updates the witness first, so an interrupted one leaves it behind by one revision. It may be further behind if a
+/// restoration is not verified, and if the authority does not record an inventory yet.
 fn may_lag(heard: &Witness, state: &AuthorityState) -> bool {
     heard.revision + 1 >= state.revision
         || state.inventory.is_none()
         || state.unproven == Some(heard.revision)
 }
 
-/// The id of the inventory of an authority, whose witness is laid before the authority is bound to it. Refuses to lay it for a new
-/// authority where there was one of this name before: a new CA in its place would shut all of its clients out.
+/// The id of an authority's inventory; creates the witness before the authority is bound to it. Refuses to create it for a new authority if
+/// there was one with this name before: a new CA instead would reject all of its clients.
 pub fn lay(
     authority: &str,
     state: Option<&AuthorityState>,
@@ -275,7 +275,8 @@ pub fn lay(
     }
 }
 
-/// Refuses while the authority is not what it was; where `inventory` counts, while that is not.
+/// Refuses while the authority is not intact; if `inventory` is set, also while its inventory is
+/// not.
 pub fn check(state: &AuthorityState, inventory: bool, observed: &Observed) -> Reconciled<()> {
     let heard = hear(&state.authority, Some(state), observed)?;
     let fault = Fault::of(Some(state), heard.as_ref());

@@ -1,7 +1,7 @@
-//! Who may call the Service's Pods where no Kyma guards them: the ingress gateway only.
+//! The policy that admits only the ingress gateway to the Service's Pods, in a cluster without Kyma.
 //!
-//! Else every workload of the mesh could call around the gateway, with identity headers of its own choice. It is enforced by a
-//! sidecar in the Pods, or by the ztunnel of their node. Kyma's controller makes the like for each `APIRule`.
+//! Without it every workload of the mesh could bypass the gateway, with identity headers of its own choice. The policy is enforced by a
+//! sidecar in the Pods, or by the ztunnel of their node. Kyma's controller writes a similar one for each `APIRule`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,17 @@ use super::names::{FIELD_MANAGER, MANAGED_BY, route};
 use super::{Kind, Object, ObjectRef};
 
 const SIDECAR: &str = "istio-proxy";
-/// By which istiod marks a Pod whose connections ztunnel takes (ambient mode): policies by principal act on it without a sidecar.
+/// The annotation by which istiod marks a Pod whose connections ztunnel handles (ambient mode): policies by principal act on it without a
+/// sidecar.
 const AMBIENT: (&str, &str) = ("ambient.istio.io/redirection", "enabled");
 /// The label of a Service, or of its namespace, whose requests from ingress gateways go through a waypoint
 /// (<https://istio.io/latest/docs/ambient/usage/waypoint/>).
 const THROUGH_WAYPOINT: &str = "istio.io/ingress-use-waypoint";
-/// The proxy's setting by which it opens no tunnels to ztunnel, so that ztunnel does not learn its identity
+/// The proxy's setting that disables tunnels to ztunnel, so that ztunnel does not learn the proxy's identity
 /// (<https://github.com/istio/istio>, `pilot/pkg/xds/endpoints/endpoint_builder.go`).
 const NO_TUNNEL: &str = "ISTIO_META_DISABLE_HBONE_SEND";
 
-/// Names the policy of a Service.
+/// The reference to the policy of a Service.
 pub fn reference(namespace: &str, service: &str) -> ObjectRef {
     ObjectRef::new(Kind::AuthorizationPolicy, namespace, route(service))
 }
@@ -51,7 +52,7 @@ pub fn has_sidecar(pod: &Object) -> bool {
     proxy_container(pod).is_some()
 }
 
-/// Whether ztunnel takes a Pod's connections, and no sidecar does.
+/// Whether ztunnel handles a Pod's connections, and no sidecar does.
 pub fn is_ambient(pod: &Object) -> bool {
     pod.annotation(AMBIENT.0) == Some(AMBIENT.1) && !has_sidecar(pod)
 }
@@ -61,7 +62,7 @@ pub fn is_behind_waypoint(service_or_namespace: &Object) -> bool {
     service_or_namespace.label(THROUGH_WAYPOINT) == Some("true")
 }
 
-/// Whether ztunnel learns who calls where a gateway's proxy does: by the tunnel that it opens.
+/// Whether a gateway's proxy opens tunnels, by which ztunnel learns its identity.
 pub fn opens_tunnels(proxy: &Object) -> bool {
     let variables = proxy_container(proxy).and_then(|container| container.get("env")?.as_array());
     let is_off = |variable: &Value| {
@@ -80,7 +81,7 @@ fn proxy_container(pod: &Object) -> Option<&Value> {
     containers.find(|container| container.get("name").and_then(Value::as_str) == Some(SIDECAR))
 }
 
-/// The identity with which a Pod speaks in the mesh: `<trust domain>/ns/<namespace>/sa/<ServiceAccount>`.
+/// The identity of a Pod in the mesh: `<trust domain>/ns/<namespace>/sa/<ServiceAccount>`.
 pub fn principal(pod: &Object, trust_domain: &str) -> String {
     let account = match pod.text(&["spec", "serviceAccountName"]) {
         "" => "default",

@@ -1,8 +1,8 @@
-//! `HOST[:PORT]`, as flags take it.
+//! Addresses `HOST[:PORT]`, as flags give them.
 
 use std::net::Ipv6Addr;
 
-/// The address with a port: its own, or the default one. A bare IPv6 address gets its brackets.
+/// The address with its port, or the default one. A bare IPv6 address gets brackets.
 pub fn with_port(address: &str, default: u16) -> String {
     if let Ok(bare) = address.parse::<Ipv6Addr>() {
         return format!("[{bare}]:{default}");

@@ -11,34 +11,34 @@ use super::names::{FIELD_MANAGER, GatewayName, MANAGED_BY};
 use super::paths::Paths;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// Who called: set by Envoy on every request from the client's certificate, in the tutorial's headers; with the word that
-/// stands before the value where the headers are guarded.
+/// The caller's identity: the tutorial's headers, which Envoy sets on every request from the client's certificate, each with its value and
+/// the prefix of a guarded value.
 const IDENTITY_HEADERS: [(&str, &str, &str); 3] = [
     ("X-CLIENT-SSL-CN", "%DOWNSTREAM_PEER_SUBJECT%", "SUBJECT="),
     ("X-CLIENT-SSL-SAN", "%DOWNSTREAM_PEER_URI_SAN%", "URI="),
     ("X-CLIENT-SSL-ISSUER", "%DOWNSTREAM_PEER_ISSUER%", "ISSUER="),
 ];
-/// The methods that `APIRule` v2 knows; others are answered with 404.
+/// The methods that `APIRule` v2 allows; others are answered with 404.
 pub const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
-/// All of them but the two that have no use behind a gateway.
+/// The default methods: all but the two that have no use behind a gateway.
 const DEFAULT_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 /// The longest timeout of an `APIRule`, in seconds.
 pub const LONGEST_TIMEOUT: u32 = 3900;
 
-/// How the identity stands in its headers.
+/// The format of the identity headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityHeaders {
-    /// The bare value. Where a certificate lacks it, Envoy leaves a client's own header untouched: certificates of this
-    /// plugin always have it.
+    /// The value without a prefix. If a certificate lacks the value, Envoy leaves a client's own header untouched; certificates of this
+    /// plugin never lack it.
     Plain,
-    /// With a word before it, so that the header is always set: for clients of other CAs.
+    /// A prefix before the value, so that the header is always set: for clients of external CAs.
     Guarded,
 }
 
 impl IdentityHeaders {
-    /// The three headers with their values.
+    /// The three identity headers with their values.
     pub fn headers(self) -> BTreeMap<String, String> {
         let header = |(name, value, word): (&str, &str, &str)| {
             let word = if self == Self::Guarded { word } else { "" };
@@ -48,7 +48,7 @@ impl IdentityHeaders {
     }
 }
 
-/// What a route does with requests, beside where it leads.
+/// How a route treats requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteOptions {
     /// The admitted paths.
@@ -72,25 +72,25 @@ impl Default for RouteOptions {
     }
 }
 
-/// The name becomes the value of a label of the `VirtualService`.
+/// The longest name of a route, because it becomes a label's value on the `VirtualService`.
 pub const LONGEST_NAME: usize = 63;
 
-/// What our route must say, whatever its kind.
+/// The route that this plugin writes, whatever its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route<'a> {
     /// The Service's namespace.
     pub namespace: &'a str,
-    /// Its own name.
+    /// The route's name.
     pub name: &'a str,
-    /// The one host.
+    /// The only host.
     pub host: &'a str,
     /// The Gateway in front.
     pub gateway: &'a GatewayName,
-    /// The Service behind.
+    /// The Service behind the route.
     pub service: &'a str,
     /// The Service's port number.
     pub port: u16,
-    /// What it does with requests.
+    /// How the route treats requests.
     pub options: &'a RouteOptions,
 }
 
@@ -120,7 +120,7 @@ impl Route<'_> {
     }
 }
 
-/// A path as a rule takes it: it knows no `/*` but that for every path.
+/// A path in the notation of an `APIRule`, which only has `/*` for every path.
 fn in_rule(path: &str) -> String {
     match path.strip_suffix("/*") {
         Some(above) if !above.is_empty() => format!("{above}/{{**}}"),
@@ -128,7 +128,7 @@ fn in_rule(path: &str) -> String {
     }
 }
 
-/// Names an `APIRule`.
+/// The reference to an `APIRule`.
 pub fn reference(namespace: &str, name: &str) -> ObjectRef {
     ObjectRef::new(Kind::ApiRule, namespace, name)
 }
@@ -136,38 +136,39 @@ pub fn reference(namespace: &str, name: &str) -> ObjectRef {
 /// An `APIRule` as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiRule {
-    /// Its hosts; exactly one when valid.
+    /// The rule's hosts; exactly one if it is valid.
     pub hosts: Vec<String>,
     /// The Gateway as `namespace/name`.
     pub gateway: String,
-    /// The Service behind as `(namespace, name, port)`; the rule's own where the spec has none.
+    /// The Service behind the rule as `(namespace, name, port)`; that of its first rule if the spec
+    /// has none.
     pub service: Option<(String, String, u16)>,
-    /// All Services that it leads to.
+    /// All Services that the rule leads to.
     pub services: Vec<(String, String, u16)>,
-    /// What it does with requests, where its rules differ in their paths only.
+    /// How the rule treats requests, if its rules differ in their paths only.
     pub options: Option<RouteOptions>,
     /// Whether every rule sets the three identity headers.
     pub passes_identity: bool,
-    /// Whether every rule sets them with a word beside the value, so that they are set whatever a certificate lacks.
+    /// Whether every rule sets the identity headers with a prefix, so that they are set whatever a certificate lacks.
     pub guards_identity: bool,
     /// `Processing`, `Ready`, `Warning`, `Error`, `Deleting`; empty before the controller has seen it.
     pub state: String,
-    /// The controller's own words.
+    /// The controller's message.
     pub description: String,
-    /// When the controller last looked at it, to the second.
+    /// When the controller last reconciled the rule, to the second.
     pub processed: Option<OffsetDateTime>,
 }
 
 impl ApiRule {
-    /// Whether the controller accepted it after it was `written`, when its status was of the time `before`.
+    /// Whether the controller accepted the rule after it was `written`; `before` is the time in its earlier status.
     ///
-    /// The status has no observedGeneration, only a time in whole seconds by the controller's own clock. So a changed time
-    /// counts, whatever it says; and an unchanged one where it is not older than the write.
+    /// The status has no observedGeneration, only a time in whole seconds by the controller's own clock. So a changed time counts, whatever
+    /// it is; and an unchanged one if it is not older than the write.
     pub fn is_ready_since(&self, written: OffsetDateTime, before: Option<OffsetDateTime>) -> bool {
         self.state == "Ready" && self.was_processed_since(written, before)
     }
 
-    /// Whether the status, whatever it says, was written after the write.
+    /// Whether the status was written after the rule was, whatever it says.
     pub fn was_processed_since(
         &self,
         written: OffsetDateTime,
@@ -279,7 +280,7 @@ pub fn is_identity(headers: &BTreeMap<String, String>) -> bool {
     sets_identity(headers, |set, value| set.contains(value))
 }
 
-/// The headers with the identity headers that they lack, or set to something else.
+/// The headers with the identity headers that are missing, or set to something else.
 pub fn with_identity(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut headers = headers;
     for (name, value, _) in IDENTITY_HEADERS {
@@ -294,7 +295,7 @@ pub fn with_identity(headers: BTreeMap<String, String>) -> BTreeMap<String, Stri
     headers
 }
 
-/// Whether these headers set the identity with a word beside each value.
+/// Whether these headers set the identity with a prefix before each value.
 pub fn is_guarded(headers: &BTreeMap<String, String>) -> bool {
     sets_identity(headers, |set, value| set.contains(value) && set != value)
 }

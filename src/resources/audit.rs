@@ -1,7 +1,7 @@
 //! The audit trail: lines in the history of an authority's state, and Events.
 //!
-//! The line is part of the change itself and so is never missing; an Event is for whoever watches the cluster, and is gone
-//! after an hour on most.
+//! The line is part of the change itself and so is never missing; an Event is for people who watch the cluster, and expires after an hour
+//! on most clusters.
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -11,15 +11,15 @@ use super::listing::shortened;
 use super::names::FIELD_MANAGER;
 use super::{Kind, Object, ObjectRef};
 
-/// Lines that a history keeps; the oldest go first.
+/// Number of lines in a history; older ones are dropped.
 const MOST_LINES: usize = 100;
-/// Fingerprints or serials that one line names.
+/// Number of fingerprints or serial numbers in one line.
 const MOST_IDS: usize = 8;
 const LONGEST_NAME: usize = 128;
-/// Kubernetes: a message of an Event has at most 1024 bytes.
+/// Length limit of an Event's message in bytes (Kubernetes allows 1024).
 const LONGEST_MESSAGE: usize = 1000;
 
-/// What was done, for programs.
+/// The action of an audit entry, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     /// An authority took over external CAs.
@@ -41,7 +41,7 @@ pub enum Transition {
 }
 
 impl Transition {
-    /// The reason of its Event.
+    /// The reason of the action's Event.
     pub fn reason(self) -> &'static str {
         match self {
             Self::AuthorityAdopted => "AuthorityAdopted",
@@ -65,21 +65,21 @@ impl From<RotationStep> for Transition {
 /// A change of an authority by `ca-rotate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationStep {
-    /// The key of a CA that was trusted already was taken in.
+    /// The key of a trusted CA was imported.
     CaTakenIn,
     /// A new CA is trusted.
     Started,
-    /// A CA that was taken back is to issue after all.
+    /// A CA whose rotation was aborted is the target again.
     Resumed,
     /// The new CA issues.
     IssuingMoved,
     /// The old CA issues again.
     Aborted,
-    /// CAs are trusted no longer.
+    /// CAs are no longer trusted.
     CaDropped,
-    /// What is left of the inventory counts.
+    /// An existing inventory was accepted.
     InventoryAccepted,
-    /// The authority was made again of what was left.
+    /// The authority was restored.
     AuthorityRestored,
 }
 
@@ -95,7 +95,7 @@ impl RotationStep {
         Self::AuthorityRestored,
     ];
 
-    /// The reason of its Event.
+    /// The reason of the step's Event.
     pub fn reason(self) -> &'static str {
         match self {
             Self::CaTakenIn => "CATakenIn",
@@ -109,7 +109,7 @@ impl RotationStep {
         }
     }
 
-    /// The same for people, as the history says it.
+    /// The step as text in the history.
     pub fn what(self) -> &'static str {
         // Authorities of earlier versions have these words in their history: they must not change.
         match self {
@@ -128,22 +128,22 @@ impl RotationStep {
 /// One entry of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// What was done.
+    /// The action.
     pub transition: Transition,
-    /// By whom, as the API server knows them.
+    /// The user, by the API server's name.
     pub who: String,
     /// The API server's time.
     pub at: OffsetDateTime,
-    /// What was done, for people: `revoked alice`.
+    /// The action as text: `revoked alice`.
     pub what: String,
-    /// Fingerprints or serials, lower-case hexadecimal.
+    /// Fingerprints or serial numbers, lower-case hexadecimal.
     pub ids: Vec<String>,
 }
 
 impl AuditEntry {
-    /// The entry that a history line tells, where it is of `ca-rotate` and this user wrote it; else `None`.
+    /// The entry of a history line, if it is of `ca-rotate` and this user wrote it; else `None`.
     ///
-    /// IDs that the line left out stay so: the last one ends with their number.
+    /// Ids that the line left out stay left out: its last id is then their number.
     pub fn read(line: &str, who: &str) -> Option<Self> {
         let (at, said) = line.split_once(' ')?;
         let said = said
@@ -174,8 +174,8 @@ impl AuditEntry {
         bounded(&format!("{at} {} {}", shown(&self.who), self.said()))
     }
 
-    /// The Event of the entry on an object as it was read or written. It bears the object's name and `tail`, which tells it
-    /// from other Events on the object.
+    /// The Event of the entry about an object as it was read or written. Its name is the object's with `tail`, which distinguishes it from
+    /// other Events about the object.
     pub fn event(&self, on: &Object, tail: &str) -> Object {
         let about = on.reference();
         let name = format!("{}.{tail}", about.name);
@@ -211,9 +211,9 @@ impl AuditEntry {
     }
 }
 
-/// The time, the user and the action of a history line, whatever the action is; `None` where the line is none of an [`AuditEntry`].
+/// The time, the user and the action of a history line, whatever the action is; `None` if the line is not one of an [`AuditEntry`].
 ///
-/// A user's name may hold blanks: the action begins at the first words with which actions begin.
+/// A user's name may contain blanks: the action begins at the first words with which actions begin.
 pub fn parts(line: &str) -> Option<(&str, &str, &str)> {
     let (time, said) = line.split_once(' ')?;
     OffsetDateTime::parse(time, &Rfc3339).ok()?;
@@ -236,7 +236,7 @@ pub fn parts(line: &str) -> Option<(&str, &str, &str)> {
     Some((time, who, action))
 }
 
-/// The name of a user, of bounded length.
+/// The name of a user, cut to a bounded length.
 fn shown(who: &str) -> String {
     let who: String = who.chars().take(LONGEST_NAME).collect();
     if who.is_empty() {
@@ -246,7 +246,7 @@ fn shown(who: &str) -> String {
     }
 }
 
-/// One line of printable text: a name may hold anything.
+/// One line of printable text, because a name may contain anything.
 fn bounded(text: &str) -> String {
     let printable = text.chars().map(|character| {
         if character.is_control() {
@@ -266,7 +266,7 @@ fn bounded(text: &str) -> String {
     line
 }
 
-/// Adds an entry to a history, and drops the oldest lines where there are too many.
+/// Adds an entry to a history, and drops the oldest lines if there are too many.
 pub fn add(history: &mut Vec<String>, entry: &AuditEntry) {
     history.push(entry.line());
     let excess = history.len().saturating_sub(MOST_LINES);

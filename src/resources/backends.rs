@@ -4,17 +4,17 @@ use serde_json::Value;
 
 use super::{Kind, Object, ObjectRef};
 
-/// What a route does with requests, as far as it tells who reaches a Service.
+/// The destinations of a route, as far as they show who reaches a Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backends {
-    /// The Services, those that only get a copy of each request included.
+    /// The Services, including those that only get a copy of each request.
     pub services: Vec<ObjectRef>,
-    /// The hosts that requests have when they arrive; empty for any.
+    /// The host names of requests at the Services; empty for any.
     pub hosts: Vec<String>,
 }
 
 impl Backends {
-    /// Whether one of these Services is among them.
+    /// Whether the route leads to one of these Services.
     pub fn lead_to(&self, services: &[ObjectRef]) -> bool {
         self.services
             .iter()
@@ -47,7 +47,8 @@ pub fn of_host(host: &str, namespace: &str) -> ObjectRef {
     service(labels.next().unwrap_or(namespace), name)
 }
 
-/// Those of a `VirtualService`, with those of the ones among `others` that it delegates to.
+/// The destinations of a `VirtualService`, including those of the ones among `others` that it
+/// delegates to.
 pub fn of_virtual_service(object: &Object, others: &[Object]) -> Backends {
     let spec = object.at(&["spec"]).unwrap_or(&Value::Null);
     let mut backends = own(object);
@@ -95,8 +96,8 @@ fn own(object: &Object) -> Backends {
     backends
 }
 
-/// The hosts that a rule or destination of a `VirtualService` gives to requests by a header: Istio takes `Host` and `:authority` for
-/// the request's host (`isAuthorityHeader` in its `pilot/pkg/networking/core/route/route.go`).
+/// The hosts that a rule or destination of a `VirtualService` sets by a header: Istio uses `Host` and `:authority` as the request's host
+/// (`isAuthorityHeader` in its `pilot/pkg/networking/core/route/route.go`).
 fn set_hosts(part: &Value) -> impl Iterator<Item = String> + '_ {
     ["set", "add"]
         .into_iter()
@@ -113,7 +114,7 @@ fn is_host_header(name: &str) -> bool {
     name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case(":authority")
 }
 
-/// Those of an `HTTPRoute` that hangs on a Gateway; none where it only belongs to a Service of the mesh.
+/// The destinations of an `HTTPRoute` that is attached to a Gateway; none if it only belongs to a Service of the mesh.
 pub fn of_http_route(object: &Object) -> Backends {
     let spec = object.at(&["spec"]).unwrap_or(&Value::Null);
     let is_of_gateway = |parent: &Value| text(parent, "/kind").is_none_or(|kind| kind != "Service");
@@ -151,7 +152,7 @@ pub fn of_http_route(object: &Object) -> Backends {
     backends
 }
 
-/// Those of an Ingress.
+/// The destinations of an Ingress.
 pub fn of_ingress(object: &Object) -> Backends {
     let spec = object.at(&["spec"]).unwrap_or(&Value::Null);
     let mut backends = Backends::default();

@@ -1,29 +1,29 @@
-//! How much a `ConfigMap` or a Secret can hold.
+//! The capacity of a `ConfigMap` or a Secret.
 
 use super::{Kind, Object, ObjectRef};
 
-/// The API server takes no more in all values of one (`MaxSecretSize` in Kubernetes' `pkg/apis/core`; the same for both).
+/// The API server's limit for all values of one object, in bytes (`MaxSecretSize` in Kubernetes' `pkg/apis/core`; the same for both).
 pub const LIMIT: usize = 1024 * 1024;
 
-/// What a rotation of the CA takes of an authority's state: certificate, list and lines of the history, many times over. A
-/// state without it could not even be helped.
+/// Bytes kept free in an authority's state for a rotation of the CA, which adds a certificate, a list and lines of the history: without
+/// them a full state could not be repaired.
 pub const ROTATION: usize = 32 * 1024;
 
-/// How much of it is taken, in percent, from which on that is told.
+/// The percentage of the capacity from which on a warning is given.
 pub const NEARLY_FULL: usize = 80;
 
-/// How much of what it can hold an object takes, in percent.
+/// The size of an object, in percent of its capacity.
 pub fn taken(object: &Object) -> usize {
     size(object) * 100 / LIMIT
 }
 
-/// An object that the API server would not take.
+/// An object that is larger than the API server accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{object} would hold {size} bytes, and can hold {LIMIT}{}", kept(*.room))]
 pub struct TooLarge {
-    /// Which one.
+    /// The object.
     pub object: ObjectRef,
-    /// The bytes of all its values.
+    /// The size of all values of the object, in bytes.
     pub size: usize,
     /// The bytes that must stay free.
     pub room: usize,
@@ -55,7 +55,7 @@ pub fn size(object: &Object) -> usize {
         .sum()
 }
 
-/// Refuses an object that is too large, or leaves less than so many bytes free.
+/// Refuses an object that is too large, or leaves less than `room` bytes free.
 pub fn check(object: &Object, room: usize) -> Result<(), TooLarge> {
     let size = size(object);
     if size + room <= LIMIT {

@@ -15,27 +15,28 @@ use super::{Kind, Object, ObjectRef, Unreadable};
 pub const KINDS: [Kind; 2] = [Kind::Certificate, Kind::CertManagerCertificate];
 /// The issuer that Gardener gives every shoot.
 pub const DEFAULT_ISSUER: &str = "garden";
-/// X.520 `ub-common-name`; cert-management and cert-manager refuse longer ones.
+/// Longest common name (X.520, `ub-common-name`); cert-management and cert-manager refuse longer
+/// ones.
 pub const LONGEST_COMMON_NAME: usize = 64;
 
-/// What our Certificate must say. Fields that Gardener's controller writes back are never stated (secretRef, renew,
+/// The Certificate that this plugin writes. Fields that Gardener's controller writes back are never set (secretRef, renew,
 /// ensureRenewedAfter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerCertificate<'a> {
     /// Gardener's kind or cert-manager's.
     pub kind: Kind,
-    /// Its name.
+    /// The Certificate's name.
     pub name: &'a str,
     /// The namespace of the gateway's proxies, which read the Secret there.
     pub namespace: &'a str,
-    /// The Gateway that it serves.
+    /// The Gateway that uses the certificate.
     pub gateway: &'a GatewayName,
     /// The Gateway's host, a wildcard or exact.
     pub host: &'a str,
     /// The Secret that the issuer writes.
     pub secret: &'a str,
-    /// Who issues it: a name of Gardener's own, or `namespace/name` of an Issuer in the cluster; of cert-manager's `NAME` of an
-    /// Issuer beside it, or `ClusterIssuer/NAME`.
+    /// The issuer: a name of Gardener's own, or `namespace/name` of an Issuer in the cluster; for cert-manager `NAME` of an Issuer in the
+    /// same namespace, or `ClusterIssuer/NAME`.
     pub issuer: &'a str,
 }
 
@@ -60,13 +61,13 @@ impl ServerCertificate<'_> {
     }
 }
 
-/// Names a Certificate of a kind beside the gateway's proxies.
+/// The reference to a Certificate of a kind in the namespace of the gateway's proxies.
 pub fn reference(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
     ObjectRef::new(kind, namespace, name)
 }
 
-/// The fields of a Certificate that name a host, null where one is not to be there. cert-manager puts no common name among the
-/// DNS names (<https://github.com/cert-manager/cert-manager>, `pkg/util/pki/csr.go`).
+/// The fields of a Certificate that name a host, null for a field to remove. cert-manager does not add the common name to the DNS names
+/// (<https://github.com/cert-manager/cert-manager>, `pkg/util/pki/csr.go`).
 pub fn names(kind: Kind, host: &str) -> [(&'static str, Value); 2] {
     let is_long = host.len() > LONGEST_COMMON_NAME;
     let common = (!is_long).then_some(host);
@@ -74,8 +75,8 @@ pub fn names(kind: Kind, host: &str) -> [(&'static str, Value); 2] {
     [("commonName", json!(common)), ("dnsNames", json!(listed))]
 }
 
-/// `issuerRef` of a Certificate, by the name of the issuer as `--issuer` takes it. It states the namespace of an issuer of
-/// Gardener's that has one only.
+/// `issuerRef` of a Certificate, from the issuer's name in the notation of `--issuer`. The namespace is set only for an Issuer of Gardener
+/// in the cluster.
 pub fn issuer_ref(kind: Kind, issuer: &str) -> Value {
     match (kind, issuer.split_once('/')) {
         (Kind::CertManagerCertificate, _) => cert_manager::issuer_ref(issuer),
@@ -89,23 +90,22 @@ pub fn issuer_ref(kind: Kind, issuer: &str) -> Value {
 pub struct Certificate {
     /// Gardener's kind or cert-manager's.
     pub kind: Kind,
-    /// Its hosts: the common name first.
+    /// The hosts; the common name first.
     pub hosts: Vec<String>,
     /// The Secret that the issuer writes.
     pub secret: String,
-    /// `secretName`, and the reference that the controller writes back beside it, which may lead to another namespace
+    /// The Secret in `secretName`, and the one in the reference that the controller writes back, which may be in another namespace
     /// (cert-management, `determineSecretRef`).
     secrets: [ObjectRef; 2],
-    /// When its controller tries again after a failure, where it tells that of the Certificate as it is now.
+    /// When its controller retries after a failure of the present spec, if it tells that.
     pub next_try: Option<OffsetDateTime>,
-    /// The issuer that it names, as [`ServerCertificate::issuer`]; empty for Gardener's default one.
+    /// The issuer, in the notation of [`ServerCertificate::issuer`]; empty for Gardener's default one.
     pub issuer: String,
-    /// How far it is.
+    /// The progress of its controller.
     pub progress: Progress,
-    /// Why the last renewal failed, while the certificate that is there is still good. Gardener's controller tells it as its
-    /// progress.
+    /// Why the last renewal failed while the present certificate is still valid. Gardener's controller reports that in its progress.
     pub failed_renewal: Option<String>,
-    /// When the certificate in the Secret ends, as its controller says.
+    /// The end of the certificate in the Secret, by its controller.
     pub expires: Option<OffsetDateTime>,
     /// Whether the first host is the common name.
     has_common_name: bool,
@@ -177,19 +177,20 @@ impl Certificate {
         })
     }
 
-    /// The common name, where it is longer than any issuer takes it.
+    /// The common name, if it is longer than issuers accept.
     pub fn long_common_name(&self) -> Option<&str> {
         let name = self.hosts.first().filter(|_| self.has_common_name)?;
         (name.len() > LONGEST_COMMON_NAME).then_some(name)
     }
 
-    /// Whether it names the issuer that Gardener gives every shoot, or none of Gardener's.
+    /// Whether the Certificate names the issuer that Gardener gives every shoot, or no issuer of
+    /// Gardener.
     pub fn is_of_default_issuer(&self) -> bool {
         let is_default = ["", DEFAULT_ISSUER].contains(&self.issuer.as_str());
         is_default && self.kind == Kind::Certificate
     }
 
-    /// Whether its issuer writes this Secret.
+    /// Whether the Certificate's issuer writes this Secret.
     pub fn fills(&self, secret: &ObjectRef) -> bool {
         self.secrets.contains(secret)
     }
@@ -213,7 +214,7 @@ struct BackOff {
     recheck_after: OffsetDateTime,
 }
 
-/// The end of the back-off. One of an earlier generation is over, and so is one that somebody has asked to end.
+/// The end of the back-off. That of an earlier generation does not count, nor does one that somebody has asked to skip.
 fn next_try(object: &Object) -> Result<Option<OffsetDateTime>, Unreadable> {
     let Status { backoff, .. } = object.read("status")?;
     let generation = object

@@ -1,4 +1,4 @@
-//! What gateways read whom they trust from: an authority's `ConfigMap`, or, where a Gateway was not moved to it, a Secret.
+//! The object from which gateways read their client CA: an authority's `ConfigMap`, or, for a Gateway that was not moved to one, a Secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,12 +14,13 @@ use crate::pki::bundle::{self, Bundle};
 use crate::pki::crl::{self, Crl, succession};
 use crate::pki::inspect::Certificate;
 
-/// The key of the bundle in a Secret of ours; `ca.crt` would be of the other family (istiod: `pilot/pkg/credentials/kube`).
+/// The key of the bundle in a Secret of this plugin; `ca.crt` belongs to istiod's other naming scheme (`pilot/pkg/credentials/kube`).
 const BUNDLE: &str = "cacert";
-/// The key of the CRLs; never `ca.crl`, which beside `cacert` is ignored silently, and never empty, which checks nothing.
+/// The key of the CRLs; never `ca.crl`, which istiod silently ignores beside `cacert`, and never with an empty value, which checks nothing.
 const REVOCATIONS: &str = "crl";
 
-/// How an authority notes the Secret that a Gateway reads in its place: its name, after its namespace where that is not `istio-system`.
+/// The notation in which an authority records the Secret that a Gateway reads instead: its name, with its namespace unless that is
+/// `istio-system`.
 pub fn note(secret: &ObjectRef) -> String {
     if secret.namespace == INGRESS_NAMESPACE {
         secret.name.clone()
@@ -28,7 +29,7 @@ pub fn note(secret: &ObjectRef) -> String {
     }
 }
 
-/// The Secret of such a note.
+/// The Secret of such a record.
 pub fn of_note(note: &str) -> ObjectRef {
     match note.split_once('/') {
         Some((namespace, name)) => secret(namespace, name),
@@ -36,21 +37,22 @@ pub fn of_note(note: &str) -> ObjectRef {
     }
 }
 
-/// Whom gateways trust, as it was read.
+/// The trust bundle and revocation lists of a gateway, as they were read.
 #[derive(Debug, Clone)]
 pub struct ClientCa {
     /// The trusted CAs.
     pub bundle: Bundle,
-    /// The CRLs as PEM, where there are any that Envoy gets.
+    /// The CRLs as PEM, if istiod gives any to Envoy.
     pub crl: Option<String>,
-    /// A CRL under a key of the other family, which istiod ignores without a word.
+    /// Whether there is a CRL under a key of the other naming scheme, which istiod silently
+    /// ignores.
     pub has_ignored_crl: bool,
-    /// The authority that it is, or whose state it repeats, where it says so.
+    /// The authority that the object is, or whose content it has, by its label.
     pub authority: Option<String>,
 }
 
 impl ClientCa {
-    /// Reads a `ConfigMap` or Secret of either key family, as istiod does.
+    /// Reads a `ConfigMap` or Secret with either naming scheme, as istiod does.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let material = Material::read(object)?;
         let bundle = Bundle::parse(&material.bundle)
@@ -65,7 +67,7 @@ impl ClientCa {
         })
     }
 
-    /// Whom gateways trust that read this authority.
+    /// The trust bundle and revocation lists of an authority.
     pub fn of(state: &AuthorityState) -> Result<Self, bundle::Error> {
         let crl = (!state.crls.is_empty()).then(|| state.crls.concat());
         Ok(Self {
@@ -76,7 +78,7 @@ impl ClientCa {
         })
     }
 
-    /// The CAs that the authority neither trusts nor has dropped: somebody else put them there.
+    /// The CAs that the authority neither trusts nor has dropped: somebody else added them.
     pub fn foreign<'a>(
         &'a self,
         state: Option<&'a AuthorityState>,
@@ -90,20 +92,20 @@ impl ClientCa {
     }
 }
 
-/// The bytes that istiod takes from a client CA's object; it hands them to proxies as they are.
+/// The bytes that istiod reads from a client CA's object; it sends them to proxies unchanged.
 #[derive(Debug)]
 pub struct Material {
     /// The key of the trust bundle.
     pub key: &'static str,
     /// The trust bundle.
     pub bundle: Vec<u8>,
-    /// The revocation lists, where there are any.
+    /// The revocation lists, if there are any.
     pub crl: Option<Vec<u8>>,
     has_ignored_crl: bool,
 }
 
 impl Material {
-    /// Fails where the object has no key that istiod reads.
+    /// Reads the bytes; fails if the object has no key that istiod reads.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let mut data = match object.reference().kind {
             Kind::ConfigMap => plain(object)?,
@@ -115,9 +117,9 @@ impl Material {
         } else {
             ("ca.crt", "ca.crl", REVOCATIONS)
         };
-        let bundle = data
-            .remove(key)
-            .ok_or_else(|| object.unreadable("it has neither a `cacert` nor a `ca.crt` key"))?;
+        let bundle = data.remove(key).ok_or_else(|| {
+            object.unreadable("the object has neither a `cacert` nor a `ca.crt` key")
+        })?;
         Ok(Self {
             key,
             bundle,
@@ -127,8 +129,8 @@ impl Material {
     }
 }
 
-/// The Secret of a Gateway that was not moved, with what the authority says; CAs in it that the authority does not know stay while
-/// unexpired, and so does all else.
+/// The Secret of a Gateway that was not moved, with the authority's content; unexpired CAs that the authority does not know stay, and so do
+/// all other fields.
 pub fn follow(
     live: &Object,
     state: &AuthorityState,
@@ -150,13 +152,13 @@ pub fn follow(
         .changing(live))
 }
 
-/// Why a Secret cannot follow an authority.
+/// Why a Secret cannot get an authority's content.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// It cannot be read.
+    /// The Secret cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// There is nothing to trust.
+    /// There would be no CA to trust.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
     /// A CRL cannot be read.
@@ -167,7 +169,7 @@ pub enum FollowError {
     Succession(#[from] succession::Error),
 }
 
-/// Where any CRL is, or was published, every CA of the bundle must have one that is valid now and no older.
+/// Checks that every CA of the bundle has a CRL that is valid now and not older, if any CRL exists, or was published.
 fn check_crls(
     bundle: &Bundle,
     crls: &[String],

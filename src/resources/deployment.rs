@@ -1,19 +1,19 @@
-//! A Deployment: whether its Pods serve.
+//! A Deployment, and whether its Pods are available.
 
 use serde::Deserialize;
 
 use super::{Object, Unreadable};
 
-/// How far a rollout is.
+/// The progress of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
-    /// Whether its controller has seen the last change.
+    /// Whether the controller has seen the last change.
     pub is_current: bool,
-    /// Replicas that are wanted.
+    /// Number of wanted replicas.
     pub wanted: u32,
-    /// Replicas that serve.
+    /// Number of available replicas.
     pub available: u32,
-    /// What hinders it, in its controller's words; empty where nothing is said.
+    /// The reason for missing replicas, in the controller's words; empty if it gives none.
     pub message: String,
 }
 
@@ -65,12 +65,12 @@ impl Rollout {
         })
     }
 
-    /// Whether all wanted replicas serve.
+    /// Whether all wanted replicas are available.
     pub fn is_ready(&self) -> bool {
         self.is_current && self.available >= self.wanted
     }
 
-    /// `0 of 1 replicas available`
+    /// The state as text: `0 of 1 replicas available`.
     pub fn state(&self) -> String {
         format!("{} of {} replicas available", self.available, self.wanted)
     }

@@ -1,11 +1,11 @@
-//! What a manifest would change in the object as it is, field by field.
+//! The changes that a manifest would make to an existing object, field by field.
 
 use serde_json::Value;
 
 use super::{Kind, Object};
 
-/// What `stated` would change in `live`, one line `path: before -> after` each; fields of which it says nothing stay, and
-/// are not told. Values of a Secret are not shown.
+/// The changes that `stated` would make to `live`, one line `path: before -> after` each, without fields that it does not set. Values of a
+/// Secret are not shown.
 pub fn differences(stated: &Object, live: &Object) -> Vec<String> {
     let mut lines = Vec::new();
     let is_secret = stated.reference().kind == Kind::Secret;
@@ -51,7 +51,7 @@ fn compare(
     }
 }
 
-/// Keys with dots in them, as those of annotations, stand in brackets.
+/// Adds a key to a path; keys with dots, as those of annotations, are written in brackets.
 fn join(path: &str, key: &str) -> String {
     if key.contains(['.', '/']) {
         format!("{path}[{key}]")

@@ -1,4 +1,4 @@
-//! Which namespaces istiod sees: the `discoverySelectors` of the mesh configuration
+//! The namespaces that istiod sees: the `discoverySelectors` of the mesh configuration
 //! (<https://github.com/istio/istio>, `pkg/kube/namespace/filter.go`).
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Object, Unreadable};
 
-/// The label that the API server itself keeps on every Namespace: its name.
+/// The label that the API server itself sets on every Namespace, with its name.
 pub const NAME: &str = "kubernetes.io/metadata.name";
 
 /// The labels of a Namespace.
@@ -39,7 +39,7 @@ enum Operator {
     DoesNotExist,
 }
 
-/// The part of the mesh configuration that is read here; istiod takes either spelling of a field.
+/// The relevant part of the mesh configuration; istiod accepts either spelling of a field.
 #[derive(Deserialize)]
 struct Mesh {
     #[serde(rename = "discoverySelectors", alias = "discovery_selectors")]
@@ -53,12 +53,12 @@ pub fn selectors(mesh_config: &Object) -> Result<Vec<Selector>, Unreadable> {
         return Ok(Vec::new());
     }
     let mesh: Mesh = serde_saphyr::from_str(text)
-        .map_err(|_| mesh_config.unreadable("`mesh` is no mesh configuration"))?;
+        .map_err(|_| mesh_config.unreadable("`mesh` is not a mesh configuration"))?;
     Ok(mesh.discovery_selectors.unwrap_or_default())
 }
 
 impl Selector {
-    /// Whether it selects a namespace with these labels; one that asks for nothing selects all.
+    /// Whether the selector selects a namespace with these labels; an empty selector selects all.
     pub fn selects(&self, labels: &Labels) -> bool {
         let has = |(key, value): (&String, &String)| labels.get(key) == Some(value);
         self.match_labels.iter().all(has)
@@ -68,12 +68,12 @@ impl Selector {
                 .all(|requirement| requirement.is_met(labels))
     }
 
-    /// Whether it asks for labels with one value each, and for nothing else.
+    /// Whether the selector only requires labels with one value each.
     pub fn is_plain(&self) -> bool {
         self.match_expressions.is_empty()
     }
 
-    /// Labels that it selects and that differ from these as little as needed; none where no change of them does it.
+    /// The labels with the fewest changes that make the selector select them; `None` if no change does.
     pub fn satisfied(&self, labels: &Labels) -> Option<Labels> {
         let mut satisfied = labels.clone();
         for requirement in &self.match_expressions {
@@ -97,7 +97,7 @@ impl Requirement {
         }
     }
 
-    /// Changes the label that it is about, where it is not met.
+    /// Changes the label of the requirement, if it is not met.
     fn meet(&self, labels: &mut Labels) {
         if self.is_met(labels) {
             return;
@@ -114,7 +114,7 @@ impl Requirement {
     }
 }
 
-/// What `kubectl label` is told to turn labels into others: `a=b c-`, with `--overwrite` where a value changes.
+/// The arguments of `kubectl label` that turn labels into others: `a=b c-`, with `--overwrite` if a value changes.
 pub fn changes(before: &Labels, after: &Labels) -> String {
     let set = after
         .iter()

@@ -1,28 +1,28 @@
-//! The types of DNS accounts that Gardener's DNS management knows, and the keys that the Secret of each must have.
+//! The types of DNS accounts that Gardener's DNS management supports, and the keys that the Secret of each must have.
 //!
-//! After gardener/external-dns-management, `pkg/dnsman2/dns/provider/dnshandleradapterchecks.go` and `handler/*`: there, keys
-//! that are unknown, missing or empty keep a DNSProvider from ever being ready.
+//! After gardener/external-dns-management, `pkg/dnsman2/dns/provider/dnshandleradapterchecks.go` and `handler/*`: a DNSProvider whose
+//! Secret has unknown, missing or empty keys never becomes ready.
 
 use serde_json::Value;
 
 use super::dns_credentials::Credentials;
 
-/// A key of the Secret, and the other name that it may have; none where that is empty.
+/// A key of the Secret, and its alternative name; empty if it has none.
 pub type Key = (&'static str, &'static str);
 
 /// A type of DNS account.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Account {
-    /// `spec.type` of its DNSProvider.
+    /// The type's name, `spec.type` of a DNSProvider.
     pub name: &'static str,
-    /// The keys that its Secret must have.
+    /// The keys that the Secret must have.
     pub required: &'static [Key],
-    /// The keys that its Secret may have.
+    /// The keys that the Secret may have.
     pub optional: &'static [Key],
     rule: Rule,
 }
 
-/// What a type asks for beyond its keys.
+/// Requirements of a type beyond its keys.
 #[derive(Debug, PartialEq, Eq)]
 enum Rule {
     None,
@@ -153,7 +153,7 @@ const OPENSTACK: &[Key] = &[
 ];
 
 impl Account {
-    /// The type of a name.
+    /// The type with this name.
     pub fn of(name: &str) -> Option<&'static Self> {
         ACCOUNTS.iter().find(|account| account.name == name)
     }
@@ -163,13 +163,13 @@ impl Account {
         self.required.iter().chain(self.optional)
     }
 
-    /// Whether the type knows a key, by either name.
+    /// Whether the type has a key, by either name.
     pub fn knows(&self, key: &str) -> bool {
         self.keys()
             .any(|(name, other)| *name == key || *other == key)
     }
 
-    /// The key of a type that knows only one.
+    /// The only key of a type with one key.
     pub fn only_key(&self) -> Option<&'static str> {
         match (self.required, self.optional) {
             ([(name, _)], []) => Some(name),
@@ -177,13 +177,13 @@ impl Account {
         }
     }
 
-    /// The names of the required keys, for people.
+    /// The names of the required keys, as text.
     pub fn required_names(&self) -> String {
         let names = self.required.iter().map(|(name, _)| format!("`{name}`"));
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// Everything that is wrong with credentials; no value appears in it.
+    /// All faults of credentials, without values.
     pub fn faults(&self, credentials: &Credentials) -> Vec<String> {
         let mut faults = Vec::new();
         for key in self.required {
@@ -200,7 +200,7 @@ impl Account {
             }
         }
         let unknown = credentials.keys().filter(|key| !self.knows(key));
-        faults.extend(unknown.map(|key| format!("`{key}` is no key of `{}`", self.name)));
+        faults.extend(unknown.map(|key| format!("`{key}` is not a key of `{}`", self.name)));
         if faults.is_empty() {
             faults.extend(self.rule.fault(credentials));
         }
@@ -238,10 +238,11 @@ impl Rule {
     }
 }
 
-/// Google's key file of a service account: a JSON object that says so itself.
+/// The fault of a Google key file: it must be a JSON object that says that it is a service
+/// account's.
 fn google_fault(bytes: &[u8]) -> Option<String> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
-        return Some(format!("`{SERVICE_ACCOUNT}` is no JSON object"));
+        return Some(format!("`{SERVICE_ACCOUNT}` is not a JSON object"));
     };
     let text = |field: &str| {
         fields
@@ -260,7 +261,8 @@ fn google_fault(bytes: &[u8]) -> Option<String> {
         .map(|field| format!("`{SERVICE_ACCOUNT}` has no `{field}`"))
 }
 
-/// Either an application credential, or a user with password, domain and project.
+/// The fault of OpenStack credentials: they need either an application credential, or a user with
+/// password, domain and project.
 fn openstack_fault(credentials: &Credentials) -> Option<String> {
     let has = |name: &str| {
         let key = OPENSTACK.iter().find(|(known, _)| *known == name);
@@ -276,7 +278,9 @@ fn openstack_fault(credentials: &Credentials) -> Option<String> {
     );
     if has(id) || has(name) {
         if has("OS_PASSWORD") {
-            return Some("`OS_PASSWORD` does not go with an application credential".to_owned());
+            return Some(
+                "`OS_PASSWORD` cannot be combined with an application credential".to_owned(),
+            );
         }
         let why = ", which an application credential needs";
         let user =
@@ -344,7 +348,7 @@ mod tests {
         for part in [
             "`AWS_SECRET_ACCESS_KEY` (or `secretAccessKey`) is missing",
             "`AWS_ACCESS_KEY_ID` and `accessKeyID` are the same key",
-            "`zone` is no key of `aws-route53`",
+            "`zone` is not a key of `aws-route53`",
         ] {
             assert!(said.contains(part), "{said}");
         }
@@ -357,7 +361,7 @@ mod tests {
     #[test]
     fn json_that_is_no_service_account_is_refused() {
         let fault = |json: &str| faults("google-clouddns", &[(SERVICE_ACCOUNT, json)]);
-        assert!(fault("not JSON").contains("no JSON object"));
+        assert!(fault("not JSON").contains("not a JSON object"));
         assert!(
             fault(r#"{"type":"authorized_user"}"#).contains("not the key of a service account")
         );

@@ -1,4 +1,4 @@
-//! The credentials of a DNS account: what the user gives, and the Secret that holds them.
+//! The credentials of a DNS account: the user's input, and the Secret that holds them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Adds a value. A line end after a single line is the editor's, not the value's.
+    /// Adds a value. A line end after a single line is dropped, since editors add it.
     pub fn add(&mut self, key: &str, value: Vec<u8>) -> Result<(), String> {
         let mut value = Zeroizing::new(value);
         let line = value
@@ -39,8 +39,8 @@ impl Credentials {
         }
     }
 
-    /// Adds `KEY=VALUE` lines as kubectl reads them: blank lines and those that begin with `#` do not count. Errors name the
-    /// line, and nothing that stands in it.
+    /// Adds `KEY=VALUE` lines as kubectl reads them: blank lines and those that begin with `#` are skipped. Errors name the line, but not
+    /// its content.
     pub fn add_env_file(&mut self, text: &str) -> Result<(), String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (index, line) in text.lines().enumerate() {
@@ -56,7 +56,7 @@ impl Credentials {
         Ok(())
     }
 
-    /// A value.
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.0.get(key).map(|value| value.as_slice())
     }
@@ -66,12 +66,12 @@ impl Credentials {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What a Secret holds.
+    /// Reads the credentials in a Secret.
     pub fn read(secret: &Object) -> Result<Self, Unreadable> {
         let data = decoded(secret)?.into_iter();
         Ok(Self(
@@ -95,13 +95,13 @@ impl Credentials {
     }
 }
 
-/// A key of a Secret's data (Kubernetes: `IsConfigMapKey`).
+/// Whether a text is a valid key of a Secret's data (Kubernetes: `IsConfigMapKey`).
 pub fn is_key(key: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&key.len()) && key.bytes().all(inner) && !key.starts_with("..") && key != "."
 }
 
-/// Names the Secret beside a DNSProvider.
+/// The reference to the Secret of a DNSProvider.
 pub fn reference(namespace: &str, provider: &str) -> ObjectRef {
     ObjectRef::new(Kind::Secret, namespace, format!("{provider}-credentials"))
 }

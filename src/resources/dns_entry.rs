@@ -12,29 +12,29 @@ use super::progress::Progress;
 use super::service::IpStack;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// The first Gateway's DNSEntry: the tutorial's name.
+/// The name of the first Gateway's DNSEntry, as in the tutorial.
 const FIRST_NAME: &str = "dns-entry";
-/// Seconds for which resolvers may keep a record.
+/// Default TTL of a record, in seconds.
 pub const DEFAULT_TTL: u32 = 600;
 
-/// Tells Gardener which records the host name of an AWS load balancer gets: without it, those of IPv4 (external-dns-management
-/// `pkg/dnsman2/dns/provider/handler/aws/mapping`).
+/// The annotation that determines the address families of records for the host name of an AWS load balancer: without it, IPv4
+/// (external-dns-management `pkg/dnsman2/dns/provider/handler/aws/mapping`).
 const IP_STACK_ANNOTATION: &str = "dns.gardener.cloud/ip-stack";
 
-/// What our DNSEntry must say.
+/// The DNSEntry that this plugin writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryFor<'a> {
-    /// Which one.
+    /// The reference to the DNSEntry.
     pub reference: &'a ObjectRef,
-    /// The Gateway that it serves.
+    /// The Gateway with the host.
     pub gateway: &'a GatewayName,
     /// The Gateway's host, a wildcard or exact.
     pub host: &'a str,
     /// Addresses, or one host name.
     pub targets: &'a [String],
-    /// What that host name resolves to, where it is said.
+    /// The address families of that host name, if they are set.
     pub ip_stack: Option<IpStack>,
-    /// Seconds.
+    /// The TTL, in seconds.
     pub ttl: u32,
     /// Whether the cluster is a Gardener shoot.
     pub in_shoot: bool,
@@ -62,14 +62,15 @@ impl EntryFor<'_> {
     }
 }
 
-/// What is said of a host name's addresses: IPv4 goes without saying, unless an earlier run said something else.
+/// The annotation's value for a host name's address families: none for IPv4, unless an earlier run set another one.
 pub fn said_of(ip_stack: IpStack, live: Option<&Object>) -> Option<IpStack> {
     let path = ["metadata", "annotations", IP_STACK_ANNOTATION];
     let was_said = live.is_some_and(|live| is_own(&path, live));
     (ip_stack != IpStack::V4 || was_said).then_some(ip_stack)
 }
 
-/// Names the DNSEntry of a Gateway; its Certificate's name tells whether it is the first one.
+/// The reference to the DNSEntry of a Gateway; the name of its Certificate shows whether it is the
+/// first Gateway.
 pub fn reference(gateway: &GatewayName, certificate: &str) -> ObjectRef {
     let name = if certificate == FIRST_CERTIFICATE {
         FIRST_NAME
@@ -84,13 +85,13 @@ pub fn reference(gateway: &GatewayName, certificate: &str) -> ObjectRef {
 pub struct DnsEntry {
     /// The name of the record.
     pub host: String,
-    /// Where it leads.
+    /// The targets of the record.
     pub targets: Vec<String>,
-    /// Seconds, where they are stated.
+    /// The TTL in seconds, if it is set.
     pub ttl: Option<u32>,
-    /// How far its controller is.
+    /// The progress of its controller.
     pub progress: Progress,
-    /// Whether it was ever published.
+    /// Whether the record was ever published.
     is_published: bool,
 }
 
@@ -125,8 +126,8 @@ impl DnsEntry {
         })
     }
 
-    /// Whether its controller says that no provider is for its domain (external-dns-management, `updateStatusWithoutProvider`;
-    /// older releases say it in other words).
+    /// Whether the controller says that no provider is for the record's domain (external-dns-management, `updateStatusWithoutProvider`;
+    /// older releases use other words).
     pub fn is_refused(&self) -> bool {
         let words = self.progress.message.to_lowercase();
         let says = ["no matching", "no responsible"]
@@ -135,14 +136,14 @@ impl DnsEntry {
         self.progress.is_current && says && words.contains("provider")
     }
 
-    /// Whether no provider has taken it yet: it has no effect on DNS.
+    /// Whether no provider has accepted the DNSEntry yet, so that it has no effect on DNS.
     pub fn is_untaken(&self) -> bool {
         let is_pending = matches!(self.progress.state.as_str(), "" | "Pending");
         !self.is_published && (is_pending || self.is_refused())
     }
 }
 
-/// The targets of a record that leads to a load balancer: all its addresses, or its one host name.
+/// The targets of a record for a load balancer: all its addresses, or its only host name.
 pub fn targets(load_balancer: &[String]) -> Result<Vec<String>, String> {
     let mut targets = load_balancer.to_vec();
     targets.sort();
@@ -154,17 +155,18 @@ pub fn targets(load_balancer: &[String]) -> Result<Vec<String>, String> {
         .collect();
     match (names.len(), targets.len()) {
         (0, _) | (1, 1) => Ok(targets),
-        (_, all) if names.len() == all => {
-            Err(format!("it has several host names: {}", names.join(", ")))
-        }
+        (_, all) if names.len() == all => Err(format!(
+            "the load balancer has several host names: {}",
+            names.join(", ")
+        )),
         _ => Err(format!(
-            "it has addresses and host names, which one record cannot lead to: {}",
+            "the load balancer has addresses and host names, which one record cannot lead to: {}",
             targets.join(", ")
         )),
     }
 }
 
-/// Whether a target is no host name.
+/// Whether a target is an address, not a host name.
 pub fn is_address(target: &str) -> bool {
     target.parse::<IpAddr>().is_ok()
 }

@@ -1,4 +1,4 @@
-//! Gardener's DNSProvider: an account in which DNS records of some domains are kept.
+//! Gardener's DNSProvider: an account with the DNS records of some domains.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -8,18 +8,18 @@ use super::names::{DNS_CLASS, FIELD_MANAGER, MANAGED_BY};
 use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// What our DNSProvider must say.
+/// The DNSProvider that this plugin writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderFor<'a> {
-    /// Its namespace, also its Secret's: that is where Gardener looks for it.
+    /// The namespace of the DNSProvider and its Secret: Gardener looks for it there.
     pub namespace: &'a str,
-    /// Its name.
+    /// The DNSProvider's name.
     pub name: &'a str,
     /// The type of account.
     pub account: &'a str,
     /// The Secret with the credentials.
     pub secret: &'a str,
-    /// The only domain that it is for.
+    /// The only domain of the DNSProvider.
     pub domain: &'a str,
     /// Whether the cluster is a Gardener shoot.
     pub in_shoot: bool,
@@ -42,12 +42,12 @@ impl ProviderFor<'_> {
     }
 }
 
-/// Names a DNSProvider.
+/// The reference to a DNSProvider.
 pub fn reference(namespace: &str, name: &str) -> ObjectRef {
     ObjectRef::new(Kind::DnsProvider, namespace, name)
 }
 
-/// Gives an object the class without which it is ignored in a shoot, and with which it is ignored elsewhere.
+/// Sets the class annotation in a shoot, where an object is ignored without it; elsewhere an object is ignored with it.
 pub fn in_class(object: Object, in_shoot: bool) -> Object {
     let (key, value) = DNS_CLASS;
     if in_shoot {
@@ -57,7 +57,7 @@ pub fn in_class(object: Object, in_shoot: bool) -> Object {
     }
 }
 
-/// Whether the DNS management of this cluster looks at an object at all.
+/// Whether the DNS management of this cluster watches an object at all.
 pub fn is_looked_at(object: &Object, in_shoot: bool) -> bool {
     let (key, value) = DNS_CLASS;
     (object.annotation(key) == Some(value)) == in_shoot
@@ -70,17 +70,17 @@ pub struct DnsProvider {
     pub account: String,
     /// The Secret with the credentials.
     pub secret: String,
-    /// The domains that it is for; empty for all of the account.
+    /// The included domains; empty for all of the account.
     pub include: Vec<String>,
-    /// The domains in them that it is not for.
+    /// The excluded domains.
     pub exclude: Vec<String>,
-    /// The domains that its controller found in the account, where it is that far.
+    /// The domains that its controller found in the account, if it has logged in.
     pub domains: Vec<String>,
-    /// How far its controller is.
+    /// The progress of its controller.
     pub progress: Progress,
-    /// The Secret of which the status speaks, where it says so.
+    /// The Secret to which the status refers, if it says so.
     used_secret: Option<String>,
-    /// When the status was written, as it says.
+    /// When the status was written, by its own field.
     updated: Option<String>,
 }
 
@@ -143,13 +143,13 @@ impl DnsProvider {
         })
     }
 
-    /// Whether its controller has got into the account with what stands there now; `written` is the DNSProvider as the write of
-    /// this run answered it.
+    /// Whether the controller has logged in to the account with the present credentials; `written` is the DNSProvider in the API server's
+    /// answer to this run's write.
     ///
-    /// In a Gardener shoot the status is that of a copy in the seed, and so is its `observedGeneration`, which never has to reach
-    /// this object's. `secretRef` and `lastUpdateTime` are this object's own (external-dns-management,
-    /// `pkg/dnsman2/controller/source/dnsprovider/reconciler.go`, `updateStatus`). The time has whole seconds: a Secret that
-    /// changed within one tells of an update too.
+    /// In a Gardener shoot the status is that of a copy in the seed, and so is its `observedGeneration`, which need not reach this
+    /// object's. `secretRef` and `lastUpdateTime` are this object's own (external-dns-management,
+    /// `pkg/dnsman2/controller/source/dnsprovider/reconciler.go`, `updateStatus`). The time has whole seconds: a Secret that changed within
+    /// one shows an update too.
     pub fn is_ready(&self, written: Option<&Self>) -> bool {
         let speaks_of_another = self
             .used_secret
@@ -168,7 +168,7 @@ impl DnsProvider {
             && (self.progress.is_current || was_updated)
     }
 
-    /// Whether records of a host go to this account: the longest domain over it is one of the included.
+    /// Whether this account has the records of a host: the longest domain over the host is an included one.
     pub fn covers(&self, host: &str) -> bool {
         let host = host.strip_prefix("*.").unwrap_or(host);
         let longest = |domains: &[String]| {
@@ -184,13 +184,13 @@ impl DnsProvider {
     }
 }
 
-/// Whether a host is a domain, or lies below it.
+/// Whether a host is equal to a domain, or below it.
 pub fn is_within(host: &str, domain: &str) -> bool {
     let rest = host.strip_suffix(domain);
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The name of a domain's DNSProvider, where none is given.
+/// The default name of a domain's DNSProvider.
 pub fn provider_name(domain: &Domain) -> String {
     domain.as_str().replace('.', "-")
 }

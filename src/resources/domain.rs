@@ -1,4 +1,4 @@
-//! A domain as DNS and certificates take it: RFC 1123 labels in lower case.
+//! A domain that is valid in DNS and certificates: RFC 1123 labels in lower case.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::object_name::is_label;
 
-/// RFC 1035, section 2.3.4.
+/// Longest label, in characters (RFC 1035, section 2.3.4).
 const LONGEST_LABEL: usize = 63;
 const LONGEST_NAME: usize = 253;
 
@@ -27,7 +27,7 @@ impl fmt::Display for Domain {
     }
 }
 
-/// Refuses with what to do.
+/// Parses a domain; errors say what to do.
 impl FromStr for Domain {
     type Err = String;
 
@@ -41,38 +41,40 @@ impl FromStr for Domain {
 
 fn fault(text: &str) -> Option<String> {
     if text.is_empty() {
-        return Some("a domain has a name, such as `my.example.com`".to_owned());
+        return Some("a domain needs a name, such as `my.example.com`".to_owned());
     }
     if !text.is_ascii() {
-        return Some("it has letters outside of ASCII; give its punycode form, in which such labels begin with `xn--`".to_owned());
+        return Some("the domain has letters outside of ASCII; give its punycode form, in which such labels begin with `xn--`".to_owned());
     }
     if text.parse::<IpAddr>().is_ok() {
-        return Some("it is an address; give a domain, such as `my.example.com`".to_owned());
+        return Some("an IP address was given; give a domain, such as `my.example.com`".to_owned());
     }
     if let Some(rest) = text.strip_prefix("*.") {
         return Some(format!(
-            "it is a wildcard; give the domain itself: `{rest}`"
+            "a wildcard was given; give the domain itself: `{rest}`"
         ));
     }
     if let Some(rest) = text.strip_suffix('.') {
-        return Some(format!("it ends with a dot; leave that out: `{rest}`"));
+        return Some(format!(
+            "the name ends with a dot; leave the dot out: `{rest}`"
+        ));
     }
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let lower = text.to_lowercase();
         return Some(format!(
-            "it has capital letters; write it in lower case: `{lower}`"
+            "the name has capital letters; write it in lower case: `{lower}`"
         ));
     }
     if text.len() > LONGEST_NAME {
         let length = text.len();
         return Some(format!(
-            "it has {length} characters; DNS takes {LONGEST_NAME} at most"
+            "the name has {length} characters; DNS allows {LONGEST_NAME} at most"
         ));
     }
     if let Some(label) = text.split('.').find(|label| label.len() > LONGEST_LABEL) {
         let length = label.len();
         return Some(format!(
-            "its label `{label}` has {length} characters; DNS takes {LONGEST_LABEL} at most"
+            "the label `{label}` has {length} characters; DNS allows {LONGEST_LABEL} at most"
         ));
     }
     if let Some(label) = text.split('.').find(|label| !is_label(label)) {
@@ -81,7 +83,7 @@ fn fault(text: &str) -> Option<String> {
         ));
     }
     (!text.contains('.')).then(|| {
-        "it has one label only; give the whole domain, such as `my.example.com`".to_owned()
+        "the name has one label only; give the whole domain, such as `my.example.com`".to_owned()
     })
 }
 

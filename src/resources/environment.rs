@@ -1,4 +1,4 @@
-//! What kind of cluster this is, and its default domain.
+//! The kind of cluster, and its default domain.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::resources::gateway::{Gateway, Server};
 /// The domain of a Kyma cluster on the user's own machine; it resolves publicly to 127.0.0.1.
 pub const LOCAL_DOMAIN: &str = "local.kyma.dev";
 
-/// The trust domain of a mesh that names none.
+/// The default trust domain of a mesh.
 const LOCAL_TRUST_DOMAIN: &str = "cluster.local";
 
 /// The `ConfigMap` in which Gardener describes a shoot.
@@ -39,13 +39,14 @@ pub fn mesh_config_of(revision: &str) -> ObjectRef {
     ObjectRef::new(Kind::ConfigMap, "istio-system", name)
 }
 
-/// How Kyma installs Istio (<https://github.com/kyma-project/istio>, `api/v1alpha2`).
+/// The Istio resource by which Kyma installs Istio (<https://github.com/kyma-project/istio>,
+/// `api/v1alpha2`).
 pub fn kyma_istio() -> ObjectRef {
     ObjectRef::new(Kind::KymaIstio, "kyma-system", "default")
 }
 
-/// What the proxies of ingress gateways do with the header `X-Forwarded-Client-Cert` of clients, in the words of Envoy's
-/// `ForwardClientCertDetails`: as Kyma's Istio resource or a mesh configuration says; Istio's default is `SANITIZE_SET`.
+/// How the proxies of ingress gateways treat the header `X-Forwarded-Client-Cert` of clients, as a value of Envoy's
+/// `ForwardClientCertDetails`, from Kyma's Istio resource or a mesh configuration; Istio's default is `SANITIZE_SET`.
 pub fn forwarding(object: &Object) -> Option<String> {
     if object.reference().kind == Kind::KymaIstio {
         let said = object.text(&["spec", "config", "forwardClientCertDetails"]);
@@ -56,8 +57,7 @@ pub fn forwarding(object: &Object) -> Option<String> {
     said.as_str().map(str::to_owned)
 }
 
-/// The default domain, where the cluster has one: Kyma's Gateway tells it, else the shoot, else it is the one of a cluster that
-/// runs on the user's own machine.
+/// The default domain, if the cluster has one: that of Kyma's Gateway, else of the shoot, else of a cluster on the user's own machine.
 pub fn default_domain(
     kyma_gateway: Option<&Gateway>,
     shoot_info: Option<&Object>,
@@ -75,24 +75,24 @@ pub fn default_domain(
     of_gateway.or(of_shoot).or(local).map(str::to_owned)
 }
 
-/// What keeps Kyma's controller from taking any APIRule, without a word in their status: another shape of its own Gateway
-/// than one HTTPS server with one `*.` host (<https://github.com/kyma-project/api-gateway>, `internal/processing/default_domain/default_domain.go`).
+/// Why Kyma's controller silently reconciles no APIRule: its own Gateway has another shape than one HTTPS server with one `*.` host
+/// (<https://github.com/kyma-project/api-gateway>, `internal/processing/default_domain/default_domain.go`).
 pub fn kyma_gateway_fault(kyma_gateway: &Gateway) -> Option<String> {
     let is_https = |server: &&Server| server.protocol.eq_ignore_ascii_case("HTTPS");
     let https: Vec<&Server> = kyma_gateway.servers.iter().filter(is_https).collect();
     let [server] = https.as_slice() else {
-        return Some(format!("it has {} HTTPS servers", https.len()));
+        return Some(format!("the Gateway has {} HTTPS servers", https.len()));
     };
     match server.hosts.as_slice() {
         [host] if host.len() > 2 && host.starts_with("*.") => None,
         hosts => Some(format!(
-            "its HTTPS server has the hosts {}",
+            "the HTTPS server has the hosts {}",
             hosts.join(", ")
         )),
     }
 }
 
-/// The trust domains in which workloads of the mesh have identities: `cluster.local` always, its own where it is known, and their aliases
+/// The trust domains of the mesh's workloads: `cluster.local`, the mesh's own if it is known, and their aliases
 /// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>, `trustDomainAliases`).
 pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
     let mesh = mesh(mesh_config).unwrap_or_default();
@@ -103,7 +103,7 @@ pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
     domains
 }
 
-/// The mesh's trust domain, as principals in policies begin. Istio takes `cluster.local` for its own, whatever that is.
+/// The mesh's trust domain, the first part of principals in policies. Istio replaces `cluster.local` by the mesh's own.
 pub fn trust_domain(mesh_config: Option<&Object>) -> String {
     match mesh(mesh_config) {
         Some(mesh) if !mesh.trust_domain.is_empty() => mesh.trust_domain,

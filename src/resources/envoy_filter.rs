@@ -1,7 +1,7 @@
-//! Which checks of an ingress gateway an `EnvoyFilter` may change
+//! The checks of an ingress gateway that an `EnvoyFilter` may change
 //! (<https://istio.io/latest/docs/reference/config/networking/envoy-filter>).
 //!
-//! It is told by the names in its patches, not by what they do: nothing but the proxy knows that.
+//! Judged by the names in its patches, not by their effect, which only the proxy knows.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::Object;
 use super::workload_access::Labels;
 
-/// What a patch may change.
+/// A part of the configuration that a patch may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The TLS of the listener, and with it the check of client certificates.
     Tls,
-    /// The RBAC filters that istiod makes of `AuthorizationPolicies`: the guards.
+    /// The RBAC filters that istiod makes from `AuthorizationPolicies`: the guards.
     Policies,
-    /// What becomes of the header `X-Forwarded-Client-Cert` of clients.
+    /// The treatment of the header `X-Forwarded-Client-Cert` of clients.
     ForwardedCertificate,
     /// The identity headers.
     IdentityHeaders,
@@ -44,10 +44,10 @@ const CHECKING: [&str; 6] = [
     "ROUTE_CONFIGURATION",
     "VIRTUAL_HOST",
 ];
-/// The same for one route of a virtual host.
+/// The part of the configuration for one route of a virtual host.
 const ROUTE: &str = "HTTP_ROUTE";
 
-/// Parts of names in a patch, without `_` and in lower case, and what they tell. `forwardonly` is a value of
+/// Parts of names in a patch, without `_` and in lower case, and the subjects that they stand for. `forwardonly` is a value of
 /// `ForwardClientCertDetails`.
 const WORDS: [(&str, Subject); 7] = [
     ("transportsocket", Subject::Tls),
@@ -59,7 +59,7 @@ const WORDS: [(&str, Subject); 7] = [
     ("x-client-ssl-", Subject::IdentityHeaders),
 ];
 
-/// Whether a filter in the namespace of a proxy, or in the mesh's root namespace, acts on it; not known counts as yes.
+/// Whether a filter in the namespace of a proxy, or in the mesh's root namespace, acts on it; unknown counts as yes.
 pub fn acts_on(filter: &Object, labels: Labels<'_>) -> bool {
     let targets = filter.at(&["spec", "targetRefs"]).and_then(Value::as_array);
     if targets.is_some_and(|targets| !targets.is_empty()) {
@@ -71,7 +71,8 @@ pub fn acts_on(filter: &Object, labels: Labels<'_>) -> bool {
     labels.are_selected_by(selector.as_ref()) != Some(false)
 }
 
-/// What the patches of a filter may change at an ingress gateway for the server of these hosts.
+/// The parts that the patches of a filter may change at an ingress gateway for the server of these
+/// hosts.
 pub fn subjects(filter: &Object, hosts: &[String]) -> BTreeSet<Subject> {
     let patches = filter
         .at(&["spec", "configPatches"])

@@ -1,8 +1,8 @@
-//! A Secret that lets nobody in, under the name that istiod takes for the client CA where a Gateway names none.
+//! The fail-closed Secret, which trusts nobody, under the name that istiod uses for the client CA if a Gateway names none.
 //!
-//! istiod up to 1.27, which does not know `configmap://`, and every istiod once the field is gone from the Gateway, falls back to
-//! `<credentialName>-cacert`, and without that to `ca.crt` of the server's own Secret (`pilot/pkg/credentials/kube`, `GetCaCert`):
-//! whoever has a certificate of the server's issuer would get in.
+//! istiod up to 1.27, which does not support `configmap://`, and every istiod once the field is removed from the Gateway, falls back to
+//! `<credentialName>-cacert`, and without that to `ca.crt` of the server's own Secret (`pilot/pkg/credentials/kube`, `GetCaCert`): anyone
+//! with a certificate of the server's issuer would get in.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,10 +17,10 @@ use super::names::{
 use super::{Object, ObjectRef};
 use crate::pki::inspect::Certificate;
 
-/// How long its CA lives: the Secret never changes.
+/// Lifetime of the CA in the Secret, which never changes.
 pub const TTL: Duration = Duration::days(50 * 365);
 
-/// The Secret with this CA, whose key nobody has. It tells where the client CA is, since the readers of Kyma's tutorial look here.
+/// The Secret with this CA, whose key nobody has. An annotation says where the client CA is, since readers of Kyma's tutorial look here.
 pub fn object(
     reference: ObjectRef,
     gateway: &GatewayName,
@@ -36,7 +36,7 @@ pub fn object(
         .with("data", json!({"cacert": BASE64.encode(ca.pem())}))
 }
 
-/// The authority of which such a Secret tells.
+/// The authority that such a Secret names.
 pub fn client_ca_in(secret: &Object) -> Option<&str> {
     let told = secret.annotation(CLIENT_CA_IN_ANNOTATION)?;
     let reference = told.strip_prefix("ConfigMap ")?;
@@ -44,18 +44,18 @@ pub fn client_ca_in(secret: &Object) -> Option<&str> {
     (namespace == AUTHORITY_NAMESPACE).then_some(name)
 }
 
-/// How a Secret stands that may be such a one.
+/// The state of a possible fail-closed Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It lets nobody in.
+    /// The Secret trusts nobody.
     Closed,
-    /// It was one, and somebody changed what it trusts.
+    /// The Secret was a fail-closed one, and somebody changed its CA.
     Changed,
-    /// It is none.
+    /// The Secret is not a fail-closed one.
     Another,
 }
 
-/// Whether a Secret lets nobody in, as this plugin made it.
+/// The state of a Secret, compared with those that this plugin writes.
 pub fn standing(secret: &Object) -> Standing {
     let Some(made) = secret.annotation(FAIL_CLOSED_ANNOTATION) else {
         return Standing::Another;

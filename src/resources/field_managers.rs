@@ -1,4 +1,4 @@
-//! Who wrote which field of an object last, as the API server keeps it in `metadata.managedFields`.
+//! The field managers of an object: who last wrote which field, from `metadata.managedFields`.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,23 @@ use super::Object;
 use super::names::FIELD_MANAGER;
 use super::object::contains;
 
-/// A field that somebody else wrote, and that is to be changed.
+/// A field of another manager that is to be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Who wrote it: `kubectl-edit`, `argocd-controller`.
+    /// The field manager: `kubectl-edit`, `argocd-controller`.
     pub manager: String,
-    /// Its path: `.spec.servers`.
+    /// The path of the field: `.spec.servers`.
     pub field: String,
 }
 
 impl Claim {
-    /// Whether a person wrote it with kubectl.
+    /// Whether a person wrote the field with kubectl.
     pub fn is_kubectls(&self) -> bool {
         self.manager == "kubectl" || self.manager.starts_with("kubectl-")
     }
 }
 
-/// The marks by which tools that keep objects know their own, as labels or annotations.
+/// The labels or annotations by which tools mark the objects that they manage.
 const KEEPERS: [(&str, &str); 5] = [
     ("meta.helm.sh/release-name", "Helm"),
     ("argocd.argoproj.io/tracking-id", "Argo CD"),
@@ -44,7 +44,7 @@ const KEEPING_MANAGERS: [(&str, &str); 4] = [
     ("helm", "Helm"),
 ];
 
-/// The tool that keeps an object as it is written down elsewhere.
+/// The tool that manages an object, such as Argo CD.
 pub fn keeper(object: &Object) -> Option<&'static str> {
     let has = |key: &str| object.label(key).is_some() || object.annotation(key).is_some();
     let by_mark = KEEPERS
@@ -79,7 +79,7 @@ fn entries(live: &Object) -> Vec<Entry> {
         .unwrap_or_default()
 }
 
-/// When the spec was changed last, as far as the object tells: when it was created, or when anything but its status was written.
+/// When the spec was last changed, as far as that is known: when the object was created, or any field but its status was written.
 pub fn spec_changed_at(object: &Object) -> Option<OffsetDateTime> {
     let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let generation = object.at(&["metadata", "generation"]);
@@ -101,7 +101,7 @@ pub fn is_own(path: &[&str], live: &Object) -> bool {
         .any(|entry| entry.manager == FIELD_MANAGER && has_written(&entry.fields_v1, &path))
 }
 
-/// Who has written what stands at a path.
+/// The field managers of the value at a path.
 pub fn writers(path: &[&str], live: &Object) -> BTreeSet<String> {
     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
     let entries = entries(live).into_iter();
@@ -109,7 +109,7 @@ pub fn writers(path: &[&str], live: &Object) -> BTreeSet<String> {
     writing.map(|entry| entry.manager).collect()
 }
 
-/// What others wrote of that which `stated` would change in `live`. Lists are written as a whole.
+/// The fields of others that `stated` would change in `live`. Lists are written as a whole.
 pub fn claims(stated: &Object, live: &Object) -> Vec<Claim> {
     let entries = entries(live);
     let mut changed = Vec::new();
@@ -129,7 +129,7 @@ pub fn claims(stated: &Object, live: &Object) -> Vec<Claim> {
     claims
 }
 
-/// The paths of what differs; what is only in one of the two has no other writer.
+/// The paths of different values; a value in only one of the two has no other manager.
 fn changes(stated: &Value, live: &Value, path: &mut Vec<String>, changed: &mut Vec<Vec<String>>) {
     if let (Value::Object(stated), Value::Object(live)) = (stated, live) {
         for (key, value) in stated {
@@ -144,7 +144,8 @@ fn changes(stated: &Value, live: &Value, path: &mut Vec<String>, changed: &mut V
     }
 }
 
-/// The form is that of `sigs.k8s.io/structured-merge-diff`, `fieldpath`: `{"f:spec": {"f:servers": {}}}`.
+/// Whether a field is in a manager's set, in the format of `sigs.k8s.io/structured-merge-diff`, `fieldpath`: `{"f:spec": {"f:servers":
+/// {}}}`.
 fn has_written(fields: &Map<String, Value>, path: &[String]) -> bool {
     let mut fields = fields;
     for (depth, name) in path.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Istio's Gateway: what servers it has, and the one that we make.
+//! Istio's Gateway: its servers, and the one that this plugin writes.
 
 use serde_json::json;
 
@@ -18,24 +18,24 @@ const MUTUAL: &str = "MUTUAL";
 /// A Gateway as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
-    /// Which one.
+    /// The Gateway's name.
     pub name: GatewayName,
-    /// The proxies that it configures.
+    /// The proxies that the Gateway configures.
     pub ingress: IngressGateway,
-    /// Its servers in order.
+    /// The servers in order.
     pub servers: Vec<Server>,
-    /// Whether it carries our managed-by label.
+    /// Whether the Gateway has this plugin's managed-by label.
     pub is_ours: bool,
-    /// The authority of another Gateway that it was made to read.
+    /// The authority of another Gateway that this one reads.
     shares: Option<String>,
 }
 
 /// One server of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Its port's name: how a message names the server.
+    /// The name of the server's port, used in messages.
     pub name: String,
-    /// Its hosts without Istio's optional `namespace/` prefix.
+    /// The hosts, without Istio's optional `namespace/` prefix.
     pub hosts: Vec<String>,
     /// The port clients connect to.
     pub port: u16,
@@ -49,24 +49,24 @@ pub struct Server {
     pub client_ca: String,
     /// `tls.httpsRedirect`: every plain request is answered with a redirect to HTTPS.
     pub redirects: bool,
-    /// `tls.insecureSkipVerify`: whatever certificate a client shows is believed.
+    /// `tls.insecureSkipVerify`: any client certificate is accepted.
     pub skips_verification: bool,
-    /// `tls.credentialNames`: several server Secrets in the place of one.
+    /// `tls.credentialNames`: several server Secrets instead of one.
     pub further_credentials: Vec<String>,
-    /// The fields by which it accepts only certificates with certain hashes or names: `verifyCertificateHash` …
+    /// The fields that accept only certificates with certain hashes or names: `verifyCertificateHash` …
     pub pins: Vec<&'static str>,
-    /// The fields by which it speaks only certain versions of TLS, or certain ciphers: `maxProtocolVersion` …
+    /// The fields that restrict TLS versions or ciphers: `maxProtocolVersion` …
     pub limits: Vec<&'static str>,
-    /// The namespaces whose routes alone a host string takes, where it names one: `(pattern, namespace)`, `.` for the Gateway's own.
+    /// The namespaces to which host strings restrict routes: `(pattern, namespace)`, `.` for the Gateway's own.
     pub reserved: Vec<(String, String)>,
-    /// The one address at which it listens; empty for all of the proxy's.
+    /// The only address at which the server listens; empty for all of the proxy's.
     pub bind: String,
-    /// The namespace of its proxies, where they read its Secrets.
+    /// The namespace of the proxies, where they read Secrets.
     pub proxy_namespace: String,
 }
 
 impl Server {
-    /// The server that we make.
+    /// The server that this plugin writes.
     pub fn mutual(host: &str, credential: &str, client_ca: &str, proxy_namespace: &str) -> Self {
         Self {
             name: PORT_NAME.to_owned(),
@@ -87,7 +87,7 @@ impl Server {
         }
     }
 
-    /// ``server `http` (port 80, HTTP)``, for messages.
+    /// The server as text for messages: ``server `http` (port 80, HTTP)``.
     pub fn describe(&self) -> String {
         let Self {
             name,
@@ -106,12 +106,12 @@ impl Server {
         format!("server `{name}` (port {port}, {protocol}{separator}{mode}{further})")
     }
 
-    /// Whether clients must show a certificate.
+    /// Whether clients must present a certificate.
     pub fn is_mutual(&self) -> bool {
         self.mode == MUTUAL
     }
 
-    /// Whether clients must show a certificate of the client CA, any of these will do, and the load balancer leads to it.
+    /// Whether clients must present a certificate of the client CA, any of these is accepted, and the load balancer leads to the server.
     pub fn is_sound(&self) -> bool {
         self.is_mutual()
             && !self.skips_verification
@@ -119,13 +119,13 @@ impl Server {
             && self.listens_everywhere()
     }
 
-    /// Whether it listens at all addresses of its proxies.
+    /// Whether the server listens at all addresses of its proxies.
     pub fn listens_everywhere(&self) -> bool {
         ["", "0.0.0.0", "::"].contains(&self.bind.as_str())
     }
 
-    /// Whether its connections are forwarded as TCP: no route for HTTP is reached through it (istiod,
-    /// `pilot/pkg/networking/core/gateway.go`: HTTP and terminated HTTPS have routes, all else has TCP filters).
+    /// Whether connections are forwarded as TCP, so that no HTTP route is reached (istiod, `pilot/pkg/networking/core/gateway.go`: HTTP and
+    /// terminated HTTPS have routes, all else has TCP filters).
     pub fn forwards_tcp(&self) -> bool {
         match self.protocol.as_str() {
             "HTTPS" => self.mode.ends_with("PASSTHROUGH"),
@@ -134,7 +134,7 @@ impl Server {
         }
     }
 
-    /// Whether a TCP server tells its connections apart by the server name of the TLS handshake.
+    /// Whether a TCP server selects connections by the server name of the TLS handshake.
     pub fn selects_by_server_name(&self) -> bool {
         matches!(self.protocol.as_str(), "HTTPS" | "TLS")
     }
@@ -152,9 +152,9 @@ impl Server {
             .map(String::as_str)
     }
 
-    /// What client certificates are checked against: a Secret beside the proxies, or a `ConfigMap`.
+    /// The object with the client CA: a Secret in the namespace of the proxies, or a `ConfigMap`.
     ///
-    /// istiod (`pilot/pkg/networking/core/gateway.go`) takes `caCertCredentialName`, else the Secret `<credentialName>-cacert`.
+    /// istiod (`pilot/pkg/networking/core/gateway.go`) reads `caCertCredentialName`, else the Secret `<credentialName>-cacert`.
     pub fn client_ca_source(&self) -> ObjectRef {
         if self.client_ca.is_empty() {
             self.secret(&derived_client_ca(&self.credential))
@@ -163,13 +163,13 @@ impl Server {
         }
     }
 
-    /// A Secret beside its proxies.
+    /// A Secret in the namespace of the server's proxies.
     pub fn secret(&self, name: &str) -> ObjectRef {
         client_ca::secret(&self.proxy_namespace, name)
     }
 
-    /// Whether the server needs a Secret of this name beside the proxies: its key pair, its client CA, or what istiod derives from
-    /// these names (`pilot/pkg/credentials/kube`). The mode and the port do not matter: both can change.
+    /// Whether the server needs a Secret of this name in the namespace of the proxies: its key pair, its client CA, or one that istiod
+    /// derives from these names (`pilot/pkg/credentials/kube`). Mode and port do not matter: both can change.
     pub fn names_secret(&self, name: &str) -> bool {
         // `kubernetes://NAME` says the same as NAME.
         let bare = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
@@ -188,8 +188,8 @@ impl Server {
         pairs.any(of_pair) || of_client_ca
     }
 
-    /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead: it looks into the
-    /// Secret of that name without `-cacert` then, which is the server's also where the derived name is written out.
+    /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead: it then reads the Secret of that
+    /// name without `-cacert`, which is the server's also if the derived name is written out.
     pub fn may_fail_open(&self) -> bool {
         let derived = self.secret(&derived_client_ca(&self.credential));
         self.is_mutual() && self.client_ca_source() == derived
@@ -215,7 +215,7 @@ impl Gateway {
         Ok(gateway.with_proxies_in(namespace.unwrap_or(INGRESS_NAMESPACE)))
     }
 
-    /// The same Gateway, whose proxies run in this namespace.
+    /// The Gateway with proxies in this namespace.
     #[must_use]
     pub fn with_proxies_in(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.ingress.namespace);
@@ -225,7 +225,7 @@ impl Gateway {
         self
     }
 
-    /// The names behind one of its servers.
+    /// The names of the objects of one of its servers.
     pub fn names(&self, server: &Server) -> CredentialNames {
         let read = CredentialNames::of_server(&server.credential, &server.client_ca);
         match self.shared_names() {
@@ -239,25 +239,25 @@ impl Gateway {
         }
     }
 
-    /// The names that it was made with, where it was made to read the authority of another Gateway.
+    /// The names that the Gateway was created with, if it reads the authority of another Gateway.
     pub fn shared_names(&self) -> Option<CredentialNames> {
         let authority = self.shares.as_ref()?;
         Some(CredentialNames::sharing(&self.name, authority))
     }
 
-    /// Whether any of its servers needs a Secret of this name.
+    /// Whether any server of the Gateway needs a Secret of this name.
     pub fn names_secret(&self, name: &str) -> bool {
         self.servers.iter().any(|server| server.names_secret(name))
     }
 
-    /// The servers that a TLS handshake on port 443 can select; a redirect on port 80 is none of them.
+    /// The servers that a TLS handshake on port 443 can select, without redirects on port 80.
     pub fn tls_servers(&self) -> impl Iterator<Item = &Server> {
         self.servers.iter().filter(|server| {
             server.port == PORT && matches!(server.protocol.as_str(), "HTTPS" | "TLS")
         })
     }
 
-    /// The server that has exactly this host string.
+    /// The server with exactly this host string.
     pub fn server_with_host(&self, host: &str) -> Option<&Server> {
         self.tls_servers()
             .find(|server| server.hosts.iter().any(|known| known == host))
@@ -270,7 +270,7 @@ impl Gateway {
             .max_by_key(|server| server.pattern_for(host).map(specificity))
     }
 
-    /// Whether some proxy can be configured by both: neither selector asks for a label that the other has otherwise.
+    /// Whether some proxy can be configured by both: neither selector requires another value of a label than the other.
     pub fn shares_proxies_with(&self, ingress: &IngressGateway) -> bool {
         let differs = |(key, value): (&String, &String)| {
             let other = ingress.selector.get(key);
@@ -311,14 +311,14 @@ impl From<SpecServer> for Server {
     }
 }
 
-/// What our Gateway must say.
+/// The Gateway that this plugin writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MutualGateway<'a> {
-    /// Its name.
+    /// The Gateway's name.
     pub name: &'a GatewayName,
-    /// The one host string, a wildcard or exact.
+    /// The only host string, a wildcard or exact.
     pub host: &'a str,
-    /// Its proxies.
+    /// The Gateway's proxies.
     pub ingress: &'a IngressGateway,
     /// The server Secret.
     pub credential: &'a str,
@@ -350,7 +350,8 @@ impl MutualGateway<'_> {
     }
 }
 
-/// A Gateway or a route that tells where its proxies run, unless they run in `istio-system`.
+/// Adds the annotation with the namespace of the proxies to a Gateway or route, unless they run in
+/// `istio-system`.
 pub fn noting(object: Object, ingress: &IngressGateway) -> Object {
     if ingress.namespace == INGRESS_NAMESPACE {
         return object;
@@ -358,7 +359,7 @@ pub fn noting(object: Object, ingress: &IngressGateway) -> Object {
     object.with_annotation(INGRESS_ANNOTATION, &ingress.namespace)
 }
 
-/// Whether a Gateway that went through a server-side dry run kept `caCertCredentialName`; older CRDs prune it silently.
+/// Whether a server-side dry run of a Gateway kept `caCertCredentialName`; older CRDs prune it silently.
 pub fn kept_client_ca_field(answer: &Object) -> bool {
     debug_assert_eq!(answer.reference().kind, Kind::Gateway);
     Gateway::read(answer).is_ok_and(|gateway| {

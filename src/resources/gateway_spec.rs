@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What a Gateway says.
+/// The fields of a Gateway.
 #[derive(Deserialize)]
 pub(super) struct Spec {
     #[serde(default)]
@@ -13,7 +13,7 @@ pub(super) struct Spec {
     pub(super) servers: Vec<SpecServer>,
 }
 
-/// One of its servers.
+/// One server of a Gateway.
 #[derive(Deserialize)]
 pub(super) struct SpecServer {
     #[serde(default)]
@@ -65,7 +65,7 @@ pub(super) struct SpecTls {
 }
 
 impl SpecTls {
-    /// The fields by which it accepts only certificates with certain hashes or names.
+    /// The fields that accept only certificates with certain hashes or names.
     pub(super) fn pins(&self) -> Vec<&'static str> {
         let fields = [
             ("subjectAltNames", &self.subject_alt_names),
@@ -76,7 +76,7 @@ impl SpecTls {
         set.map(|(field, _)| field).collect()
     }
 
-    /// The fields by which it speaks less than TLS 1.2 and 1.3, as a gateway does without them.
+    /// The fields that exclude TLS 1.2 or 1.3, which a gateway supports without them.
     pub(super) fn limits(&self) -> Vec<&'static str> {
         let is_narrower = |said: &str, default: &[&str]| !default.contains(&said);
         let (least, most) = (&self.min_protocol_version, &self.max_protocol_version);

@@ -9,7 +9,7 @@ pub fn covers(pattern: &str, host: &str) -> bool {
     }
 }
 
-/// How specific a host pattern is: a name before every wildcard, then the longer one.
+/// How specific a host pattern is: an exact name before every wildcard, then the longer one.
 pub fn specificity(pattern: &str) -> (bool, usize) {
     (!pattern.starts_with('*'), pattern.len())
 }

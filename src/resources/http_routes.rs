@@ -1,5 +1,5 @@
-//! The HTTP routes of a `VirtualService` of any shape: the headers that they set, the subsets that they name, and whether they do
-//! what the `APIRule` says for which Kyma made it.
+//! The HTTP routes of a `VirtualService` of any shape: the headers that they set, the subsets that they name, and whether they match the
+//! `APIRule` for which Kyma made it.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use super::backends;
 use super::guard::IDENTITY_HEADERS;
 use super::{Kind, Object, ObjectRef, virtual_service::VirtualService};
 
-/// What the routes of a `VirtualService` tell the Service of the client.
+/// The client's identity in the routes of a `VirtualService`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// Whether every route sets the three identity headers.
     pub is_set: bool,
-    /// Whether none of them arrives as a client sent it, whatever its certificate lacks.
+    /// Whether no identity header arrives as a client sent it, whatever its certificate lacks.
     pub is_guarded: bool,
 }
 
@@ -32,7 +32,7 @@ fn ways(entry: &Value) -> impl Iterator<Item = &Value> {
     ways.into_iter().flatten()
 }
 
-/// The headers that an entry sets on requests by one of its ways.
+/// The headers that an entry sets on requests to one of its destinations.
 fn set(entry: &Value, way: &Value) -> BTreeMap<String, String> {
     let of = |value: &Value| -> BTreeMap<String, String> {
         let set = value.pointer("/headers/request/set").cloned();
@@ -42,7 +42,7 @@ fn set(entry: &Value, way: &Value) -> BTreeMap<String, String> {
     of(entry).into_iter().chain(of(way)).collect()
 }
 
-/// Whether an entry takes the identity headers away before it sets its own, as Envoy does with both.
+/// Whether an entry removes the identity headers before it sets its own, as Envoy does with both.
 fn removes(entry: &Value) -> bool {
     let removed = entry.pointer("/headers/request/remove");
     let removed = removed.and_then(Value::as_array);
@@ -52,7 +52,7 @@ fn removes(entry: &Value) -> bool {
         .all(|header| removed().any(|name| name.eq_ignore_ascii_case(header)))
 }
 
-/// What its routes tell the Service of the client; `None` where none of them leads to a Service.
+/// The client's identity in the routes of an object; `None` if no route leads to a Service.
 pub fn identity(object: &Object) -> Option<Identity> {
     let each = entries(object).flat_map(|entry| {
         ways(entry).map(move |way| {
@@ -69,7 +69,7 @@ pub fn identity(object: &Object) -> Option<Identity> {
     })
 }
 
-/// The subsets that its routes name, each with its Service.
+/// The subsets that the routes of an object name, each with its Service.
 pub fn subsets(object: &Object) -> Vec<(ObjectRef, String)> {
     let destinations =
         entries(object).flat_map(|entry| ways(entry).filter_map(|way| way.get("destination")));
@@ -92,7 +92,7 @@ pub fn defines(rule: &Object, service: &ObjectRef, subset: &str) -> bool {
         && subsets.any(|known| known.get("name").and_then(Value::as_str) == Some(subset))
 }
 
-/// What a `VirtualService` does otherwise than the `APIRule` says for which Kyma made it, in words after `it`.
+/// How a `VirtualService` differs from the `APIRule` for which Kyma made it, as the end of a sentence.
 pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
     let Ok(made) = VirtualService::read(object) else {
         return Some("cannot be read".to_owned());
@@ -107,7 +107,7 @@ pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
     }
     if !rule.gateway.is_empty() && made.gateways != [rule.gateway.clone()] {
         return Some(format!(
-            "hangs on the Gateway `{}`",
+            "is attached to the Gateway `{}`",
             made.gateways.join("`, `")
         ));
     }
@@ -121,18 +121,18 @@ pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
         return Some("does not set all identity headers".to_owned());
     }
     if rule.guards_identity && !identity.is_guarded {
-        return Some("sets the identity headers without a word before the value".to_owned());
+        return Some("sets the identity headers without a prefix before the value".to_owned());
     }
     detour(object)
 }
 
 /// Conditions of `match` by which a route selects paths and methods.
 const SELECTING: [&str; 4] = ["name", "uri", "ignoreUriCase", "method"];
-/// The least time, in seconds, that a Service is given to answer.
+/// The shortest timeout for a Service's answer, in seconds.
 const SHORTEST: f64 = 1.0;
 
-/// What a `VirtualService` does with requests beside handing them to a Service, in words after `it`. What only adds to answers, or
-/// tries again, is none of it.
+/// What a `VirtualService` does beside forwarding requests to a Service, as the end of a sentence. Additions to answers and retries do not
+/// count.
 pub fn detour(object: &Object) -> Option<String> {
     let http = object.at(&["spec", "http"]).and_then(Value::as_array);
     let gateways = object.at(&["spec", "gateways"]);
@@ -156,7 +156,7 @@ pub fn detour(object: &Object) -> Option<String> {
             return Some(format!("adds a value to the header `{header}`"));
         }
         if let Some(condition) = condition(entry, gateways) {
-            return Some(format!("takes requests by `{condition}` only"));
+            return Some(format!("accepts only requests that match `{condition}`"));
         }
         let timeout = entry.get("timeout").and_then(Value::as_str)?;
         let is_short = seconds(timeout).is_some_and(|time| time > 0.0 && time < SHORTEST);
@@ -164,7 +164,7 @@ pub fn detour(object: &Object) -> Option<String> {
     })
 }
 
-/// An identity header to which an entry adds a value beside the one that it sets.
+/// An identity header to which an entry adds a value, although it also sets the header.
 fn added(entry: &Value) -> Option<&str> {
     let all = std::iter::once(entry).chain(ways(entry));
     let mut added = all.filter_map(|value| value.pointer("/headers/request/add")?.as_object());
@@ -177,7 +177,7 @@ fn added(entry: &Value) -> Option<&str> {
     })
 }
 
-/// A condition without which an entry takes nothing, beside paths, methods and the Gateways of the route itself.
+/// A further condition of an entry, beside paths, methods and the Gateways of the route itself.
 fn condition(entry: &Value, gateways: Option<&Value>) -> Option<String> {
     let matches = entry.get("match").and_then(Value::as_array)?;
     let further = |one: &Value| {
@@ -197,7 +197,7 @@ fn condition(entry: &Value, gateways: Option<&Value>) -> Option<String> {
     conditions.all(|other| other.is_some()).then_some(first)
 }
 
-/// A duration as Istio's objects have it: `1.5s`, `10ms`, `1m`, `2h`.
+/// A duration in the notation of Istio's objects: `1.5s`, `10ms`, `1m`, `2h`.
 fn seconds(text: &str) -> Option<f64> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
     let (number, unit) = units
@@ -206,7 +206,7 @@ fn seconds(text: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * unit)
 }
 
-/// A destination of a route of ours that is another Service than the one that its name stands for.
+/// A destination of a route of this plugin that is not the Service in the route's name.
 pub fn astray(object: &Object) -> Option<String> {
     let mut destinations = entries(object).flat_map(ways);
     destinations.find_map(|way| {
@@ -218,7 +218,7 @@ pub fn astray(object: &Object) -> Option<String> {
     })
 }
 
-/// Whether proxies in a namespace see an object that is exported as `said`; nothing said is exported to all.
+/// Whether proxies in a namespace see an object with this `exportTo`; without it every namespace does.
 pub fn is_exported<'a>(
     said: impl IntoIterator<Item = &'a str>,
     own: &str,
@@ -236,7 +236,7 @@ pub fn is_route_exported(object: &Object, namespace: &str) -> bool {
     is_exported(said, object.namespace(), namespace)
 }
 
-/// A destination that is not one of the rule's Services, or another port of it.
+/// A destination of the object that is not one of the rule's Services, or has another port.
 fn elsewhere(rule: &ApiRule, object: &Object) -> Option<String> {
     let mut destinations = entries(object).flat_map(ways);
     destinations.find_map(|way| {

@@ -1,4 +1,4 @@
-//! The ingress gateway: its Pods, one proxy each, and the port on which each of them speaks TLS.
+//! The ingress gateway: its Pods, one proxy each, and their HTTPS port.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{Object, ObjectRef};
 pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
     [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
 
-/// The same as a Gateway has it.
+/// The default labels as a Gateway's selector.
 pub fn default_selector() -> BTreeMap<String, String> {
     DEFAULT_SELECTOR
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -22,17 +22,17 @@ pub fn default_selector() -> BTreeMap<String, String> {
 
 /// An ingress gateway: the proxies of one namespace that have certain labels.
 ///
-/// A proxy reads the Secrets of its own namespace only, and a policy acts on it from there (istiod, `pilot/pkg/xds/sds.go`).
+/// A proxy reads only the Secrets of its own namespace, and only policies of that namespace select it (istiod, `pilot/pkg/xds/sds.go`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IngressGateway {
-    /// The namespace of its Pods.
+    /// The namespace of the Pods.
     pub namespace: String,
-    /// The labels of its Pods.
+    /// The labels of the Pods.
     pub selector: BTreeMap<String, String>,
 }
 
 impl IngressGateway {
-    /// The proxies with these labels in the namespace of Istio itself.
+    /// The proxies with these labels in `istio-system`.
     pub fn in_istio_system(selector: BTreeMap<String, String>) -> Self {
         Self {
             namespace: INGRESS_NAMESPACE.to_owned(),
@@ -40,7 +40,7 @@ impl IngressGateway {
         }
     }
 
-    /// Whether it is the one that `istioctl install` and Kyma make.
+    /// Whether this is the ingress gateway that `istioctl install` and Kyma create.
     pub fn is_default(&self) -> bool {
         let is_default = |(key, value): (&String, &String)| {
             DEFAULT_SELECTOR.contains(&(key.as_str(), value.as_str()))
@@ -48,13 +48,13 @@ impl IngressGateway {
         self.namespace == INGRESS_NAMESPACE && self.selector.iter().all(is_default)
     }
 
-    /// The labels of its Pods, as kubectl takes them after `-l`.
+    /// The labels of the Pods, as an argument of kubectl's `-l`.
     pub fn labels(&self) -> String {
         label_selector(&self.selector)
     }
 }
 
-/// The one that `istioctl install` and Kyma make.
+/// The ingress gateway that `istioctl install` and Kyma create.
 impl Default for IngressGateway {
     fn default() -> Self {
         Self::in_istio_system(default_selector())
@@ -64,13 +64,13 @@ impl Default for IngressGateway {
 /// One proxy of the ingress gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proxy {
-    /// Its Pod.
+    /// The proxy's Pod.
     pub pod: ObjectRef,
     /// The Pod's port for HTTPS.
     pub port: u16,
 }
 
-/// The proxy in a Pod, where it runs and has the Service's HTTPS port.
+/// The proxy in a Pod, if the Pod runs and has the Service's HTTPS port.
 ///
 /// A Service's `targetPort` may be a name, which each Pod resolves for itself.
 pub fn proxy(pod: &Object, https: &Port) -> Option<Proxy> {
@@ -103,13 +103,13 @@ pub fn is_router(pod: &Object) -> bool {
     containers.into_iter().flatten().any(is_proxy)
 }
 
-/// Whether a Pod takes connections to its node: something in front may lead there without any Service.
+/// Whether a Pod accepts connections at its node, so that they need no Service.
 pub fn is_on_node(pod: &Object) -> bool {
     let on_network = pod.at(&["spec", "hostNetwork"]).and_then(Value::as_bool);
     on_network == Some(true) || ports(pod).any(|port| port.get("hostPort").is_some())
 }
 
-/// The port on which a Pod takes connections to a port of its Service.
+/// The Pod's port for a port of its Service.
 pub fn target(pod: &Object, port: &Port) -> Option<u16> {
     match &port.target_port {
         Value::Null => Some(port.port),

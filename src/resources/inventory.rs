@@ -13,11 +13,11 @@ use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, hash8};
 
-/// The layout of an entry; one of a higher layout is left alone.
+/// The layout of an entry; an entry with a higher number is left alone.
 const FORMAT: &str = "1";
 
 const STATE_LABEL: &str = "kubectl-mtls.dev/state";
-/// As a label, so that a certificate's entry is found by its serial, and as an annotation beside the other facts.
+/// The serial number, as a label, so that an entry is found by it, and as an annotation like the other facts.
 const SERIAL: &str = "kubectl-mtls.dev/serial";
 const FORMAT_ANNOTATION: &str = "kubectl-mtls.dev/format";
 const NAME_ANNOTATION: &str = "kubectl-mtls.dev/client-name";
@@ -30,20 +30,20 @@ const ISSUER_ANNOTATION: &str = "kubectl-mtls.dev/issuer-ski";
 const URI_ANNOTATION: &str = "kubectl-mtls.dev/uri";
 const ISSUED_ANNOTATION: &str = "kubectl-mtls.dev/issued-at";
 const ISSUED_BY_ANNOTATION: &str = "kubectl-mtls.dev/issued-by";
-/// On the first entry of a name: the entries 2 to this one were removed, and their numbers stay taken.
+/// The annotation on the first entry of a name: the entries 2 to this number were removed, and their numbers stay taken.
 const PRUNED_ANNOTATION: &str = "kubectl-mtls.dev/pruned-to";
 const RENEWS_ANNOTATION: &str = "kubectl-mtls.dev/renews";
 const CERTIFICATE: &str = "tls.crt";
 
-/// What became of a certificate.
+/// The state of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryState {
-    /// Signed, and not known to be delivered; it counts as live.
+    /// The certificate is signed, and not known to be delivered; it counts as live.
     Reserved,
-    /// Delivered.
+    /// The certificate was delivered.
     Issued,
-    /// Signed by a CA that stopped issuing before delivery; never delivered.
+    /// The certificate was never delivered: its CA stopped issuing before.
     Void,
     /// Revoked.
     Revoked,
@@ -52,7 +52,7 @@ pub enum EntryState {
 impl EntryState {
     const ALL: [Self; 4] = [Self::Reserved, Self::Issued, Self::Void, Self::Revoked];
 
-    /// The word for it, a label's value.
+    /// The state's name, a label's value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
@@ -80,13 +80,13 @@ impl FromStr for EntryState {
     }
 }
 
-/// When and why a certificate was revoked.
+/// Time and reason of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Revocation {
-    /// UTC, to the second.
+    /// The time, UTC, to the second.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// RFC 5280, 5.3.1.
+    /// The reason (RFC 5280, 5.3.1).
     pub reason: Reason,
 }
 
@@ -94,48 +94,48 @@ pub struct Revocation {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// The authority that signed it.
+    /// The authority that signed the certificate.
     pub authority: String,
     /// The client's exact name.
     pub name: String,
-    /// Counts the certificates of this name from 1.
+    /// The number of the certificate among those of the name, counted from 1.
     pub number: u32,
-    /// What became of it.
+    /// The certificate's state.
     pub state: EntryState,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// The CA generation, by its hex SKI.
+    /// The issuing CA's SKI, hex.
     pub issuer_ski: String,
     /// The URI SAN that names the client.
     pub uri: String,
-    /// The number of the certificate that it was issued to follow.
+    /// The number of the certificate that this one renews.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renews: Option<u32>,
-    /// When it was signed, UTC; entries of earlier versions do not tell.
+    /// When the certificate was signed, UTC; entries of earlier versions lack it.
     #[serde(
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
     pub issued_at: Option<OffsetDateTime>,
-    /// Who had it signed, as the API server knows them.
+    /// The user who had it signed, by the API server's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_by: Option<String>,
-    /// When and why it was revoked.
+    /// Time and reason of the revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
-    /// Who revoked it, as the API server knows them.
+    /// The user who revoked it, by the API server's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<String>,
-    /// In the first entry of a name: the entries 2 to this one were removed; 0 where none was.
+    /// In the first entry of a name: the entries 2 to this number were removed; 0 if none was.
     #[serde(skip)]
     pub pruned_to: u32,
-    /// The certificate as PEM; absent where only metadata was read.
+    /// The certificate as PEM; `None` if only metadata was read.
     #[serde(skip)]
     pub certificate: Option<String>,
 }
@@ -169,25 +169,25 @@ impl Entry {
         }
     }
 
-    /// Its object; none where its name is no client's.
+    /// The reference to the entry's object; `None` if its name is not valid for a client.
     pub fn reference(&self) -> Option<ObjectRef> {
         let name: ClientName = self.name.parse().ok()?;
         Some(reference(&self.authority, &name, self.number))
     }
 
-    /// Whether the certificate can still open the gateway: not expired, not revoked, not void.
+    /// Whether the certificate is live: not expired, not revoked, not void.
     pub fn is_live(&self, now: OffsetDateTime) -> bool {
         self.not_after > now && matches!(self.state, EntryState::Reserved | EntryState::Issued)
     }
 
-    /// Whether it keeps its name from being used again without being asked for: delivered, and not yet expired.
+    /// Whether the certificate keeps its name from being used again unasked: delivered, and not yet expired.
     ///
-    /// A reserved certificate was never known to be delivered, a void one never was, and an expired one opens nothing.
+    /// A reserved certificate is not known to be delivered, a void one never was, and an expired one is rejected.
     pub fn occupies_name(&self, now: OffsetDateTime) -> bool {
         self.not_after > now && matches!(self.state, EntryState::Issued | EntryState::Revoked)
     }
 
-    /// Reads an entry, whole or its metadata only.
+    /// Reads an entry, whole or only its metadata.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let annotation = |key: &str| required(object, "annotation", key, object.annotation(key));
         let label = |key: &str| required(object, "label", key, object.label(key));
@@ -195,7 +195,7 @@ impl Entry {
         let format = annotation(FORMAT_ANNOTATION)?;
         if format != FORMAT {
             return Err(object.unreadable(format!(
-                "its format is `{format}`, this version knows `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
+                "the format is `{format}`, and this version supports `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
             )));
         }
         let number = object
@@ -206,7 +206,9 @@ impl Entry {
         Ok(Self {
             authority: label(AUTHORITY_LABEL)?,
             name: annotation(NAME_ANNOTATION)?,
-            number: number.ok_or_else(|| object.unreadable("its name does not end in a number"))?,
+            number: number.ok_or_else(|| {
+                object.unreadable("the name of the entry does not end in a number")
+            })?,
             state: label(STATE_LABEL)?
                 .parse()
                 .map_err(|error: String| object.unreadable(error))?,
@@ -269,7 +271,7 @@ impl Entry {
 
     /// The object as it was read, with the state and the revocation of this entry; everything else in it stays.
     ///
-    /// Fails where only metadata was read: a PUT of that would erase the certificate.
+    /// Fails if only metadata was read: a PUT would erase the certificate.
     pub fn restated(&self, live: &Object) -> Result<Object, Unreadable> {
         if live.text(&["data", CERTIFICATE]).is_empty() {
             return Err(live.unreadable(format!("`{CERTIFICATE}` is missing")));
@@ -277,9 +279,9 @@ impl Entry {
         Ok(self.stated_in(live.clone()))
     }
 
-    /// The first entry of a name as it was read, which tells from now on that the entries 2 to this one were removed.
+    /// The first entry of a name as it was read, with the annotation that the entries 2 to this number were removed.
     ///
-    /// Fails where only metadata was read: a PUT of that would erase the certificate.
+    /// Fails if only metadata was read: a PUT would erase the certificate.
     pub fn pruned(live: &Object, to: u32) -> Result<Object, Unreadable> {
         if live.text(&["data", CERTIFICATE]).is_empty() {
             return Err(live.unreadable(format!("`{CERTIFICATE}` is missing")));
@@ -304,13 +306,13 @@ impl Entry {
     }
 }
 
-/// Up to which number entries of a name were removed, as its first entry tells; 0 where none was.
+/// The number up to which entries of a name were removed, from its first entry; 0 if none was.
 pub fn pruned_to(first: &Object) -> u32 {
     let text = first.annotation(PRUNED_ANNOTATION);
     text.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// RFC 3339.
+/// A time as RFC 3339 text.
 fn text(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }
@@ -343,7 +345,7 @@ fn revocation(object: &Object) -> Result<Option<Revocation>, Unreadable> {
     }))
 }
 
-/// Names the n-th entry of a client: `<slug>-<8 hex>-<n>`.
+/// The reference to the n-th entry of a client: `<slug>-<8 hex>-<n>`.
 pub fn reference(authority: &str, name: &ClientName, number: u32) -> ObjectRef {
     let slug = name.slug();
     let hash = hash8(authority, name);
@@ -354,12 +356,12 @@ pub fn reference(authority: &str, name: &ClientName, number: u32) -> ObjectRef {
     )
 }
 
-/// The serial number in the labels of an entry, by which it is found.
+/// The serial number in the labels of an entry.
 pub fn serial_label(object: &Object) -> Option<&str> {
     object.label(SERIAL)
 }
 
-/// The label selector of all entries, of whatever authority.
+/// The label selector of the entries of all authorities.
 pub fn any_authority() -> String {
     AUTHORITY_LABEL.to_owned()
 }

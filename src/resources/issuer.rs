@@ -1,4 +1,4 @@
-//! cert-manager's Issuer and `ClusterIssuer`: who signs a Certificate, and whether it can.
+//! cert-manager's Issuer and `ClusterIssuer`, which sign Certificates, and whether they can.
 
 use std::fmt;
 
@@ -9,17 +9,18 @@ use super::{Kind, Object, Unreadable};
 /// The API group of cert-manager's own issuers.
 pub const GROUP: &str = "cert-manager.io";
 
-/// An issuer as `--issuer` and a Certificate name it: `NAME` is an Issuer beside the Certificate.
+/// An issuer in the notation of `--issuer` and a Certificate: `NAME` is an Issuer in the
+/// Certificate's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerName {
     /// Issuer or `ClusterIssuer`.
     pub kind: Kind,
-    /// Its name.
+    /// The issuer's name.
     pub name: String,
 }
 
 impl IssuerName {
-    /// That of an object.
+    /// The name of an issuer object.
     pub fn of(object: &Object) -> Self {
         Self {
             kind: object.reference().kind,
@@ -68,7 +69,7 @@ struct Condition {
     message: String,
 }
 
-/// Why an issuer cannot sign, in its controller's words; none where it is Ready.
+/// Why an issuer cannot sign, in its controller's words; `None` if it is Ready.
 pub fn fault(issuer: &Object) -> Result<Option<String>, Unreadable> {
     let status: Status = issuer.read("status")?;
     let mut conditions = status.conditions.into_iter();
@@ -76,6 +77,6 @@ pub fn fault(issuer: &Object) -> Result<Option<String>, Unreadable> {
     Ok(match ready {
         Some(ready) if ready.status == "True" => None,
         Some(ready) => Some(ready.message),
-        None => Some("its controller has not seen it yet".to_owned()),
+        None => Some("the controller has not seen the object yet".to_owned()),
     })
 }

@@ -7,15 +7,15 @@ use super::Object;
 /// The label of every Deployment of istiod
 /// (<https://github.com/istio/istio>, `manifests/charts/istio-control/istio-discovery/templates/deployment.yaml`).
 pub const SELECTOR: &str = "app=istiod";
-/// On a Deployment of istiod, its revision; on a Pod, a Namespace or an object of Istio's, the only one that is to care for it.
+/// On a Deployment of istiod, its revision; on a Pod, a Namespace or an object of Istio, the only revision that handles it.
 pub const REVISION: &str = "istio.io/rev";
-/// The revision of an installation that names none.
+/// The revision of an installation without a name.
 pub const DEFAULT_REVISION: &str = "default";
 /// The container of a Deployment of istiod.
 const CONTAINER: &str = "discovery";
-/// The version of the Helm chart, which is Istio's own.
+/// The label with the version of the Helm chart, which is Istio's version.
 const CHART_VERSION: &str = "app.kubernetes.io/version";
-/// What that label says where Istio's release did not put a version into its charts (`istio-discovery/Chart.yaml`).
+/// The value of that label in charts without a version (`istio-discovery/Chart.yaml`).
 const NO_VERSION: &str = "1.0.0";
 /// The first minor version of Istio 1 that reads the client CA of a Gateway from a `ConfigMap`.
 const READS_CONFIG_MAPS: u32 = 28;
@@ -23,18 +23,18 @@ const READS_CONFIG_MAPS: u32 = 28;
 /// One istiod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Istiod {
-    /// The name of its Deployment.
+    /// The name of the Deployment.
     pub name: String,
-    /// Its revision.
+    /// The revision.
     pub revision: String,
-    /// Whether a Gateway configures proxies of its own namespace only.
+    /// Whether this istiod lets a Gateway configure only proxies of its own namespace.
     pub is_scoped: bool,
-    /// Its version; none where neither the image tag nor the label of the Helm chart tells it.
+    /// The version; `None` if neither the image tag nor the label of the Helm chart has it.
     pub version: Option<Version>,
 }
 
 impl Istiod {
-    /// Reads a Deployment. The image tag counts before the label: it is what runs.
+    /// Reads a Deployment. The image tag is preferred to the label, since it is what runs.
     pub fn read(deployment: &Object) -> Self {
         let image = image(deployment).and_then(tag);
         let label = deployment.label(CHART_VERSION);
@@ -52,7 +52,7 @@ impl Istiod {
         }
     }
 
-    /// The version, where it is known that this istiod ignores `caCertCredentialName: configmap://…`.
+    /// The version, if this istiod is known to ignore `caCertCredentialName: configmap://…`.
     pub fn too_old(&self) -> Option<&Version> {
         self.version
             .as_ref()
@@ -63,13 +63,13 @@ impl Istiod {
 /// A version of Istio 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// As it was found: `1.27.3-distroless`.
+    /// The version's text: `1.27.3-distroless`.
     pub text: String,
     minor: u32,
 }
 
 impl Version {
-    /// `None` for everything but `1.<minor>` with anything after it: products that stand on Istio count their own versions.
+    /// Parses `1.<minor>` with any suffix; `None` for other texts: products based on Istio have versions of their own.
     fn parse(text: &str) -> Option<Self> {
         let (major, rest) = text.trim_start_matches('v').split_once('.')?;
         let end = rest.find(|character: char| !character.is_ascii_digit());
@@ -91,7 +91,8 @@ fn image(deployment: &Object) -> Option<&str> {
     container(deployment)?.get("image")?.as_str()
 }
 
-/// `PILOT_SCOPE_GATEWAY_TO_NAMESPACE` (<https://github.com/istio/istio>, `pilot/pkg/features/pilot.go`), a boolean as Go reads it.
+/// Whether `PILOT_SCOPE_GATEWAY_TO_NAMESPACE` is set (<https://github.com/istio/istio>, `pilot/pkg/features/pilot.go`), a boolean as Go
+/// reads it.
 fn is_scoped(deployment: &Object) -> bool {
     let variables = container(deployment).and_then(|container| container.get("env")?.as_array());
     let mut variables = variables.into_iter().flatten();
@@ -109,8 +110,8 @@ fn tag(image: &str) -> Option<&str> {
 
 /// The revision of the istiod that configures the proxy in a Pod.
 ///
-/// The injector writes it as an annotation (`istio-discovery/files/gateway-injection-template.yaml`); the label may be a tag that
-/// stands for a revision.
+/// The injector writes it as an annotation (`istio-discovery/files/gateway-injection-template.yaml`); the label may be a tag that stands
+/// for a revision.
 pub fn revision_of(pod: &Object) -> &str {
     pod.annotation(REVISION)
         .or_else(|| pod.label(REVISION))

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::object_name::{BadName, segment};
 
-/// A kind of object, with all that a request to the API server needs to know of it.
+/// A kind of object, with all that a request to the API server needs.
 ///
-/// A fixed list instead of API discovery: the plugin touches only these, and saves the discovery requests.
+/// A fixed list instead of API discovery: the plugin uses only these, and saves the discovery requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// core/v1 Namespace
@@ -311,12 +311,12 @@ impl Kind {
         })
     }
 
-    /// Whether objects of this kind live in a namespace.
+    /// Whether objects of this kind are namespaced.
     pub fn is_namespaced(self) -> bool {
         self.api().namespaced
     }
 
-    /// What installs this kind, told when the API server does not serve it.
+    /// The product that installs this kind, for an error if the API server does not serve it.
     pub fn installed_by(self) -> &'static str {
         match self {
             Self::Gateway

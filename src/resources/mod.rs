@@ -1,6 +1,6 @@
-//! The objects of the cluster, to and from our own types; every label, key and name stands here, once.
+//! The objects of the cluster, converted to and from this program's types; every label, key and name is defined here, once.
 //!
-//! Pure: it knows how an object looks, not how it is read or written, and not why.
+//! Pure: only the shape of objects; no reads, no writes, no decisions.
 
 pub mod access_policy;
 pub mod address;

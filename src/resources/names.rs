@@ -1,4 +1,4 @@
-//! Every name, label, annotation and key that the plugin writes or looks for.
+//! Every name, label, annotation and key that the plugin writes or reads.
 
 use std::fmt;
 
@@ -6,86 +6,89 @@ pub(super) mod credential;
 
 use super::{Kind, ObjectRef};
 
-/// The field manager of everything applied.
+/// The field manager of everything that is applied.
 pub const FIELD_MANAGER: &str = "kubectl-mtls";
-/// The recommended Kubernetes label that says which tool keeps an object.
+/// The recommended Kubernetes label for the tool that manages an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// `namespace/name` of the Gateway that an authority, or an object beside the proxies, serves.
+/// Annotation: `namespace/name` of the Gateway that uses an authority, or an object in the
+/// namespace of the proxies.
 pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
-/// `namespace/name` of the Service for which a Gateway was made.
+/// Annotation: `namespace/name` of the Service for which a Gateway was made.
 pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
-/// On a Gateway of ours that reads the authority of another one, that authority.
+/// Annotation of a Gateway that reads the authority of another one: the name of that authority.
 pub const SHARED_AUTHORITY_ANNOTATION: &str = "kubectl-mtls.dev/shared-authority";
-/// On a Gateway and a route of ours, the namespace of the proxies where that is not `istio-system`.
+/// Annotation of a Gateway and a route: the namespace of the proxies, unless it is `istio-system`.
 pub const INGRESS_ANNOTATION: &str = "kubectl-mtls.dev/ingress-namespace";
-/// On a Gateway, what became of the DNS record that its host has by default.
+/// Annotation of a Gateway: the state of the default DNS record of its host.
 pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";
-/// Keeps an authority that gateways read from vanishing: a proxy that starts without it refuses everybody on its port.
+/// Finalizer that keeps an authority from being deleted while gateways read it: a proxy that starts without it rejects every client on its
+/// port.
 pub const IN_USE_FINALIZER: &str = "kubectl-mtls.dev/in-use";
-/// Marks a Secret as one that lets nobody in, with the SHA-256 of the CA in it.
+/// Annotation that marks a fail-closed Secret, with the SHA-256 of the CA in it.
 pub const FAIL_CLOSED_ANNOTATION: &str = "kubectl-mtls.dev/fail-closed";
-/// Where the client CA is, on a Secret that lets nobody in.
+/// Annotation of a fail-closed Secret: where the client CA is.
 pub const CLIENT_CA_IN_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-is-in";
-/// Which authority a client-CA Secret, a state or an inventory entry belongs to.
+/// Label with the authority to which a client-CA Secret, a state or an inventory entry belongs.
 pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
-/// On an authority's state, the name of the Secret that a Gateway reads in its place until it is moved.
+/// Annotation of an authority's state: the name of the Secret that a Gateway reads instead until it is moved.
 pub const CLIENT_CA_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-secret";
-/// The host that a server Secret of ours is for.
+/// Annotation with the host of a server Secret that this plugin wrote.
 pub const SERVER_HOST_ANNOTATION: &str = "kubectl-mtls.dev/server-host";
-/// RFC 3339: when the certificate in a server Secret of ours ends.
+/// Annotation with the end of the certificate in a server Secret that this plugin wrote, RFC 3339.
 pub const SERVER_EXPIRES_ANNOTATION: &str = "kubectl-mtls.dev/server-expires";
-/// SHA-256 of the certificate in a server Secret of ours.
+/// Annotation with the SHA-256 of the certificate in a server Secret that this plugin wrote.
 pub const SERVER_FINGERPRINT_ANNOTATION: &str = "kubectl-mtls.dev/server-fingerprint";
-/// SHA-256 of the CA of ours that signed it; empty where the certificate was given.
+/// Annotation with the SHA-256 of the server CA that signed the certificate; empty if the
+/// certificate was given.
 pub const SERVER_CA_ANNOTATION: &str = "kubectl-mtls.dev/server-ca";
-/// Who may call the host of a route, as its host guard says: `*`, or the identities; a lost guard is noticed by it.
+/// Annotation of a route with the clients of its host guard: `*`, or the identities; it shows when a guard is lost.
 pub const CLIENTS_ANNOTATION: &str = "kubectl-mtls.dev/allowed-clients";
-/// The server Secret that a Gateway of ours is to name, so that a changed `credentialName` is noticed.
+/// Annotation of a Gateway with its server Secret, so that a changed `credentialName` is noticed.
 pub const SERVER_SECRET_ANNOTATION: &str = "kubectl-mtls.dev/server-secret";
-/// The domain whose DNS account a Secret opens.
+/// Annotation with the domain of a Secret's DNS account.
 pub const DOMAIN_ANNOTATION: &str = "kubectl-mtls.dev/domain";
-/// The class that Gardener's DNS management looks at in a shoot; objects without it are ignored there, without any status.
+/// The class annotation of Gardener's DNS management in a shoot; objects without it are ignored there, and get no status.
 pub const DNS_CLASS: (&str, &str) = ("dns.gardener.cloud/class", "garden");
 
-/// Where istiod runs, and the ingress gateway that `istioctl install` and Kyma make.
+/// The namespace of istiod, and of the ingress gateway that `istioctl install` and Kyma create.
 pub const INGRESS_NAMESPACE: &str = "istio-system";
 /// The Service in front of the ingress gateway.
 pub const INGRESS_SERVICE: &str = "istio-ingressgateway";
-/// Keys and state of the authorities.
+/// The namespace of the authorities' keys and states.
 pub const AUTHORITY_NAMESPACE: &str = "kubectl-mtls";
-/// The inventory; nothing else lives there.
+/// The namespace of the inventory, and of nothing else.
 pub const CLIENTS_NAMESPACE: &str = "kubectl-mtls-clients";
-/// The authority, and the server credential, of the first Gateway: the tutorial's name.
+/// The name of the first Gateway's authority and server Secret, as in the tutorial.
 pub const FIRST_AUTHORITY: &str = "kyma-mtls";
-/// The first Gateway's Certificate: the tutorial's name.
+/// The name of the first Gateway's Certificate, as in the tutorial.
 pub const FIRST_CERTIFICATE: &str = "domain-certificate";
-/// The Gateway of each namespace: the tutorial's name.
+/// The default name of a Gateway, as in the tutorial.
 pub const GATEWAY: &str = "kyma-mtls-gateway";
-/// Kyma's own Gateway, which tells the default domain.
+/// The namespace of Kyma's own Gateway, which has the default domain.
 pub const KYMA_GATEWAY_NAMESPACE: &str = "kyma-system";
-/// Its name.
+/// The name of Kyma's own Gateway.
 pub const KYMA_GATEWAY: &str = "kyma-gateway";
 
-/// An authority's name is also the value of a label (Kubernetes: at most 63 characters).
+/// Longest name of an authority, which is also a label's value (Kubernetes: at most 63 characters).
 pub const LONGEST_AUTHORITY: usize = 63;
 /// The label by which cert-management marks the Secrets that it writes, with the value `true`.
 pub const ISSUED_LABEL: &str = "cert.gardener.cloud/certificate";
 /// The annotation by which cert-manager marks the Secrets that it writes, with the name of the Certificate.
 pub const CERTIFICATE_NAME_ANNOTATION: &str = "cert-manager.io/certificate-name";
-/// Gardener's operation annotation: cert-management tries again at once instead of after minutes to hours.
+/// Gardener's operation annotation: cert-management retries at once instead of after minutes to hours.
 pub const RETRY_CERTIFICATE: (&str, &str) = ("gardener.cloud/operation", "reconcile");
 
-/// `namespace/name` of a Gateway, the form that `APIRules` and our annotations use.
+/// `namespace/name` of a Gateway, the form in `APIRules` and in annotations of this plugin.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GatewayName {
-    /// Its namespace.
+    /// The Gateway's namespace.
     pub namespace: String,
-    /// Its name.
+    /// The Gateway's name.
     pub name: String,
 }
 
 impl GatewayName {
-    /// Names a Gateway.
+    /// The Gateway with this namespace and name.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
@@ -93,12 +96,12 @@ impl GatewayName {
         }
     }
 
-    /// The object.
+    /// The reference to the Gateway.
     pub fn reference(&self) -> ObjectRef {
         ObjectRef::new(Kind::Gateway, &self.namespace, &self.name)
     }
 
-    /// Whether this is the Gateway that Kyma itself keeps.
+    /// Whether this is Kyma's own Gateway.
     pub fn is_kymas_own(&self) -> bool {
         self.namespace == KYMA_GATEWAY_NAMESPACE && self.name == KYMA_GATEWAY
     }
@@ -129,18 +132,18 @@ impl fmt::Display for GatewayName {
 /// The names of everything that belongs to one mutual-TLS Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialNames {
-    /// The authority: its state, and the stem of its keys.
+    /// The authority's name, which is also that of its state and the beginning of its keys' name.
     pub authority: String,
     /// The Certificate that fills the server Secret, Gardener's or cert-manager's.
     pub certificate: String,
-    /// `credentialName`, the server Secret: the authority's name, unless somebody else keeps that Secret.
+    /// `credentialName`, the server Secret: the authority's name, unless somebody else manages that Secret.
     credential: String,
     /// Whether the authority belongs to another Gateway.
     is_shared: bool,
 }
 
 impl CredentialNames {
-    /// The first Gateway of a cluster bears the tutorial's names.
+    /// The names of a cluster's first Gateway, as in the tutorial.
     pub fn first() -> Self {
         Self {
             authority: FIRST_AUTHORITY.to_owned(),
@@ -150,8 +153,8 @@ impl CredentialNames {
         }
     }
 
-    /// A further Gateway's: `<namespace>-<gateway>-<6 hex of SHA-256("namespace/gateway")>`, cut before the hash where it
-    /// would not fit the value of a label.
+    /// The names of a further Gateway: `<namespace>-<gateway>-<6 hex of SHA-256("namespace/gateway")>`, cut before the hash if it is too
+    /// long for a label's value.
     pub fn further(gateway: &GatewayName) -> Self {
         let hash = crate::pki::names::hash6(&gateway.to_string());
         let mut stem = format!("{}-{}", gateway.namespace, gateway.name);
@@ -165,7 +168,7 @@ impl CredentialNames {
         }
     }
 
-    /// Those of a Gateway that reads the authority of another one.
+    /// The names of a Gateway that reads the authority of another one.
     pub fn sharing(gateway: &GatewayName, authority: &str) -> Self {
         Self {
             authority: authority.to_owned(),
@@ -174,7 +177,7 @@ impl CredentialNames {
         }
     }
 
-    /// The names of an authority that is known by name only.
+    /// The names of an authority of which only the name is known.
     pub fn of_authority(authority: &str) -> Self {
         if authority == FIRST_AUTHORITY {
             Self::first()
@@ -188,7 +191,7 @@ impl CredentialNames {
         }
     }
 
-    /// The names behind an existing server: what it reads the client CA from tells the authority, else the credential.
+    /// The names of an existing server: the authority follows from the object with the client CA, else from the credential.
     pub fn of_server(credential: &str, client_ca: &str) -> Self {
         let own = credential::reference(client_ca, INGRESS_NAMESPACE);
         let authority = match own.kind {
@@ -199,7 +202,7 @@ impl CredentialNames {
         Self::of_authority(authority.unwrap_or(credential)).with_credential(credential)
     }
 
-    /// The same names with another server Secret.
+    /// The names with another server Secret.
     #[must_use]
     pub fn with_credential(self, credential: &str) -> Self {
         Self {
@@ -208,7 +211,7 @@ impl CredentialNames {
         }
     }
 
-    /// Whether the authority belongs to another Gateway, which tells what else bears its name.
+    /// Whether the authority belongs to another Gateway, which has further objects of that name.
     pub fn is_shared(&self) -> bool {
         self.is_shared
     }
@@ -228,18 +231,19 @@ impl CredentialNames {
         format!("{}{EARLIER}", self.authority)
     }
 
-    /// The Secret that istiod takes for the client CA where a Gateway names none, as in the tutorial. Beside a Gateway that reads
-    /// its authority it lets nobody in.
+    /// The Secret that istiod reads as the client CA if a Gateway names none, as in the tutorial. For a Gateway that reads its authority it
+    /// is the fail-closed Secret.
     pub fn derived_client_ca(&self) -> String {
         derived_client_ca(&self.credential)
     }
 
-    /// The authority's state.
+    /// The reference to the authority's state.
     pub fn state(&self) -> ObjectRef {
         ObjectRef::new(Kind::ConfigMap, AUTHORITY_NAMESPACE, &self.authority)
     }
 
-    /// The authority's keys: the n-th name, counted from 1, that is tried for them.
+    /// The reference to the Secret of the authority's keys, with the n-th possible name, counted
+    /// from 1.
     pub fn keys(&self, n: u32) -> ObjectRef {
         let name = if n == 1 {
             self.authority.clone()
@@ -250,7 +254,7 @@ impl CredentialNames {
     }
 }
 
-/// How the names of client-CA Secrets of earlier versions end.
+/// The ending of client-CA Secrets of earlier versions.
 const EARLIER: &str = "-clients-cacert";
 
 /// The Secret that istiod derives from a `credentialName` for the client CA.
@@ -258,7 +262,7 @@ pub fn derived_client_ca(credential: &str) -> String {
     format!("{credential}-cacert")
 }
 
-/// The route of a Service, `APIRule` or `VirtualService`.
+/// The name of a Service's route, `APIRule` or `VirtualService`.
 pub fn route(service: &str) -> String {
     format!("{service}-mtls")
 }

@@ -1,24 +1,24 @@
-//! A Namespace: whether new Pods in it get Istio's sidecar.
+//! A Namespace, and whether new Pods in it get Istio's sidecar.
 
 use super::istiod::REVISION;
 use super::{Object, ObjectRef};
 
-/// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy>
+/// The injection label (<https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy>).
 const INJECTION: &str = "istio-injection";
 const ENABLED: &str = "enabled";
 
-/// What a Namespace says of injection.
+/// The injection setting of a Namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Injection {
     /// New Pods get a sidecar.
     On,
-    /// Nothing is said.
+    /// The setting is absent.
     Unsaid,
-    /// Somebody said no: the label's value.
+    /// Injection is disabled, by this value of the label.
     Off(String),
 }
 
-/// Reads what a Namespace says of injection.
+/// Reads the injection setting of a Namespace.
 pub fn injection(namespace: &Object) -> Injection {
     match (namespace.label(INJECTION), namespace.label(REVISION)) {
         // A revision injects too; the plain label beside it would win over it.

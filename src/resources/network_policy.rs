@@ -1,7 +1,7 @@
-//! Whether `NetworkPolicies` let connections in (<https://kubernetes.io/docs/concepts/services-networking/network-policies>).
+//! Whether `NetworkPolicies` admit connections (<https://kubernetes.io/docs/concepts/services-networking/network-policies>).
 //!
-//! They add up: as soon as any selects a Pod, one that lets a connection in is needed, and enough. What this cannot evaluate lets it
-//! in; a network without an implementation of them lets everything in.
+//! Policies add up: as soon as one selects a Pod, another one that admits a connection is needed, and enough. A policy that cannot be
+//! evaluated counts as admitting; a network without an implementation of policies admits everything.
 
 use serde_json::Value;
 
@@ -11,32 +11,32 @@ use super::{Object, ingress};
 /// The label with a namespace's name, which every namespace has.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// Where connections come from.
+/// The origin of connections.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
     /// From outside the cluster.
     Outside,
     /// From a Pod in the cluster, with its labels.
     Pod {
-        /// Its namespace.
+        /// The Pod's namespace.
         namespace: &'a str,
-        /// Its labels.
+        /// The Pod's labels.
         labels: Labels<'a>,
     },
 }
 
-/// Where connections go to.
+/// The destination of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'a> {
     /// The labels of the Pods.
     pub labels: Labels<'a>,
-    /// One of the Pods, which resolves names of ports, where it is known.
+    /// One of the Pods, for resolving port names, if it is known.
     pub pod: Option<&'a Object>,
-    /// The TCP port of the Pods, where it is known.
+    /// The TCP port of the Pods, if it is known.
     pub port: Option<u16>,
 }
 
-/// The policies of the Pods' namespace that select them, where none lets the connections in.
+/// The policies that select the Pods, if none of them admits the connections.
 pub fn blocking<'a>(
     policies: &'a [Object],
     destination: &Destination<'_>,
@@ -70,7 +70,7 @@ fn items<'a>(value: Option<&'a Value>, field: &str) -> &'a [Value] {
     items.map_or(&[], Vec::as_slice)
 }
 
-/// Each part that is left out, or empty, is about everything.
+/// Whether a rule admits connections; a part that is absent, or empty, matches everything.
 fn lets_in(
     rule: &Value,
     policy: &Object,

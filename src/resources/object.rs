@@ -1,4 +1,4 @@
-//! One object of the cluster as JSON, with the accessors that all kinds share.
+//! One object of the cluster as JSON, with accessors for all kinds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +12,9 @@ use super::names::{CERTIFICATE_NAME_ANNOTATION, FIELD_MANAGER, ISSUED_LABEL, MAN
 use super::unreadable::{Unreadable, misshapen};
 use super::{Kind, ObjectRef};
 
-/// One object as the API server has it.
+/// One object in the API server's form.
 ///
-/// `Debug` shows no data: Secrets pass through here. Copies share their content until one of them is changed: an object is kept
-/// as it was read and as it was written.
+/// `Debug` shows no data, because an object may be a Secret. Copies share their content until one of them is changed.
 #[derive(Clone, PartialEq)]
 pub struct Object {
     reference: ObjectRef,
@@ -23,9 +22,9 @@ pub struct Object {
 }
 
 impl Object {
-    /// Takes an object that the API server sent for `kind`; fills in `apiVersion` and `kind`, which list items lack.
+    /// Wraps an object that the API server sent for `kind`; fills in `apiVersion` and `kind`, which list items lack.
     ///
-    /// `None` when it has no name, or one that no object can have.
+    /// `None` if it has no name, or an invalid one.
     pub fn from_server(kind: Kind, mut body: Value) -> Option<Self> {
         let metadata = body.get("metadata")?;
         let name = metadata.get("name")?.as_str()?.to_owned();
@@ -42,7 +41,7 @@ impl Object {
         Some(Self { reference, body })
     }
 
-    /// Starts a new object with nothing but its name.
+    /// A new object with only its name.
     pub fn new(reference: ObjectRef) -> Self {
         let mut metadata = Map::new();
         metadata.insert("name".into(), reference.name.clone().into());
@@ -74,13 +73,13 @@ impl Object {
         self.with_metadata("labels", key, value)
     }
 
-    /// Takes a label away.
+    /// Removes a label.
     #[must_use]
     pub fn without_label(self, key: &str) -> Self {
         self.without_metadata("labels", key)
     }
 
-    /// Takes an annotation away.
+    /// Removes an annotation.
     #[must_use]
     pub fn without_annotation(self, key: &str) -> Self {
         self.without_metadata("annotations", key)
@@ -106,7 +105,7 @@ impl Object {
         self.with_metadata("annotations", key, value)
     }
 
-    /// Adds a finalizer, where it has not got it.
+    /// Adds a finalizer, if it is missing.
     #[must_use]
     pub fn with_finalizer(self, finalizer: &str) -> Self {
         let mut finalizers = self.finalizers();
@@ -116,7 +115,7 @@ impl Object {
         self.with_finalizers(finalizers)
     }
 
-    /// Takes a finalizer away.
+    /// Removes a finalizer.
     #[must_use]
     pub fn without_finalizer(self, finalizer: &str) -> Self {
         let mut finalizers = self.finalizers();
@@ -124,7 +123,7 @@ impl Object {
         self.with_finalizers(finalizers)
     }
 
-    /// Whether it waits for this finalizer when it is deleted.
+    /// Whether the object has this finalizer.
     pub fn has_finalizer(&self, finalizer: &str) -> bool {
         self.finalizers().iter().any(|known| known == finalizer)
     }
@@ -154,17 +153,17 @@ impl Object {
         self
     }
 
-    /// Which object this is.
+    /// The object's reference.
     pub fn reference(&self) -> &ObjectRef {
         &self.reference
     }
 
-    /// Its name.
+    /// The object's name.
     pub fn name(&self) -> &str {
         &self.reference.name
     }
 
-    /// Its namespace; empty for cluster-scoped kinds.
+    /// The object's namespace; empty for cluster-scoped kinds.
     pub fn namespace(&self) -> &str {
         &self.reference.namespace
     }
@@ -184,7 +183,7 @@ impl Object {
             .try_fold(&*self.body, |value, field| value.get(field))
     }
 
-    /// The text at a path; empty when there is none.
+    /// The text at a path; empty if there is none.
     pub fn text(&self, path: &[&str]) -> &str {
         self.at(path).and_then(Value::as_str).unwrap_or_default()
     }
@@ -204,7 +203,7 @@ impl Object {
             .collect()
     }
 
-    /// Whether a label selector of the form `key` or `key=value` selects it.
+    /// Whether a label selector of the form `key` or `key=value` selects the object.
     pub fn is_selected_by(&self, selector: &str) -> bool {
         match selector.split_once('=') {
             Some((key, value)) => self.label(key) == Some(value),
@@ -218,24 +217,24 @@ impl Object {
             .and_then(Value::as_str)
     }
 
-    /// Whether it carries our managed-by label.
+    /// Whether the object has this plugin's managed-by label.
     pub fn is_ours(&self) -> bool {
         self.label(MANAGED_BY) == Some(FIELD_MANAGER)
     }
 
-    /// Whether Gardener's cert-management or cert-manager wrote it for some Certificate.
+    /// Whether Gardener's cert-management or cert-manager wrote the object for some Certificate.
     pub fn is_issued(&self) -> bool {
         self.reference.kind == Kind::Secret
             && (self.label(ISSUED_LABEL) == Some("true") || self.certificate_name().is_some())
     }
 
-    /// The Certificate for which cert-manager wrote this Secret, as it says itself.
+    /// The Certificate for which cert-manager wrote this Secret, from its annotation.
     pub fn certificate_name(&self) -> Option<&str> {
         let name = self.annotation(CERTIFICATE_NAME_ANNOTATION);
         name.filter(|name| !name.is_empty())
     }
 
-    /// The resourceVersion under which it was read; empty for an object that was never stored.
+    /// The resourceVersion under which the object was read; empty if it was never stored.
     pub fn resource_version(&self) -> &str {
         self.text(&["metadata", "resourceVersion"])
     }
@@ -251,7 +250,7 @@ impl Object {
             .map_err(|error| self.unreadable(format!("`{field}`: {}", misshapen(&error))))
     }
 
-    /// The error for this object with a reason.
+    /// An error about this object, with a reason.
     pub fn unreadable(&self, reason: impl Into<String>) -> Unreadable {
         Unreadable {
             object: self.reference.clone(),
@@ -271,14 +270,14 @@ impl Object {
         self
     }
 
-    /// Takes over the resourceVersion of the object as it was read, so that a PUT fails if it changed meanwhile.
+    /// Sets the resourceVersion of the object that was read, so that a PUT fails if it changed meanwhile.
     #[must_use]
     pub fn replacing(self, seen: &Object) -> Self {
         self.with_resource_version(Some(seen.resource_version()))
     }
 
-    /// This object in the place of `live`, to PUT: its labels and annotations beside those that others set, under the
-    /// resourceVersion that was read; other fields of the two as this one states them, where it does.
+    /// This object in place of `live`, for a PUT: with its labels and annotations and those that others set, under the resourceVersion that
+    /// was read; with the other fields that either has, this object's first.
     #[must_use]
     pub fn changing(self, live: &Object) -> Self {
         let mut changed = live.clone();
@@ -302,12 +301,12 @@ impl Object {
         changed
     }
 
-    /// Whether a file of it was applied with kubectl.
+    /// Whether the object was applied with kubectl.
     pub fn was_applied_by_kubectl(&self) -> bool {
         self.annotation(LAST_APPLIED).is_some()
     }
 
-    /// The object as somebody would write it down: without status and without what only the API server sets.
+    /// The object as a manifest: without status and without fields that only the API server sets.
     #[must_use]
     pub fn manifest(mut self) -> Self {
         if let Some(fields) = self.body_mut().as_object_mut() {
@@ -328,7 +327,7 @@ impl Object {
         serde_saphyr::to_string(self).unwrap_or_default()
     }
 
-    /// Whether everything that `self` states is so in `live`; fields that only `live` has do not count.
+    /// Whether `live` has all values of `self`; further fields of `live` do not count.
     ///
     /// Lists must be equal in length and order: those of the kinds written here are atomic.
     pub fn is_contained_in(&self, live: &Object) -> bool {
@@ -336,10 +335,10 @@ impl Object {
     }
 }
 
-/// The metadata that a manifest states.
+/// The metadata fields of a manifest.
 const STATED_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
-/// The whole object once more, as `kubectl apply` last saw it: its own notes.
+/// The annotation in which `kubectl apply` keeps the whole object of its last run.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 pub(super) fn contains(live: &Value, stated: &Value) -> bool {

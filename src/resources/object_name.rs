@@ -1,10 +1,10 @@
-//! Names of Kubernetes objects, and which of them may stand in the path of a request.
+//! Names of Kubernetes objects, and which of them are allowed in the path of a request.
 
-/// RFC 1123, 2.1, and RFC 1035, 2.3.4.
+/// Longest label, in characters (RFC 1123, 2.1, and RFC 1035, 2.3.4).
 const LONGEST_LABEL: usize = 63;
 const LONGEST_SUBDOMAIN: usize = 253;
 
-/// Whether it is a label of RFC 1123: the name of a Namespace or a Service.
+/// Whether a text is an RFC 1123 label: the name of a Namespace or a Service.
 pub fn is_label(name: &str) -> bool {
     name.len() <= LONGEST_LABEL && is_of_label(name)
 }
@@ -14,7 +14,7 @@ fn is_of_label(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// Whether it is a subdomain of RFC 1123 as Kubernetes takes it, whose labels may be longer: the name of most objects.
+/// Whether a text is an RFC 1123 subdomain in Kubernetes' sense, whose labels may be longer: the name of most objects.
 pub fn is_subdomain(name: &str) -> bool {
     name.len() <= LONGEST_SUBDOMAIN && name.split('.').all(is_of_label)
 }
@@ -39,16 +39,16 @@ pub fn subdomain(text: &str) -> Result<String, String> {
     ))
 }
 
-/// A name that no object can have: it would lead a request to another place.
+/// An invalid object name, which would change the path of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a name that a Kubernetes object can have", .name.escape_debug())]
 pub struct BadName {
-    /// As it was given, by the user or by another object.
+    /// The name as given, by the user or by another object.
     pub name: String,
 }
 
 /// A name as a segment of a path: one that Kubernetes allows there (`k8s.io/apimachinery/pkg/api/validation/path`,
-/// `IsValidPathSegmentName`), percent-encoded where it holds what a path does not (RFC 3986, 3.3).
+/// `IsValidPathSegmentName`), percent-encoded where a path requires it (RFC 3986, 3.3).
 pub(super) fn segment(name: &str) -> Result<String, BadName> {
     if matches!(name, "" | "." | "..") || name.contains(['/', '%', '\\', '\0']) {
         return Err(BadName {

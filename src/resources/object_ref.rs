@@ -1,23 +1,23 @@
-//! Which object is meant: its kind, its namespace and its name.
+//! A reference to an object: its kind, its namespace and its name.
 
 use std::fmt;
 
 use super::Kind;
 use super::object_name::{BadName, segment};
 
-/// Names one object.
+/// A reference to one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
-    /// Its kind.
+    /// The object's kind.
     pub kind: Kind,
-    /// Its namespace; empty for cluster-scoped kinds.
+    /// The object's namespace; empty for cluster-scoped kinds.
     pub namespace: String,
-    /// Its name.
+    /// The object's name.
     pub name: String,
 }
 
 impl ObjectRef {
-    /// Names a namespaced object.
+    /// A reference to a namespaced object.
     pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             kind,
@@ -26,30 +26,31 @@ impl ObjectRef {
         }
     }
 
-    /// Names a Namespace.
+    /// A reference to a Namespace.
     pub fn namespace(name: impl Into<String>) -> Self {
         Self::new(Kind::Namespace, "", name)
     }
 
-    /// The URL path of the object: the one way from a name, wherever it comes from, into a request.
+    /// The URL path of the object. All paths of requests are made here, so that names are always
+    /// checked.
     pub fn path(&self) -> Result<String, BadName> {
         let name = segment(&self.name)?;
         Ok(format!("{}/{name}", self.collection_path()?))
     }
 
-    /// Refuses a reference that no object can have.
+    /// Refuses a reference with an invalid name.
     pub fn check(&self) -> Result<(), BadName> {
         self.path().map(drop)
     }
 
-    /// The URL path of the collection that the object is in.
+    /// The URL path of the object's collection.
     pub fn collection_path(&self) -> Result<String, BadName> {
         let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         self.kind.collection_path(namespace)
     }
 }
 
-/// `Kind namespace/name`, as messages write it.
+/// Writes `Kind namespace/name`, the form in messages.
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.namespace.is_empty() {

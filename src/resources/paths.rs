@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// All paths, in Istio's words and in those of an `APIRule`.
+/// All paths, in the notation of Istio and of an `APIRule`.
 const ALL: &str = "/*";
-/// The operators of a path: any number of segments, and one.
+/// The operators of a path, for any number of segments, and for one.
 const OPERATORS: [&str; 2] = ["{**}", "{*}"];
 
-/// Paths, each as `/api` (that one), `/api/*` (everything below it), `/*` (every path), or with the operators of an `APIRule`:
-/// `{*}` for one segment, `{**}` for any number of them.
+/// Paths, each as `/api` (only this path), `/api/*` (everything below it), `/*` (every path), or with the operators of an `APIRule`: `{*}`
+/// for one segment, `{**}` for any number of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths(Vec<String>);
 
@@ -19,7 +19,7 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// A path and everything below it. One with an operator, or that ends in `/*`, is just what it says.
+    /// A path and everything below it. A path with an operator, or with `/*` at its end, stays as it is.
     pub fn under(path: &str) -> Result<Self, String> {
         check(path)?;
         if is_pattern(path) {
@@ -35,7 +35,7 @@ impl Paths {
         Self(paths.into_iter().collect())
     }
 
-    /// Each of them.
+    /// Each path.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -51,11 +51,11 @@ fn is_pattern(path: &str) -> bool {
     path.ends_with(ALL) || OPERATORS.iter().any(|operator| path.contains(operator))
 }
 
-/// Refuses what no route can have: the pattern of `spec.rules[].path`, and Kyma's rule on operators
+/// Refuses paths that no route can have, by the pattern of `spec.rules[].path`, and Kyma's rule on operators
 /// (<https://kyma-project.io/external-content/api-gateway/docs/user/custom-resources/apirule/04-10-apirule-custom-resource.html>).
 fn check(path: &str) -> Result<(), String> {
     let example =
-        "give one such as `/api`, for that path and everything below it; `/*` is every path";
+        "give a path such as `/api`, for that path and everything below it; `/*` is every path";
     let Some(inner) = path.strip_prefix('/') else {
         return Err(format!("a path starts with `/`: {example}"));
     };
@@ -66,7 +66,7 @@ fn check(path: &str) -> Result<(), String> {
     let mut segments = inner.split('/');
     if let Some(odd) = segments.find(|segment| !is_segment(segment)) {
         return Err(format!(
-            "`{}` is no part of a path: {example}",
+            "`{}` is not allowed in a path: {example}",
             odd.escape_debug()
         ));
     }
@@ -80,12 +80,13 @@ fn check(path: &str) -> Result<(), String> {
         .iter()
         .position(|operator| *operator == OPERATORS[0]);
     if wide.is_some_and(|place| !is_last(place)) {
-        return Err("`{**}` comes once, and is the last operator of a path".to_owned());
+        return Err("`{**}` may occur only once, as the last operator of a path".to_owned());
     }
     Ok(())
 }
 
-/// An operator, or characters that may stand in a path (RFC 3986, 3.3).
+/// Whether a text is an operator, or consists of characters that are allowed in a path (RFC 3986,
+/// 3.3).
 fn is_segment(text: &str) -> bool {
     if OPERATORS.contains(&text) {
         return true;

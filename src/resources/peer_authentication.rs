@@ -1,5 +1,5 @@
-//! Which connections a workload with a sidecar takes, as `PeerAuthentications` say
-//! (<https://github.com/istio/istio>, `pilot/pkg/security/authn/policy_applier.go`, `ComposePeerAuthentication`).
+//! The connections that a workload with a sidecar accepts, by `PeerAuthentications` (<https://github.com/istio/istio>,
+//! `pilot/pkg/security/authn/policy_applier.go`, `ComposePeerAuthentication`).
 
 use serde_json::Value;
 
@@ -7,20 +7,20 @@ use super::Object;
 use super::names::INGRESS_NAMESPACE;
 use super::workload_access::Labels;
 
-/// Which connections a sidecar takes.
+/// The connections that a sidecar accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Those of the mesh with mutual TLS, and all others.
+    /// Mutual TLS of the mesh, and all other connections.
     Permissive,
-    /// Those of the mesh with mutual TLS.
+    /// Mutual TLS of the mesh only.
     Strict,
-    /// Connections as they are: the sidecar ends no TLS.
+    /// The sidecar terminates no TLS.
     Disable,
 }
 
-/// The mode for a port of a workload, and the policy that sets it; `None` where that is not known.
+/// The mode for a port of a workload, and the policy that sets it; `None` if it is not known.
 ///
-/// A policy with a selector stands above one of the namespace, and that above one of the mesh's root namespace; of several the oldest
+/// A policy with a selector overrides one of the namespace, and that overrides one of the mesh's root namespace; of several the oldest
 /// counts. `port` is the workload's own, not the Service's.
 pub fn mode<'a>(
     policies: impl IntoIterator<Item = &'a Object>,

@@ -1,4 +1,4 @@
-//! What each command asks of the API server, as `plugin.yaml` says, and the Roles that allow exactly that.
+//! The permissions of each command at the API server, from `plugin.yaml`, and Roles with exactly these permissions.
 
 mod access;
 mod binding;
@@ -21,10 +21,10 @@ const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
 const ALL_NAMESPACES: &str = "*";
 const OWN_NAMESPACE: &str = "{namespace}";
 const INGRESS: &str = "{ingress}";
-/// The flag of `rbac` without which nobody may remove entries of the inventory.
+/// The flag of `rbac` without which no Role may remove entries of the inventory.
 pub const PRUNE: &str = "--prune";
 
-/// One thing that a command does with the API server.
+/// A permission that a command needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Permission {
@@ -34,21 +34,20 @@ pub struct Permission {
     pub group: String,
     /// The plural name, with a subresource as `pods/portforward`.
     pub resource: String,
-    /// The objects; any with none. They may hold placeholders.
+    /// The names of the objects, which may be placeholders; empty for any object.
     #[serde(default)]
     pub names: Vec<String>,
-    /// The flag of `rbac` that tells the names, where the permission is not given without them: it would be one over objects of
-    /// everybody else.
+    /// The flag of `rbac` that gives the names, if the permission is left out without them: it would cover objects of everybody else.
     #[serde(default)]
     pub only_with: Option<String>,
     /// A namespace, `{namespace}`, `{ingress}` or `*`.
     namespace: String,
-    /// Whether the command fails without it.
+    /// Whether the command fails without the permission.
     pub required: bool,
-    /// The flag of the command that alone needs it.
+    /// The flag of the command that alone needs the permission.
     #[serde(default)]
     pub flag: Option<String>,
-    /// What it is for.
+    /// The purpose of the permission.
     pub why: String,
 }
 
@@ -62,7 +61,7 @@ impl Permission {
         }
     }
 
-    /// Where it holds, for people.
+    /// The place of the permission, as text.
     pub fn place(&self) -> &str {
         match self.namespace.as_str() {
             ALL_NAMESPACES => "cluster-wide",
@@ -80,37 +79,37 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// Reads those that this build carries; their author's mistake is told as text.
+    /// Reads the permissions in this build; an error in them is returned as text.
     pub fn load() -> Result<Self, String> {
         serde_saphyr::from_str(DESCRIPTOR).map_err(|error| error.to_string())
     }
 
-    /// What a command asks for; `None` for a name that no command has.
+    /// The permissions of a command; `None` for an unknown command.
     pub fn of(&self, command: &str) -> Option<&[Permission]> {
         self.permissions.get(command).map(Vec::as_slice)
     }
 
-    /// The commands that ask for anything.
+    /// The commands that need permissions.
     pub fn commands(&self) -> impl Iterator<Item = &str> {
         let asking = self.permissions.iter().filter(|(_, all)| !all.is_empty());
         asking.map(|(command, _)| command.as_str())
     }
 }
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
-    /// The namespace that the commands work in; that of whoever applies the Roles where none is given.
+    /// The namespace in which the commands work; `None` for that of whoever applies the Roles.
     pub namespace: Option<&'a str>,
     /// The namespace of the ingress gateway's proxies.
     pub ingress: &'a str,
     /// Whether `list-clients` may remove entries of the inventory.
     pub prunes: bool,
-    /// The Gateway on which they expose; the namespace's own one where none is given.
+    /// The Gateway for exposed Services; `None` for the namespace's own one.
     pub gateway: Option<&'a GatewayName>,
-    /// The Services that they work for; any where none is given.
+    /// The Services that the commands may use; empty for any.
     pub services: &'a [String],
-    /// The name of the DNSProvider that they work for, where it is known.
+    /// The name of the DNSProvider that the commands may use, if it is known.
     pub provider: Option<&'a str>,
     /// The authority's names.
     pub names: &'a CredentialNames,
@@ -126,7 +125,7 @@ impl Place<'_> {
         }
     }
 
-    /// The names with their placeholders filled in; `None` where one of them is not known.
+    /// The names with the values of their placeholders; `None` if one of them is not known.
     fn names(&self, permission: &Permission) -> Option<Vec<String>> {
         let filled: Option<Vec<Vec<String>>> =
             permission.names.iter().map(|one| self.fill(one)).collect();
@@ -161,7 +160,7 @@ impl Place<'_> {
         }
     }
 
-    /// Whether a permission is given: some are so with names only, those for `--prune` only where they are asked for.
+    /// Whether a permission is included: some need names, those for `--prune` its flag.
     fn gives(&self, permission: &Permission) -> bool {
         match permission.only_with.as_deref() {
             _ if permission.flag.as_deref() == Some(PRUNE) => self.prunes,
@@ -171,7 +170,7 @@ impl Place<'_> {
     }
 }
 
-/// The permissions that are not among the Roles, because a flag of `rbac` is missing.
+/// The permissions that are left out of the Roles, because a flag of `rbac` is missing.
 pub fn left_out<'a>(
     permissions: impl IntoIterator<Item = &'a Permission>,
     place: &Place<'_>,
@@ -182,14 +181,14 @@ pub fn left_out<'a>(
         .collect()
 }
 
-/// Where a rule holds.
+/// The scope of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Everywhere, and for what lies in no namespace.
+    /// All namespaces, and cluster-scoped objects.
     Cluster,
-    /// In the namespace of whoever applies it.
+    /// The namespace of whoever applies the rule.
     Unnamed,
-    /// In one namespace.
+    /// One namespace.
     Namespace(String),
 }
 
@@ -199,20 +198,20 @@ impl Scope {
     }
 }
 
-/// A rule of a Role, as the API has it.
+/// A rule of a Role, in the API's form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// One group, empty for core.
+    /// The API group, empty for core; always one.
     pub api_groups: [String; 1],
-    /// One plural name.
+    /// The plural resource name; always one.
     pub resources: [String; 1],
-    /// The objects; any with none.
+    /// The names of the objects; empty for any object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
-    /// What may be done.
+    /// The allowed verbs.
     pub verbs: Vec<String>,
-    /// What that is for, each reason once.
+    /// The purposes of the rule, each once.
     #[serde(skip)]
     pub reasons: Vec<String>,
 }
@@ -228,7 +227,7 @@ impl Rule {
         }
     }
 
-    /// Whether it allows to make objects of any name: Kubernetes cannot hold that to names where they are not in the path.
+    /// Whether the rule allows to create objects of any name: Kubernetes cannot limit that to names that are not in the path.
     pub fn makes_any(&self) -> bool {
         self.resource_names.is_empty() && self.verbs.iter().any(|verb| verb == "create")
     }
@@ -253,14 +252,14 @@ fn add_new(known: &mut Vec<String>, others: Vec<String>) {
     }
 }
 
-/// A Role, or a `ClusterRole` where it holds everywhere.
+/// A Role, or a `ClusterRole` if its scope is the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
-    /// Its name.
+    /// The Role's name.
     pub name: String,
-    /// Where it holds.
+    /// The Role's scope.
     pub scope: Scope,
-    /// What it allows.
+    /// The Role's rules.
     pub rules: Vec<Rule>,
 }
 
@@ -274,7 +273,7 @@ impl Role {
     }
 }
 
-/// The Roles that allow all of this, one per scope.
+/// The Roles with all of these permissions, one per scope.
 pub fn roles<'a>(
     name: &str,
     permissions: impl IntoIterator<Item = &'a Permission>,
@@ -314,7 +313,7 @@ pub fn role_name(commands: &[&str], authority: &str) -> String {
     name
 }
 
-/// The namespaces of the plugin's own in which the Roles lie: they must be there before the Roles can be.
+/// The plugin's own namespaces with Roles: they must exist before the Roles can be applied.
 pub fn own_namespaces(roles: &[Role]) -> impl Iterator<Item = &'static str> {
     let holds = |namespace: &str| {
         roles

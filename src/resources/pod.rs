@@ -1,10 +1,10 @@
-//! What Pods say of themselves.
+//! The conditions of Pods.
 
 use serde_json::Value;
 
 use super::Object;
 
-/// The condition `Ready` of a Pod that runs or is to run, where it is not true.
+/// The condition `Ready` of a Pod that runs or will run, if it is not true.
 pub fn unready(pod: &Object) -> Option<&Value> {
     let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
     let is_over = ["Succeeded", "Failed"].contains(&pod.text(&["status", "phase"]));

@@ -1,26 +1,26 @@
-//! Text from outside as a terminal may show it: messages of controllers, names in certificates, answers of servers.
+//! Text from outside that is safe for a terminal: messages of controllers, names in certificates, answers of servers.
 
 use std::borrow::Cow;
 
 use crate::pki::names::is_bad_character;
 
-/// What stands for a character that a terminal would obey instead of showing it.
+/// The replacement for a character that would control a terminal.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// The text with every control character replaced: escape sequences, carriage returns, NUL, and the characters that reorder
-/// what a reader sees (Unicode UAX #9). Line ends and tabs stay.
+/// The text with every control character replaced: escape sequences, carriage returns, NUL, and the characters that reorder text (Unicode
+/// UAX #9). Line ends and tabs stay.
 pub fn printable(text: &str) -> Cow<'_, str> {
     replaced(text, |_| false)
 }
 
-/// The same, but for these sequences, which colour what stands after them.
+/// As [`printable`], but keeps these escape sequences for colours.
 pub fn printable_in_colour<'a>(text: &'a str, colours: &[&str]) -> Cow<'a, str> {
     replaced(text, |rest| {
         colours.iter().any(|colour| rest.starts_with(colour))
     })
 }
 
-/// The same in one line.
+/// As [`printable`], in one line.
 pub fn printable_line(text: &str) -> Cow<'_, str> {
     if text.contains(['\n', '\t']) {
         return Cow::Owned(printable(text).replace(['\n', '\t'], " "));
@@ -43,7 +43,7 @@ fn replaced(text: &str, is_kept: impl Fn(&str) -> bool) -> Cow<'_, str> {
     text.char_indices().map(character).collect()
 }
 
-/// JSON with `\u` escapes for what [`printable`] would replace: such characters stand in strings only, and mean the same.
+/// JSON with `\u` escapes for the characters that [`printable`] would replace: they occur in strings only, and mean the same.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     let is_harmful = |character: char| !is_layout(character) && is_bad_character(character);
     if !json.contains(is_harmful) {
@@ -61,7 +61,7 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether the text holds what [`printable`] would replace.
+/// Whether the text has characters that [`printable`] would replace.
 pub fn is_harmful(text: &str) -> bool {
     matches!(printable(text), Cow::Owned(_))
 }

@@ -1,17 +1,17 @@
-//! How far a controller of Gardener is with an object: the part of the status that all of its kinds share.
+//! The progress of a controller of Gardener with an object: the part of the status that all of its kinds share.
 
 use serde::Deserialize;
 
 use super::{Object, Unreadable};
 
-/// How far the controller is.
+/// The progress of a controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// `Pending`, `Ready`, `Error`, `Invalid`, `Stale`, `Revoked` …; empty before the controller has seen it.
     pub state: String,
-    /// The controller's own words.
+    /// The controller's message.
     pub message: String,
-    /// Whether the status speaks of the object as it is now.
+    /// Whether the status refers to the present generation of the object.
     pub is_current: bool,
 }
 
@@ -29,17 +29,17 @@ impl Progress {
         })
     }
 
-    /// The state and the controller's own words, as messages show them.
+    /// The state and the controller's message, as text for messages.
     pub fn said(&self) -> String {
         match (self.state.as_str(), self.message.as_str()) {
-            ("", _) => "its controller has not seen it yet".to_owned(),
-            ("Ready", _) => "its controller has not seen the change yet".to_owned(),
+            ("", _) => "the controller has not seen the object yet".to_owned(),
+            ("Ready", _) => "the controller has not seen the change yet".to_owned(),
             (state, "") => state.to_owned(),
             (state, words) => format!("{state}: {words}"),
         }
     }
 
-    /// Whether what is asked for now has been made.
+    /// Whether the controller has finished the present generation.
     pub fn is_ready(&self) -> bool {
         self.is_current && self.state == "Ready"
     }

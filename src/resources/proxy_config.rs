@@ -1,4 +1,4 @@
-//! What an Envoy of Istio says of its own configuration (`/config_dump`, `envoy.admin.v3.ListenersConfigDump`).
+//! An Envoy's own view of its configuration in Istio (`/config_dump`, `envoy.admin.v3.ListenersConfigDump`).
 
 use std::collections::BTreeSet;
 
@@ -9,43 +9,43 @@ use serde_json::Value;
 use super::names::GatewayName;
 use crate::pki::sha256;
 
-/// The prefix of a Secret's name where istiod hands it to a gateway (`pilot/pkg/model/credentials`).
+/// The prefix of a Secret's name in a gateway's configuration from istiod (`pilot/pkg/model/credentials`).
 const OF_KUBERNETES: &str = "kubernetes://";
 
-/// A part of the configuration that a proxy can be asked for.
+/// A part of a proxy's configuration that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The Secrets by which its active listeners check client certificates.
+    /// The Secrets with which its active listeners check client certificates.
     TrustedSecrets,
-    /// The hosts for which it has routes, of those behind a Gateway's HTTPS servers.
+    /// The hosts with routes, among those of a Gateway's HTTPS servers.
     Hosts(GatewayName),
-    /// What its active listeners enforce of `AuthorizationPolicies`: see [`crate::resources::guard::traces`].
+    /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`].
     Policies,
-    /// The client CAs that it has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
+    /// The client CAs that the proxy has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
     ClientCas,
-    /// The counters of configuration updates that it rejected since it started, as far as they are not 0.
+    /// The counters of configuration updates that it rejected since it started, without those that are 0.
     RejectedUpdates,
     /// The listeners whose newest configuration it rejects, each as `NAME: REASON` in Envoy's words; none once it has taken a newer one
     /// (`envoy.admin.v3.UpdateFailureState`).
     RejectedListeners,
 }
 
-/// What a client CA consists of in a proxy (`envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext`).
+/// The parts of a client CA in a proxy (`envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Material {
-    /// `trusted_ca`
+    /// The field `trusted_ca`.
     Bundle,
-    /// `crl`
+    /// The field `crl`.
     Crl,
 }
 
-/// The line of [`Part::ClientCas`] about what a proxy has loaded under the name of a client CA: `NAME FIELD SHA-256`.
+/// The line of [`Part::ClientCas`] about the loaded material of a client CA: `NAME FIELD SHA-256`.
 pub fn loaded(name: &str, material: Material, bytes: &[u8]) -> String {
     let digest = sha256::hex_digest(bytes);
     format!("{} {digest}", subject(name, material))
 }
 
-/// Whether a proxy has loaded anything as the material of this client CA.
+/// Whether a proxy has loaded any material of this client CA.
 pub fn has_loaded(lines: &BTreeSet<String>, name: &str, material: Material) -> bool {
     let subject = format!("{} ", subject(name, material));
     lines.iter().any(|line| line.starts_with(&subject))
@@ -66,11 +66,11 @@ impl Material {
 }
 
 impl Part {
-    /// Path and query by which its administration page tells it.
+    /// Path and query of this part on the administration page.
     ///
-    /// The routes of an HTTPS server stand under `https.PORT.NAME.GATEWAY.NAMESPACE`, and an address where the server is
-    /// bound to one (istiod's `gatewayRDSRouteName`, in `pilot/pkg/model/gateway.go`); Envoy matches the whole name. Listeners
-    /// that are drained for 45 s are not asked for: after some changes of policies they are most of what a proxy has.
+    /// The routes of an HTTPS server have the name `https.PORT.NAME.GATEWAY.NAMESPACE`, with an address if the server is bound to one
+    /// (istiod's `gatewayRDSRouteName`, in `pilot/pkg/model/gateway.go`); Envoy matches the whole name. Listeners that are drained for 45 s
+    /// are left out: after some changes of policies they are most of a proxy's configuration.
     pub fn path(&self) -> String {
         match self {
             Self::TrustedSecrets | Self::Policies => {
@@ -92,7 +92,7 @@ impl Part {
         }
     }
 
-    /// What the proxy answered.
+    /// Parses the proxy's answer.
     pub fn read(&self, dump: &Value) -> BTreeSet<String> {
         let items = dump.get("configs").and_then(Value::as_array);
         let items = items.into_iter().flatten();
@@ -109,12 +109,12 @@ impl Part {
     }
 }
 
-/// What listeners use now; what they drain counts no more.
+/// The configuration of active listeners, without those that are being drained.
 fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item = &'a Value> {
     listeners.filter_map(|listener| listener.get("active_state"))
 }
 
-/// The policies of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names
+/// Collects the policies of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names
 /// `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]` (`pilot/pkg/security/authz/builder`).
 fn policies(value: &Value, told: &mut BTreeSet<String>) {
     match value {
@@ -138,7 +138,7 @@ fn policies(value: &Value, told: &mut BTreeSet<String>) {
     }
 }
 
-/// The identities and headers that a policy is about, each after the policy's name.
+/// Collects the identities and headers in a policy's rules, each after the policy's name.
 fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -156,7 +156,7 @@ fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
     }
 }
 
-/// The hosts of a route configuration; with a port or without, they are the same host.
+/// The hosts of a route configuration, without ports.
 fn hosts(routes: &Value) -> impl Iterator<Item = String> {
     let virtual_hosts = routes.pointer("/route_config/virtual_hosts");
     let virtual_hosts = virtual_hosts.and_then(Value::as_array);
@@ -170,7 +170,7 @@ fn hosts(routes: &Value) -> impl Iterator<Item = String> {
     })
 }
 
-/// What a Secret of the proxy holds to check client certificates with; nothing where it holds a key pair.
+/// The client CA in a Secret of the proxy; empty if it holds a key pair.
 fn client_ca(secret: &Value) -> Vec<String> {
     let name = secret.get("name").and_then(Value::as_str);
     let bytes = |material: Material| {

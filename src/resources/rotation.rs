@@ -1,5 +1,5 @@
-//! How an authority's state changes while its CA is replaced. Every transition leaves all CAs trusted but [`dropped`]
-//! ones, so no client is refused by any of them.
+//! How an authority's state changes while its CA is replaced. Every transition keeps all CAs trusted except [`dropped`] ones, so none of
+//! them rejects a client.
 //!
 //! [`dropped`]: AuthorityState::without
 
@@ -12,17 +12,17 @@ use super::authority::AuthorityState;
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 
-/// Where a rotation stands, told by `trusted`, `issuing` and `target` alone.
+/// The phase of a rotation, determined by `trusted`, `issuing` and `target` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// One CA is trusted, and it issues: no rotation is under way.
     Settled,
-    /// A CA is trusted that does not issue yet: gateways must be seen to have loaded it.
+    /// A CA is trusted that does not issue yet: every gateway must load it first.
     Spreading,
-    /// One CA issues, and others are still trusted for the clients that have certificates of them.
+    /// One CA issues, and others are still trusted for their present clients.
     Overlap,
-    /// No CA issues, and none is to: the first one was taken back before it did.
+    /// No CA issues, and none is the target: the first rotation was aborted before its CA issued.
     Stopped,
 }
 
@@ -37,17 +37,17 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How a CA joins those that are trusted.
+/// The parameters of a CA that is added to the trusted ones.
 #[derive(Debug, Clone, Default)]
 pub struct Entrance {
-    /// Its CRL as PEM, where the others have one.
+    /// The CA's CRL as PEM, if the other CAs have one.
     pub crl: Option<String>,
-    /// Whether it was not made here.
+    /// Whether the CA was imported.
     pub is_given: bool,
 }
 
 impl AuthorityState {
-    /// Where a rotation stands.
+    /// The phase of the rotation.
     pub fn phase(&self) -> Phase {
         match (&self.issuing, &self.target) {
             (None, None) => Phase::Stopped,
@@ -57,12 +57,12 @@ impl AuthorityState {
         }
     }
 
-    /// The CA that a rotation goes to.
+    /// The target CA of the rotation.
     pub fn target_ca(&self) -> Option<&Certificate> {
         self.trusted_ca(self.target.as_deref())
     }
 
-    /// The trusted CAs that neither issue nor are to.
+    /// The trusted CAs that neither issue nor are the target.
     pub fn leaving(&self) -> impl Iterator<Item = &Certificate> {
         self.trusted.iter().filter(|ca| {
             let fingerprint = Some(ca.fingerprint());
@@ -70,7 +70,7 @@ impl AuthorityState {
         })
     }
 
-    /// A new CA is trusted, and is the one to go to.
+    /// Adds a new trusted CA, which becomes the target.
     #[must_use]
     pub fn going_to(mut self, ca: Certificate, entrance: Entrance) -> Self {
         self.target = Some(ca.fingerprint());
@@ -79,7 +79,7 @@ impl AuthorityState {
         self
     }
 
-    /// A CA of before this authority is its oldest.
+    /// Adds an imported CA as the oldest one.
     #[must_use]
     pub fn descending_from(mut self, ca: Certificate, entrance: Entrance) -> Self {
         self.admit(&ca, entrance);
@@ -87,7 +87,7 @@ impl AuthorityState {
         self
     }
 
-    /// What stood there of it as an external CA makes place for it.
+    /// Replaces the external CA by the authority's own one.
     fn admit(&mut self, ca: &Certificate, entrance: Entrance) {
         let is_it = |external: &Certificate| external == ca;
         if self.external.iter().any(is_it) {
@@ -102,21 +102,21 @@ impl AuthorityState {
         }
     }
 
-    /// The CA to go to issues.
+    /// Makes the target the issuing CA.
     #[must_use]
     pub fn issuing_its_target(mut self) -> Self {
         self.issuing.clone_from(&self.target);
         self
     }
 
-    /// The newest CA is to issue after all.
+    /// Makes the newest CA the target again.
     #[must_use]
     pub fn resumed(mut self) -> Self {
         self.target = self.trusted.first().map(Certificate::fingerprint);
         self
     }
 
-    /// The CA before the one that issues, or is to.
+    /// The CA before the issuing one, or before the target.
     pub fn turning_back_to(&self) -> Option<&Certificate> {
         if self.issuing != self.target {
             return self.issuing_ca();
@@ -128,7 +128,7 @@ impl AuthorityState {
             .flatten()
     }
 
-    /// That CA issues again, or none where none did before; the newer one stays trusted.
+    /// Makes that CA issue again, or none if none did before; the newer one stays trusted.
     #[must_use]
     pub fn turned_back(mut self) -> Self {
         let ca = self.turning_back_to().map(Certificate::fingerprint);
@@ -137,7 +137,7 @@ impl AuthorityState {
         self
     }
 
-    /// Without these CAs, external ones too, and their CRLs; keys of them are to be removed.
+    /// Removes these CAs, also external ones, with their CRLs; their keys are marked for removal.
     #[must_use]
     pub fn without(mut self, fingerprints: &BTreeSet<String>) -> Self {
         let (leaving, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trusted)
@@ -167,7 +167,7 @@ impl AuthorityState {
     }
 }
 
-/// Whether a CRL is of one of these CAs; one that cannot be read is of none.
+/// Whether a CRL belongs to one of these CAs; an unreadable one belongs to none.
 fn is_of(pem: &str, cas: &[Certificate]) -> bool {
     let crls = Crl::many_from_pem(pem).unwrap_or_default();
     crls.iter()

@@ -4,17 +4,17 @@ use super::api_rule::{self, ApiRule, Route, RouteOptions};
 use super::virtual_service::{self, VirtualService};
 use super::{Kind, Object, ObjectRef, Unreadable, names};
 
-/// Which kind of object routes.
+/// The kind of the route's object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routing {
-    /// Kyma's `APIRule`, of which its controller makes a `VirtualService` and an `AuthorizationPolicy`.
+    /// Kyma's `APIRule`, from which its controller makes a `VirtualService` and an `AuthorizationPolicy`.
     ApiRule,
-    /// A `VirtualService` of our own.
+    /// A `VirtualService` that this plugin writes.
     VirtualService,
 }
 
 impl Routing {
-    /// Names the route of a Service.
+    /// The reference to the route of a Service.
     pub fn reference(self, namespace: &str, service: &str) -> ObjectRef {
         let name = names::route(service);
         match self {
@@ -23,7 +23,7 @@ impl Routing {
         }
     }
 
-    /// The manifest of our route.
+    /// The manifest of the route.
     pub fn object(self, route: &Route<'_>) -> Object {
         match self {
             Self::ApiRule => route.object(),
@@ -35,9 +35,9 @@ impl Routing {
 /// A route as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveRoute {
-    /// Kyma's.
+    /// Kyma's `APIRule`.
     ApiRule(ApiRule),
-    /// Istio's.
+    /// Istio's `VirtualService`.
     VirtualService(VirtualService),
 }
 
@@ -51,7 +51,7 @@ impl LiveRoute {
         }
     }
 
-    /// Its hosts.
+    /// The route's hosts.
     pub fn hosts(&self) -> &[String] {
         match self {
             Self::ApiRule(rule) => &rule.hosts,
@@ -59,7 +59,8 @@ impl LiveRoute {
         }
     }
 
-    /// The first Gateway that it hangs on, as `namespace/name`; empty where it names none.
+    /// The first Gateway that the route is attached to, as `namespace/name`; empty if it names
+    /// none.
     pub fn gateway(&self) -> &str {
         match self {
             Self::ApiRule(rule) => &rule.gateway,
@@ -67,7 +68,7 @@ impl LiveRoute {
         }
     }
 
-    /// The Service behind as `(namespace, name, port)`, where it leads to one.
+    /// The Service behind the route as `(namespace, name, port)`, if there is one.
     pub fn service(&self) -> Option<&(String, String, u16)> {
         match self {
             Self::ApiRule(rule) => rule.service.as_ref(),
@@ -75,7 +76,7 @@ impl LiveRoute {
         }
     }
 
-    /// What it does with requests, where that can be kept.
+    /// How the route treats requests, if this plugin can preserve that.
     pub fn options(&self) -> Option<&RouteOptions> {
         match self {
             Self::ApiRule(rule) => rule.options.as_ref(),
@@ -83,7 +84,7 @@ impl LiveRoute {
         }
     }
 
-    /// Whether its controller has given up for now; a `VirtualService` has none.
+    /// Whether the route's controller has given up for now; a `VirtualService` has no controller.
     pub fn has_failed(&self) -> bool {
         match self {
             Self::ApiRule(rule) => rule.state == "Error" || rule.state == "Warning",

@@ -1,4 +1,4 @@
-//! The sample Service of Istio's and Kyma's tutorials: httpbin, which answers with the request that it got
+//! The sample Service of Istio's and Kyma's tutorials: httpbin, which answers with the request that it received
 //! (<https://github.com/istio/istio>, `samples/httpbin`; <https://kyma-project.io>, "Create a workload").
 
 use serde_json::json;
@@ -6,12 +6,12 @@ use serde_json::json;
 use super::names::{FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef};
 
-/// The name of its Service, Deployment and `ServiceAccount`.
+/// The name of the sample's Service, Deployment and `ServiceAccount`.
 pub const NAME: &str = "httpbin";
 const IMAGE: &str = "docker.io/kennethreitz/httpbin";
 const VERSION: &str = "v1";
 
-/// The Service, whether it exists yet or not.
+/// The sample's Service, whether it exists yet or not.
 pub fn service(namespace: &str) -> Object {
     object(Kind::Service, namespace)
         .with_label("app", NAME)
@@ -25,7 +25,7 @@ pub fn service(namespace: &str) -> Object {
         )
 }
 
-/// All of it, in apply order. The number of replicas is left to whoever scales it.
+/// The sample's objects, in apply order. The number of replicas is not set.
 pub fn objects(namespace: &str) -> [Object; 3] {
     let labels = json!({"app": NAME, "version": VERSION});
     let deployment = json!({
@@ -50,7 +50,7 @@ pub fn objects(namespace: &str) -> [Object; 3] {
     ]
 }
 
-/// Whether an object that somebody else made is the sample's, such as the tutorial's own.
+/// Whether an object of somebody else has the sample's content, such as the tutorial's own.
 pub fn is_it(live: &Object) -> bool {
     let same = objects(live.namespace())
         .into_iter()

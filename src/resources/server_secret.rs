@@ -1,8 +1,8 @@
-//! The server Secret where we write it ourselves, and the Secret with the CA behind it.
+//! The server Secret that this plugin writes, and the Secret with the server CA.
 //!
-//! Both are of type `kubernetes.io/tls` with exactly `tls.crt` and `tls.key`. A `ca.crt` or `cacert` in a server Secret
-//! could become the client CA (istiod, `pilot/pkg/credentials/kube`). What a rerun needs to know of it stands in its
-//! annotations, so that nobody has to read the key for that.
+//! Both are of type `kubernetes.io/tls` with exactly `tls.crt` and `tls.key`. A `ca.crt` or `cacert` in a server Secret could become the
+//! client CA (istiod, `pilot/pkg/credentials/kube`). The facts that a rerun needs are in its annotations, so that nobody has to read the
+//! key for them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -26,17 +26,17 @@ const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const TLS: &str = "kubernetes.io/tls";
 
-/// Names a server Secret: a Gateway's credential must be in its proxies' namespace.
+/// The reference to a server Secret: a Gateway's credential must be in its proxies' namespace.
 pub fn reference(proxy_namespace: &str, credential: &str) -> ObjectRef {
     ObjectRef::new(Kind::Secret, proxy_namespace, credential)
 }
 
-/// Whether a manifest is one of a key pair, which is never shown.
+/// Whether a manifest contains a key pair, which is never shown.
 pub fn holds_key(object: &Object) -> bool {
     object.reference().kind == Kind::Secret && object.text(&["type"]) == TLS
 }
 
-/// What our server Secret serves, without its key pair.
+/// The server Secret with its annotations, without the key pair.
 pub fn outline(reference: ObjectRef, gateway: &GatewayName, host: &str) -> Object {
     Object::new(reference)
         .with_label(MANAGED_BY, FIELD_MANAGER)
@@ -45,7 +45,7 @@ pub fn outline(reference: ObjectRef, gateway: &GatewayName, host: &str) -> Objec
         .with("type", TLS.into())
 }
 
-/// The outline with its key pair; `ca` is the fingerprint of our CA, empty where the certificate was given.
+/// The server Secret with its key pair; `ca` is the fingerprint of the server CA, empty if the certificate was given.
 pub fn filled(outline: Object, identity: &ServerIdentity, ca: &str) -> Object {
     let own = identity.certificate();
     let expires = own.not_after().format(&Rfc3339).unwrap_or_default();
@@ -60,21 +60,22 @@ pub fn filled(outline: Object, identity: &ServerIdentity, ca: &str) -> Object {
         .with("data", data)
 }
 
-/// What the annotations of a server Secret of ours say.
+/// The annotations of a server Secret that this plugin wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSecret {
     /// The host, a wildcard or exact.
     pub host: String,
-    /// The certificate's last second, UTC.
+    /// The certificate's end, UTC.
     pub expires: Option<OffsetDateTime>,
     /// The certificate's SHA-256, lower-case hex.
     pub fingerprint: String,
-    /// The SHA-256 of our CA that signed it; empty where it was given.
+    /// The SHA-256 of the server CA that signed the certificate; empty if the certificate was
+    /// given.
     pub ca: String,
 }
 
 impl ServerSecret {
-    /// Reads the metadata of a server Secret of ours.
+    /// Reads the metadata of a server Secret that this plugin wrote.
     pub fn read(object: &Object) -> Self {
         let annotation = |key| object.annotation(key).unwrap_or_default().to_owned();
         Self {
@@ -86,13 +87,13 @@ impl ServerSecret {
     }
 }
 
-/// Names the Secret with the CA that signs server certificates.
+/// The reference to the Secret with the CA that signs server certificates.
 pub fn ca_reference(authority: &str) -> ObjectRef {
     let name = format!("{authority}-server-ca");
     ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name)
 }
 
-/// The Secret with that CA. It is created, never applied: the answer to an apply would show the key.
+/// The Secret with the CA that signs server certificates. It is created, never applied, because the answer to an apply would show the key.
 pub fn ca_object(authority: &str, ca: &Authority) -> Object {
     Object::new(ca_reference(authority))
         .with_label(MANAGED_BY, FIELD_MANAGER)
@@ -112,12 +113,12 @@ pub fn key_pair(object: &Object) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), Unread
     let mut data = decoded(object)?;
     let mut take = |key: &str| {
         data.remove(key)
-            .ok_or_else(|| object.unreadable(format!("it has no `{key}`")))
+            .ok_or_else(|| object.unreadable(format!("the Secret has no `{key}`")))
     };
     Ok((take(CERTIFICATE)?, Zeroizing::new(take(KEY)?)))
 }
 
-/// The certificate alone.
+/// The certificate in a CA's Secret.
 pub fn certificate(object: &Object) -> Result<Certificate, Unreadable> {
     let (pem, _) = key_pair(object)?;
     Certificate::from_pem(pem).map_err(|error| object.unreadable(error.to_string()))

@@ -1,4 +1,4 @@
-//! A Service: what a route needs to know of it.
+//! A Service, as far as a route needs it.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use super::{Object, Unreadable};
 pub struct Service {
     /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
     pub kind: String,
-    /// The labels of its Pods; empty for a Service without selector.
+    /// The labels of the Service's Pods; empty for a Service without selector.
     pub selector: BTreeMap<String, String>,
-    /// Its ports in order.
+    /// The ports in order.
     pub ports: Vec<Port>,
     /// The load balancer's addresses, IPs or hostnames.
     pub load_balancer: Vec<String>,
-    /// Addresses of nodes that take connections to it, which somebody wrote down.
+    /// Addresses of nodes that accept connections for the Service (`externalIPs`).
     pub external: Vec<String>,
-    /// What a host name of the load balancer resolves to.
+    /// The address families of the load balancer's host name.
     pub ip_stack: IpStack,
 }
 
-/// Which kinds of addresses something has.
+/// Address families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IpStack {
     /// IPv4 only.
@@ -32,11 +32,11 @@ pub enum IpStack {
     V4,
     /// IPv6 only.
     V6,
-    /// Both.
+    /// IPv4 and IPv6.
     Dual,
 }
 
-/// By which the AWS load balancer controller is told to give both kinds of addresses, whatever the cluster's own are.
+/// The annotation that makes the AWS load balancer controller assign addresses of both families, whatever the cluster's own are.
 const AWS_DUAL_STACK: (&str, &str) = (
     "service.beta.kubernetes.io/aws-load-balancer-ip-address-type",
     "dualstack",
@@ -46,7 +46,7 @@ const AWS_DUAL_STACK: (&str, &str) = (
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Port {
-    /// Its name; may be empty when it is the only one.
+    /// The port's name; may be empty if it is the only one.
     #[serde(default)]
     pub name: String,
     /// The number that clients of the Service use.
@@ -54,7 +54,7 @@ pub struct Port {
     /// `TCP`, `UDP` or `SCTP`.
     #[serde(default)]
     pub protocol: String,
-    /// A number, or the name of a port of the Pod.
+    /// The target port: a number, or the name of a port of the Pod.
     #[serde(default)]
     pub target_port: Value,
 }
@@ -101,13 +101,13 @@ impl Service {
         })
     }
 
-    /// All addresses at which clients outside the cluster reach it.
+    /// All addresses at which clients outside the cluster reach the Service.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         let all = self.load_balancer.iter().chain(&self.external);
         all.map(String::as_str)
     }
 
-    /// The ports that HTTP can go to.
+    /// The ports that can carry HTTP.
     pub fn tcp_ports(&self) -> impl Iterator<Item = &Port> {
         self.ports
             .iter()
@@ -116,7 +116,7 @@ impl Service {
 }
 
 impl Port {
-    /// `8000 (http)`, or the bare number where the port has no name.
+    /// The port as text: `8000 (http)`, or the bare number if it has no name.
     pub fn describe(&self) -> String {
         if self.name.is_empty() {
             self.port.to_string()

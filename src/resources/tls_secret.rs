@@ -1,7 +1,7 @@
-//! A Secret with a client's key and certificate, for whoever calls the host from inside a cluster.
+//! A Secret with a client's key and certificate, for a client inside a cluster.
 //!
-//! Exactly `tls.crt` and `tls.key`, as `kubectl create secret tls` makes it. No `ca.crt`: Istio takes that
-//! for the CA of the *server* that such a client calls (`DestinationRule`, `credentialName`). No label of ours: it is the user's.
+//! Exactly `tls.crt` and `tls.key`, as `kubectl create secret tls` makes it. No `ca.crt`: Istio uses that as the CA of the *server* that
+//! such a client calls (`DestinationRule`, `credentialName`). No label of this plugin, because the Secret belongs to the user.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,7 +11,7 @@ use super::{Kind, Object, ObjectRef};
 use crate::pki::key::PrivateKey;
 use crate::pki::names::{ClientName, hash6};
 
-/// The Secret; its namespace is the one that it is applied in, unless one is given.
+/// The Secret's manifest, without a namespace unless one is given.
 pub fn manifest(
     name: &ClientName,
     namespace: Option<&str>,
@@ -32,7 +32,7 @@ pub fn manifest(
         .with("data", data)
 }
 
-/// The client's name where an object may have it, else a piece of it with a hash.
+/// The client's name if it is a valid object name, else a part of it with a hash.
 fn object_name(name: &ClientName) -> String {
     let slug = name.slug();
     if slug == name.as_str() {

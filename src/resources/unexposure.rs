@@ -1,5 +1,5 @@
-//! What a purge is about to delete, written down before its first deletion: after an interruption the route is gone, and with it
-//! the name of its Gateway and the proof of whose the Secrets are.
+//! The record of what a purge is about to delete, written before its first deletion: after an interruption the route is gone, and with it
+//! the name of its Gateway and the proof of who owns the Secrets.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -7,31 +7,31 @@ use serde_json::json;
 use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY, route};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// The objects of a Gateway that go with it.
+/// The objects to delete with a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unexposure {
     /// The Gateway.
     pub gateway: GatewayName,
-    /// Its authority.
+    /// The Gateway's authority.
     pub authority: String,
-    /// What goes, in order.
+    /// The objects to delete, in order.
     pub doomed: Vec<Doomed>,
-    /// What was found to be of others, and stays.
+    /// The objects of others, which are kept.
     pub kept: Vec<Kept>,
 }
 
-/// One object that goes.
+/// One object to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doomed {
     kind: String,
     namespace: String,
     name: String,
-    /// As it was when it was judged: another object of the name is none of ours.
+    /// The uid when the record was written: another object with the name does not belong to it.
     pub uid: String,
 }
 
 impl Doomed {
-    /// Takes an object as it was read.
+    /// The record of an object as it was read.
     pub fn of(object: &Object) -> Self {
         let ObjectRef {
             kind,
@@ -46,7 +46,7 @@ impl Doomed {
         }
     }
 
-    /// Which object it is; none of a kind that this version does not know.
+    /// The reference to the object; `None` for a kind that this version does not know.
     pub fn reference(&self) -> Option<ObjectRef> {
         let mut kinds = Kind::ALL.into_iter();
         let kind = kinds.find(|kind| known_as(*kind) == self.kind)?;
@@ -54,7 +54,7 @@ impl Doomed {
     }
 }
 
-/// A kind by its name, and by its resource where another kind has the name.
+/// The name of a kind, or its resource if another kind has the same name.
 fn known_as(kind: Kind) -> String {
     let mut kinds = Kind::ALL.into_iter();
     match kinds.find(|other| other.name() == kind.name()) {
@@ -63,19 +63,19 @@ fn known_as(kind: Kind) -> String {
     }
 }
 
-/// One object that stays, and why.
+/// An object that is kept, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// `kind/name`, as kubectl prints it.
     pub object: String,
-    /// Its namespace.
+    /// The object's namespace.
     pub namespace: String,
-    /// Why it stays.
+    /// Why the object is kept.
     pub reason: String,
 }
 
 impl Kept {
-    /// Keeps an object for a reason.
+    /// An object that is kept for a reason.
     pub fn new(object: &ObjectRef, reason: impl Into<String>) -> Self {
         Self {
             object: format!("{}/{}", object.kind.singular_resource(), object.name),
@@ -85,7 +85,7 @@ impl Kept {
     }
 }
 
-/// Names the record of a Service.
+/// The reference to the record of a Service.
 pub fn reference(namespace: &str, service: &str) -> ObjectRef {
     ObjectRef::new(Kind::ConfigMap, namespace, route(service))
 }
@@ -110,7 +110,7 @@ impl Unexposure {
             )
     }
 
-    /// Reads a record of ours.
+    /// Reads a record.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let gateway = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();
         let text = |key: &str| object.text(&["data", key]);

@@ -1,18 +1,18 @@
-//! What is wrong with an object, without what stands in it.
+//! Errors about objects, without their values.
 
 use super::ObjectRef;
 
-/// An object that does not have the shape that its kind has.
+/// An object that does not have the shape of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{object} cannot be read: {reason}")]
 pub struct Unreadable {
-    /// Which object.
+    /// The object.
     pub object: ObjectRef,
-    /// What is wrong with it.
+    /// The fault of the object.
     pub reason: String,
 }
 
-/// Why a value has not the shape that it must have: the library's words without the value, which may be a secret.
+/// Why a value does not have the expected shape: the library's message without the value, which may be a secret.
 pub fn misshapen(error: &serde_json::Error) -> String {
     let text = error.to_string();
     for told in ["missing field ", "duplicate field "] {
@@ -23,6 +23,6 @@ pub fn misshapen(error: &serde_json::Error) -> String {
     // `invalid type: string "…", expected a map`: what is expected stands in our own code.
     match text.rsplit_once(", expected ") {
         Some((_, expected)) if text.starts_with("invalid ") => format!("expected {expected}"),
-        _ => "it has another shape than its kind has".to_owned(),
+        _ => "the object does not have the shape of its kind".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Istio's `VirtualService`: who has a host already, and the route that we make where there is no Kyma.
+//! Istio's `VirtualService`: which hosts are taken, and the route that this plugin writes in a cluster without Kyma.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,22 @@ use super::names::{FIELD_MANAGER, MANAGED_BY};
 use super::paths::Paths;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// The labels that Kyma's controller puts on what it makes for an `APIRule`.
+/// The labels that Kyma's controller sets on objects for an `APIRule`.
 const RULE_NAME: &str = "apirule.gateway.kyma-project.io/name";
 const RULE_NAMESPACE: &str = "apirule.gateway.kyma-project.io/namespace";
 
-/// `APIRule`'s operators of a path, and the regular expressions for them: one segment, and all that follows.
+/// `APIRule`'s path operators, and the regular expressions for them: any number of segments, and one.
 const OPERATORS: [(&str, &str); 2] = [("{**}", ".*"), ("{*}", "[^/]+")];
 
-/// Names a `VirtualService`.
+/// The reference to a `VirtualService`.
 pub fn reference(namespace: &str, name: &str) -> ObjectRef {
     ObjectRef::new(Kind::VirtualService, namespace, name)
 }
 
-/// The manifest of our route.
+/// The manifest of the route.
 ///
-/// Envoy removes headers before it sets them: what a client sends under the name of an identity header, in any spelling with
-/// `-` and `_`, never arrives, even where a certificate lacks the fact and nothing is set.
+/// Envoy removes headers before it sets them: a client's own identity header, in any spelling with `-` and `_`, never arrives, even if a
+/// certificate lacks the value and nothing is set.
 pub fn object(route: &Route<'_>) -> Object {
     let options = route.options;
     let destination = format!("{}.{}.svc.cluster.local", route.service, route.namespace);
@@ -56,7 +56,7 @@ pub fn object(route: &Route<'_>) -> Object {
         .with("spec", spec)
 }
 
-/// The spellings under which a header is removed. Of one with very many separators only the two plain ones are.
+/// The spellings under which a header is removed; for one with very many separators only the two plain ones.
 fn removable(header: &str) -> Vec<String> {
     if header.matches(['-', '_']).count() > MOST_SEPARATORS {
         return vec![header.replace('_', "-"), header.replace('-', "_")];
@@ -105,7 +105,7 @@ fn expression(path: &str) -> String {
     expression
 }
 
-/// The path that [`expression`] was made of.
+/// The path from which [`expression`] was made.
 fn path_of(expression: &str) -> String {
     let mut path = String::new();
     let mut rest = expression;
@@ -131,15 +131,15 @@ fn path_of(expression: &str) -> String {
 /// A `VirtualService` as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualService {
-    /// Its hosts, as strings that Kyma compares exactly.
+    /// The hosts, as strings that Kyma compares exactly.
     pub hosts: Vec<String>,
-    /// The Gateways as `namespace/name`; a bare name is of its own namespace.
+    /// The Gateways as `namespace/name`; a bare name is in the object's own namespace.
     pub gateways: Vec<String>,
     /// The `APIRule` `(namespace, name)` for which Kyma made it.
     pub made_for: Option<(String, String)>,
-    /// The Service behind as `(namespace, name, port)`, where it leads to one.
+    /// The Service behind the route as `(namespace, name, port)`, if there is one.
     pub service: Option<(String, String, u16)>,
-    /// What it does with requests, where it is of the form that we write.
+    /// How the route treats requests, if it has the form that this plugin writes.
     pub options: Option<RouteOptions>,
 }
 
@@ -151,7 +151,7 @@ struct Spec {
     gateways: Vec<String>,
 }
 
-/// The part of the spec that only our own form is read from: others have fields of any shape in it.
+/// The part of the spec that is read only in this plugin's form: others use other forms in it.
 #[derive(Deserialize)]
 struct OwnForm {
     http: [Http; 1],
@@ -241,7 +241,7 @@ impl Http {
         })
     }
 
-    /// `name.namespace.svc.…`
+    /// The Service of a destination `name.namespace.svc.…`.
     fn service(&self) -> Option<(String, String, u16)> {
         let [Way { destination }] = &self.route;
         let mut labels = destination.host.split('.');

@@ -1,9 +1,8 @@
-//! The witness of an authority: an object beside the inventory that knows how far the authority once was, and which inventory is
-//! its own.
+//! The witness of an authority: an object in the inventory's namespace that records the authority's revision, and the id of its inventory.
 //!
-//! It is written after each change of the authority, so it may lag behind, and never leads. An authority below its witness was
-//! rolled back, by a backup or by a file that was applied again; an inventory without the witness's id was lost or replaced.
-//! It remembers the dropped CAs too, which a backup of the authority and its keys brings back with their keys.
+//! It is written after each change of the authority, so it may lag behind, and never leads. An authority below its witness was rolled back,
+//! by a backup or by a file that was applied again; an inventory without the witness's id was lost or replaced. It also records the dropped
+//! CAs, which a backup of the authority and its keys would restore.
 
 use std::collections::BTreeSet;
 
@@ -13,38 +12,38 @@ use super::authority::AuthorityState;
 use super::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// Marks it, with the authority's name; no entry of the inventory bears it.
+/// The label of a witness, with the authority's name; no entry of the inventory has it.
 pub const LABEL: &str = "kubectl-mtls.dev/witness";
 const INVENTORY: &str = "kubectl-mtls.dev/inventory";
-/// How far the authority was; also on the Secrets beside gateways that earlier versions wrote.
+/// The authority's revision; also on Secrets in gateways' namespaces that earlier versions wrote.
 pub const REVISION: &str = "kubectl-mtls.dev/revision";
 const DROPPED: &str = "kubectl-mtls.dev/dropped-cas";
 const RETIRED: &str = "kubectl-mtls.dev/retired-keys";
 
-/// What it says; facts stand in annotations, so that a list of metadata tells them.
+/// The facts in a witness; they are annotations, so that a list of metadata contains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
     /// The authority's name.
     pub authority: String,
-    /// The inventory that it lies in: random, hexadecimal.
+    /// The id of the inventory: random, hexadecimal.
     pub inventory: String,
     /// The highest revision of the authority that is known to have been committed; 0 before the first.
     pub revision: u64,
-    /// The CAs that were dropped up to then; none where an earlier version wrote it.
+    /// The CAs that were dropped up to then; `None` if an earlier version wrote the witness.
     pub dropped: Option<Dropped>,
 }
 
-/// CAs that must never be trusted again. It only grows.
+/// CAs that must never be trusted again. The set only grows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Their SHA-256 fingerprints, lower-case hex.
+    /// The CAs' SHA-256 fingerprints, lower-case hex.
     pub fingerprints: BTreeSet<String>,
-    /// Their keys and those that never had a CA, by hex SKI.
+    /// The keys of these CAs, and keys that never had a CA, by hex SKI.
     pub keys: BTreeSet<String>,
 }
 
 impl Dropped {
-    /// With what a state knows of dropped CAs.
+    /// Adds the dropped CAs of a state.
     #[must_use]
     pub fn with(mut self, state: &AuthorityState) -> Self {
         self.fingerprints.extend(state.dropped.iter().cloned());
@@ -63,19 +62,21 @@ fn list(items: &BTreeSet<String>) -> String {
     items.join(",")
 }
 
-/// The witness of an authority.
+/// The reference to the witness of an authority.
 pub fn reference(authority: &str) -> ObjectRef {
     let name = format!("authority-{authority}");
     ObjectRef::new(Kind::ConfigMap, CLIENTS_NAMESPACE, name)
 }
 
 impl Witness {
-    /// Reads it, or its metadata alone.
+    /// Reads a witness, or only its metadata.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let annotation = |key: &str| {
             let value = object.annotation(key);
             value.ok_or_else(|| {
-                object.unreadable(format!("it lacks `{key}`: it was edited by hand"))
+                object.unreadable(format!(
+                    "`{key}` is missing: the witness was edited by hand"
+                ))
             })
         };
         let revision = annotation(REVISION)?.parse();

@@ -270,7 +270,7 @@ fn a_ca_that_must_not_sign_is_refused() {
         ),
         (
             ca(|params| params.is_ca = IsCa::ExplicitNoCa),
-            "no CA certificate",
+            "not a CA certificate",
         ),
         (
             ca(|params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
@@ -420,7 +420,7 @@ fn a_lifetime_that_is_none_is_refused_and_one_beyond_the_ca_is_cut() {
     offline
         .issue(&["bob", "carol", "--ttl", "31d", "--out", "."])
         .exits(0)
-        .says("so do 1 more");
+        .says("the same holds for 1 more");
     let ends = |name: &str| {
         openssl(
             offline.0.path(),

@@ -221,7 +221,7 @@ fn the_old_ca_leaves_after_its_last_client_and_nobody_else_notices() {
     site.admits("new");
     site.rotate(&["--finish"])
         .exits(2)
-        .says("1 live certificate of the old CA would be refused: `old` until")
+        .says("1 live certificate of the old CA would be rejected: `old` until")
         .says("renew-client");
     site.admits("old");
     let again = site.rotate(&[]).exits(0);
@@ -265,7 +265,7 @@ fn an_aborted_rotation_refuses_none_of_both_cas_until_its_clients_are_gone() {
     site.rotate(&["--abort"]).exits(0).says("aborted already");
     site.rotate(&["--finish"]).exits(2).says("`between` until");
     let forced = site.rotate(&["--finish", "--force"]).exits(0);
-    forced.says("`between` is refused from now on");
+    forced.says("`between` is rejected from now on");
     site.refuses("between", "unknown_ca");
     site.admits("before");
     site.admits("after");
@@ -278,7 +278,7 @@ fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
     site.rotate(&[]).exits(2).says("--fail-closed");
     let expose = ["expose", "httpbin", "--host", &site.host, "--fail-closed"];
     site.desk.run(&expose).exits(0);
-    site.rotate(&["--status"]).exits(0).says("cannot be known");
+    site.rotate(&["--status"]).exits(0).says("are not known");
     site.rotate(&["--dry-run"]).exits(0);
     site.admits("theirs");
     let run = site.rotate(&["-o", "json"]).exits(0);
@@ -286,7 +286,7 @@ fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
     let cas = report["cas"].as_array().unwrap();
     let roles: Vec<&str> = cas.iter().map(|ca| ca["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["issuing", "foreign"]);
-    run.says("cannot be known");
+    run.says("are not known");
     site.issue("ours", &[]);
     site.admits("ours");
     site.admits("theirs");
@@ -308,7 +308,7 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
     let taken = site
         .rotate(&["--from-cert", "cacert.pem", "--from-key", "cakey.pem"])
         .exits(0);
-    let taken = taken.says("serial 0").says("nobody can list it");
+    let taken = taken.says("serial 0").says("they stay accepted");
     assert!(taken.stdout.contains("Hand-made CA"));
     site.issue("first", &[]);
     site.rotate(&[]).exits(0);
@@ -318,7 +318,7 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
     }
     site.rotate(&["--finish"])
         .exits(2)
-        .says("was not made here");
+        .says("was not created by kubectl-mtls");
     site.rotate(&["--from-cert", "cacert.pem", "--from-key", "theirs.key"])
         .exits(2)
         .says("does not belong to the CA");
@@ -404,7 +404,7 @@ fn a_replica_that_has_not_loaded_the_new_ca_stops_the_rotation_and_is_named() {
     let pod = &desk.instance.replicas()[1].pod;
     run.exits(124)
         .says(pod)
-        .says("it asks for certificates of `CN=");
+        .says("the proxy requests certificates of `CN=");
     assert_eq!(held, before, "the new CA issues already");
     finish.exits(2).says("does not issue yet");
     desk.run(&["ca-rotate"]).exits(0);

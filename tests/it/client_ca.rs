@@ -67,7 +67,7 @@ fn a_file_that_cannot_be_trusted_is_refused_with_the_reason_and_nothing_is_writt
         (
             "a leaf",
             leaf.into_bytes(),
-            "`CN=a server` in the trust bundle is no CA",
+            "`CN=a server` in the trust bundle is not a CA",
         ),
         ("expired ones only", expired.into_bytes(), "has expired"),
         (

@@ -127,7 +127,7 @@ fn a_foreign_route_of_our_name_is_refused_although_it_has_our_host() {
         vec![rule],
         &desk,
         &arguments,
-        "hangs on the Gateway `kyma-system/kyma-gateway`",
+        "is attached to the Gateway `kyma-system/kyma-gateway`",
     );
 }
 
@@ -143,7 +143,7 @@ fn a_server_secret_that_somebody_filled_is_not_overwritten() {
         vec![secret],
         &desk,
         &["expose", "httpbin", "--host", &host],
-        "no Certificate filled it",
+        "no Certificate filled the Secret",
     );
 }
 

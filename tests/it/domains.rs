@@ -128,7 +128,7 @@ fn a_load_balancer_with_a_host_name_is_followed_and_one_with_both_kinds_is_refus
     ground.balances(&usual());
     refused
         .exits(2)
-        .says("it has addresses and host names, which one record cannot lead to");
+        .says("the load balancer has addresses and host names, which one record cannot lead to");
     assert!(
         !requests(&log)
             .into_iter()
@@ -324,7 +324,7 @@ fn a_record_that_no_provider_takes_is_removed_again_where_the_host_resolves_with
     let entries = || desk.kubectl(&["-n", "untaken", "get", "dnsentries", "-o", "name"], "");
     desk.run(&["expose", "httpbin", "--host", "untaken.local.kyma.dev"])
         .exits(0)
-        .says("no DNS provider takes a record for `untaken.local.kyma.dev`");
+        .says("no DNS provider accepts a record for `untaken.local.kyma.dev`");
     assert_eq!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
@@ -545,11 +545,11 @@ fn kymas_own_gateway_absent_or_of_another_shape_is_known_before_anything_is_writ
         "",
     );
     two.exits(2)
-        .says("another shape than Kyma's: it has 2 HTTPS servers")
-        .says("takes no APIRule of the whole cluster");
+        .says("differs from what Kyma creates: the Gateway has 2 HTTPS servers")
+        .says("silently reconciles no APIRule of the cluster");
     exact
         .exits(2)
-        .says("its HTTPS server has the hosts a.example.com");
+        .says("the HTTPS server has the hosts a.example.com");
     let log = desk.instance.audit_log(mark).unwrap();
     assert!(
         !requests(&log)

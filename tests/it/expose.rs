@@ -140,7 +140,7 @@ fn what_an_earlier_run_made_for_another_host_is_refused_by_its_name() {
         .says(&format!(
             "the Gateway `{gateway}` exists and does not serve `{other}`"
         ))
-        .says(&format!("it serves {}", tenant.host));
+        .says(&format!("the Gateway serves {}", tenant.host));
     refused(&["--gateway", "further"])
         .says("httpbin-mtls exists and serves")
         .says(&tenant.host);

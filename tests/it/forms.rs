@@ -107,7 +107,7 @@ fn a_form_that_would_hold_a_key_that_is_not_at_hand_is_refused() {
     }
     offline.refuses(
         &["bob", "--csr", "alice.csr", "--show", "browser"],
-        "there is none",
+        "which this run does not write",
     );
     offline
         .issue(&["bob", "--csr", "alice.csr", "--format", "fullchain"])
@@ -137,7 +137,7 @@ fn a_secret_is_printed_whole_and_leaves_no_file() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(files, ["ca"], "a Secret was asked for, and nothing else");
-    offline.refuses(&["robot-9", "--format", "secret,pem"], "no other form");
+    offline.refuses(&["robot-9", "--format", "secret,pem"], "no other format");
     offline.refuses(
         &["robot-9", "--format", "secret", "--encrypt-key"],
         "encrypted key",
@@ -183,7 +183,7 @@ fn the_way_into_browsers_names_the_files_and_every_system() {
     let run = offline.issue(&["alice", "--show", "curl,browser"]).exits(0);
     for part in [
         "curl --cert alice.crt --key alice.key https://HOST/",
-        "import alice.p12; its password is the one in alice.p12.password",
+        "import alice.p12; its password is in the file alice.p12.password",
         "Firefox",
         "Import-PfxCertificate -FilePath 'alice.p12'",
         "security import alice.p12",
@@ -197,7 +197,7 @@ fn the_way_into_browsers_names_the_files_and_every_system() {
     assert_eq!(run.json()["guidance"].as_array().unwrap().len(), 1);
     offline.refuses(
         &["carol", "--show", "browser", "--format", "pem"],
-        "there is none",
+        "which this run does not write",
     );
     offline.refuses(&["carol", "--show", "curl", "-o", "name"], "--show");
 }
@@ -238,7 +238,7 @@ fn recipes_name_the_files_and_trust_the_servers_ca_where_expose_wrote_it() {
     }
     offline.refuses(
         &["dave", "--show", "java", "--format", "pem"],
-        "the Java program reads the PKCS#12 file, and there is none",
+        "the Java program reads the PKCS#12 file, which this run does not write",
     );
 }
 

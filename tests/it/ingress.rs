@@ -127,10 +127,7 @@ fn a_service_is_exposed_at_another_ingress_and_only_its_proxies_are_looked_at() 
     let links = status["hosts"][0]["links"].as_array().unwrap();
     let gateway = links.iter().find(|link| link["name"] == "Gateway").unwrap();
     let says = gateway["says"].as_str().unwrap();
-    assert!(
-        says.ends_with(&format!("looked at through {POD}")),
-        "{says}"
-    );
+    assert!(says.ends_with(&format!("probed through {POD}")), "{says}");
     desk.run(&[&arguments[..], &["--selector", "istio=other"]].concat())
         .exits(2)
         .says("is for the proxies of `istio=private` in the namespace `istio-system`");

@@ -224,7 +224,7 @@ fn state(entry: &Value) -> &str {
 #[track_caller]
 fn refused_for_its_files(rerun: &Run, scene: Scene) {
     let words = if scene.renews() {
-        "which is to be renewed"
+        "the one to renew"
     } else {
         "these files exist already"
     };

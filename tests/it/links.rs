@@ -58,7 +58,7 @@ fn a_link_that_leads_to_no_folder_is_refused_before_anything_is_written() {
                 [&["issue-client", "--ca-dir", "ca"], &words(arguments)[..]].concat()
             };
             offline.run(&all).exits(2).says(&format!(
-                "`link` is a symbolic link to `{target}`, which is no folder"
+                "`link` is a symbolic link to `{target}`, which is not a folder"
             ));
             assert!(!offline.path("ca").exists() && !offline.path("nowhere").exists());
             assert_eq!(offline.read("precious"), "precious");
@@ -107,7 +107,7 @@ fn a_clients_own_folder_is_never_a_link() {
         offline
             .run(&words(arguments))
             .exits(2)
-            .says("`out/alice` is a symbolic link, and a client's folder is none");
+            .says("`out/alice` is a symbolic link, and a client's folder must not be one");
         assert_eq!(std::fs::read_dir(offline.path("real")).unwrap().count(), 0);
         assert_eq!(offline.states(), ["issued"], "{arguments}");
     }

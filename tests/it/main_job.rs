@@ -224,7 +224,10 @@ fn a_dry_run_without_any_client_ca_has_a_placeholder_for_it_and_says_how_to_make
     let (desk, host) = own_namespace("dry");
     for how in ["--dry-run=client", "--dry-run=server"] {
         let expose = ["expose", "httpbin", "--host", &host, how];
-        let run = desk.run(&expose).exits(0).says("make it first");
+        let run = desk
+            .run(&expose)
+            .exits(0)
+            .says("create the client CA first");
         assert!(
             run.stdout.contains("clients of a new client CA"),
             "{run:#?}"
@@ -284,7 +287,7 @@ fn only_listed_clients_may_call_and_others_keep_their_hosts() {
     await_status(&carol, &host, 403);
     let told = desk.run(&["status", &host]).unwrapped();
     let only = format!(
-        "only these may call it: spiffe://{authority}-clients/ann, spiffe://{authority}-clients/nemo"
+        "only the listed clients may call the host: spiffe://{authority}-clients/ann, spiffe://{authority}-clients/nemo"
     );
     assert!(told.contains(&only), "{told}");
     let_in(&ann, &host);
@@ -403,7 +406,7 @@ fn a_failure_that_is_not_tried_again_in_time_ends_the_wait_with_the_issuers_own_
     desk.run(&["expose", "httpbin", "--host", &host, "--timeout", "2s"])
         .exits(2)
         .says("the quota of certificates is used up")
-        .says("its controller tries again at")
+        .says("the controller of the Certificate tries again at")
         .says("describe certificate");
     certificates.answer_for(
         ObjectKey::new("istio-system", &authority.certificate),
@@ -439,7 +442,7 @@ fn bad_input_is_told_with_what_exists() {
     let desk = &main_job().desk;
     desk.run(&["expose", "nosuch"])
         .exits(2)
-        .says("these Services exist there: httpbin");
+        .says("existing Services: httpbin");
     desk.run(&["-n", "nowhere", "expose", "httpbin"]).exits(2);
     desk.run(&["expose", "httpbin", "--port", "99"])
         .exits(2)

@@ -272,7 +272,7 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     desk.instance.create(vec![other]).unwrap();
     desk.run(&MOVE)
         .exits(0)
-        .says("which this Gateway reads no more, was kept: the Gateway `default/shares` reads it");
+        .says("which this Gateway no longer reads, was kept: the Gateway `default/shares` reads the Secret");
     // As long as another one reads it, it follows the authority, and no rotation begins.
     desk.run(&["ca-rotate", "--authority", "kyma-mtls"])
         .exits(2)
@@ -281,7 +281,7 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     let trusted = bundle(desk);
     desk.run(&[&MOVE[..], &["--no-wait"]].concat())
         .exits(0)
-        .says("was kept: the gateway was not looked at");
+        .says("was kept: the gateway was not probed");
     assert_eq!(bundle(desk), trusted);
     let more = r#"{"data":{"notes":"eA=="}}"#;
     let patch = [
@@ -296,7 +296,7 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     desk.kubectl(&[&patch[..], &[more]].concat(), "");
     desk.run(&MOVE)
         .exits(0)
-        .says("was kept: it holds `notes` too");
+        .says("was kept: the Secret holds `notes` too");
     desk.kubectl(&[&patch[..], &[r#"{"data":{"notes":null}}"#]].concat(), "");
     desk.run(&MOVE).exits(0);
     is_moved(desk, &trusted);
@@ -327,7 +327,7 @@ fn a_gateway_that_is_kept_in_git_is_moved_there_and_only_then_the_old_secret_clo
     for arguments in [&MOVE[..], &[&MOVE[..], &["--force-conflicts"]].concat()] {
         desk.run(arguments)
             .exits(0)
-            .says("waiting for Git: Argo CD keeps the Gateway")
+            .says("waiting for Git: Argo CD manages the Gateway")
             .says(&format!("caCertCredentialName: {FIELD}"));
         assert_eq!(servers(desk), manifest["spec"]["servers"]);
         assert_eq!(bundle(desk), trusted);

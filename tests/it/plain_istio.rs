@@ -174,7 +174,7 @@ fn the_server_ca_of_each_authority_gets_a_file_of_its_own_and_curl_lines_name_it
     // A third in the place of the second is not written in silence.
     std::fs::write(desk.folder.path().join(&file), first).unwrap();
     let again = expose("other", hosts[1], "two");
-    again.says("was not written: it exists with other content");
+    again.says("the file has other content");
     desk.run(&["expose", "other", "--server-ca-out", &file, "--force"])
         .exits(0);
 
@@ -209,7 +209,7 @@ fn a_sidecar_is_told_to_admit_the_gateway_only_and_that_is_said_first() {
     let host = ["--host", "meshed.local.kyma.dev"];
     desk.run(&["expose", "httpbin", host[0], host[1]])
         .exits(0)
-        .says("are shut out");
+        .says("are rejected");
     let policy = desk.get("meshed", "authorizationpolicy", "httpbin-mtls");
     assert_eq!(policy["spec"]["action"], "ALLOW");
     assert_eq!(

@@ -80,7 +80,7 @@ fn every_command_works_under_its_roles_without_kyma_and_gardener_and_uses_those_
             .run(&cast.user, &[&[cast.command], arguments].concat())
             .exits(code)
     };
-    run(&expose, 0, &[SERVICE]).says("are shut out");
+    run(&expose, 0, &[SERVICE]).says("are rejected");
     run(&issue, 0, &["alice"]);
     run(&status, 0, &[]);
     meshed_pod(&stage);
@@ -124,7 +124,7 @@ fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_
     let ca = desk.read("server-ca.crt");
     let held = || desk.get("istio-system", "secret", "kyma-mtls")["data"]["tls.crt"].clone();
     let first = held();
-    // More than 30 days: it stays.
+    // More than 30 days: entry kept.
     ages(desk, 40);
     let old = held();
     assert_ne!(old, first);

@@ -191,7 +191,7 @@ fn a_server_that_does_not_answer_for_the_user_is_told_in_one_line() {
     let run = stage.run(&user, &["rbac", "--check", "--as", "root"]);
     let run = run
         .exits(2)
-        .says("the API server does not tell what the user may do: HTTP 403: ")
+        .says("the API server does not list the user's permissions: HTTP 403: ")
         .says("cannot impersonate");
     assert_eq!(run.stdout, "");
 }

@@ -105,7 +105,7 @@ fn what_somebody_else_made_stops_it_before_the_first_write() {
     instance().create(vec![other]).unwrap();
     desk.run(&register("taken.example.com"))
         .exits(2)
-        .says("DNSProvider occupied/taken-example-com was not made by this plugin")
+        .says("DNSProvider occupied/taken-example-com was not created by kubectl-mtls")
         .says("`--name`");
     let secrets = desk.kubectl(&["-n", "occupied", "get", "secrets", "-o", "name"], "");
     assert_eq!(secrets, "");
@@ -116,7 +116,7 @@ fn a_dry_run_writes_nothing_and_prints_no_secret() {
     let desk = desk("rehearsal");
     for how in ["--dry-run=client", "--dry-run=server"] {
         let arguments = [&register("dry.example.com")[..], &[how, "-o", "yaml"]].concat();
-        let run = desk.run(&arguments).exits(0).says("are left out");
+        let run = desk.run(&arguments).exits(0).says("without its values");
         assert!(run.stdout.contains("kind: DNSProvider") && run.stdout.contains("kind: Secret"));
         assert!(!run.stdout.contains("\ndata:"), "{run:#?}");
     }
@@ -221,7 +221,7 @@ fn what_is_no_domain_or_no_credential_is_refused_without_asking_the_cluster() {
     let google = ["--provider", "google-clouddns", "--from-file", "user.json"];
     refused(good, &google, "not the key of a service account");
     let unnamed = ["--provider", "rfc2136", "--from-file", "token"];
-    refused(good, &unnamed, "does not say which key");
+    refused(good, &unnamed, "does not name the key");
     refused(
         good,
         &["--provider", "infoblox"],

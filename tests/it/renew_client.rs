@@ -81,7 +81,7 @@ fn the_files_of_the_old_certificate_are_replaced_only_when_asked_for() {
         .map(|suffix| std::fs::read(offline.path(&format!("alice.{suffix}"))).unwrap());
     renew(&offline, &["alice"])
         .exits(2)
-        .says("these files hold certificate 1 of `alice`, which is to be renewed: alice.crt")
+        .says("these files hold certificate 1 of `alice`, the one to renew: alice.crt")
         .says("`--force`")
         .says("`--out DIR`");
     let after = ["crt", "key", "p12"]
@@ -153,7 +153,9 @@ fn what_ends_soon_is_renewed_once_each_client_in_a_folder_of_its_own() {
     for file in ["bob/bob.key", "bob-2/bob.key", "alice/alice.p12"] {
         assert!(offline.path("renewed").join(file).exists(), "{file}");
     }
-    let again = renew(&offline, &due).exits(0).says("nothing is due");
+    let again = renew(&offline, &due)
+        .exits(0)
+        .says("no certificate is due for renewal");
     assert_eq!(again.stdout, "");
     assert_eq!(offline.states().len(), 7);
 }

@@ -209,7 +209,7 @@ fn while_one_replica_of_several_has_not_loaded_the_list_no_run_succeeds_and_the_
         let run = run
             .exits(124)
             .says(late)
-            .says("must be refused with `certificate_revoked` was answered")
+            .says("must be rejected with `certificate_revoked` was answered")
             .says("the revocation is published; run the same command again");
         let (_, error) = run.stderr.split_once("error: ").unwrap();
         assert!(!error.contains(in_time), "{error}");
@@ -255,7 +255,7 @@ fn one_of_several_certificates_is_named_by_its_serial_or_by_itself() {
     shop.refuses("bob");
     shop.admits("carol");
     let last = shop.revoke(&["carol"]).exits(0);
-    last.says("no client of this authority is left");
+    last.says("no client of this authority has a valid certificate");
     shop.refuses("carol");
 }
 
@@ -284,10 +284,10 @@ fn who_is_not_known_is_not_revoked() {
             vec!["--serial", "00112233445566778899"],
             "no certificate of this authority has the serial number",
         ),
-        (vec!["--serial", "xyz"], "is no serial number"),
+        (vec!["--serial", "xyz"], "is not a serial number"),
         (
             vec!["--certificate", "mallory.crt"],
-            "is not of the authority",
+            "was not issued by the authority",
         ),
         (
             vec!["--certificate", "client-ca.crt"],
@@ -333,7 +333,7 @@ fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
         json!({"state.json": state.to_string()})
     };
     for (data, says) in [
-        (json!({"format": "3"}), "its format is `3`"),
+        (json!({"format": "3"}), "the format is `3`"),
         (json!({"ca.crt": cut("ca.crt", 300)}), "ca.crt"),
         (with("issuing", json!("00")), "edited by hand"),
         (with("revision", json!("soon")), "`state.json` is damaged"),
@@ -414,7 +414,7 @@ fn beside_a_foreign_ca_nothing_is_revoked_because_its_clients_would_be_refused()
     shop.edit_state(&json!({"ca.crt": both}));
     let refused = writes_nothing(&shop, || shop.revoke(&["alice"]).exits(2));
     refused
-        .says("would refuse all clients of that CA")
+        .says("would reject all clients of that CA")
         .says("CN=theirs")
         .says("--drop-external")
         .says("--allow NAME");
@@ -546,7 +546,7 @@ fn a_list_of_a_directory_is_what_openssl_checks_by() {
     // A second list keeps what the first one revoked.
     run(&["revoke-client", "bob", "--ca-dir", "ca"])
         .exits(0)
-        .says("no client of this authority is left");
+        .says("no client of this authority has a valid certificate");
     assert!(!verifies("alice") && !verifies("bob"));
     run(&["revoke-client", "bob", "--ca-dir", "elsewhere"])
         .exits(2)

@@ -56,7 +56,7 @@ fn moves(site: &Site, steady: &dyn Fn(&str)) {
     site.desk
         .run(&[&expose[..], &["--timeout", "5s"]].concat())
         .exits(0)
-        .says(&format!("{} still reads it", held.pod()));
+        .says(&format!("{} still reads the Secret", held.pod()));
     steady("a move of which one replica knows nothing");
     drop(held);
     site.desk

@@ -193,7 +193,7 @@ pub(crate) fn with_revocations(pace: Pace) -> Tally {
     revoke("old", &old);
     site.rotate(&["--finish"])
         .exits(2)
-        .says("was not made here");
+        .says("was not created by kubectl-mtls");
     let status = site.rotate(&["--status", "-o", "json"]).exits(0).json();
     let cas = status["cas"].as_array().unwrap();
     let leaving = cas.iter().find(|ca| ca["role"] == "leaving").unwrap();

@@ -199,7 +199,7 @@ fn names_in_a_request_are_checked_like_any_other() {
         ("b", "URI:spiffe://kyma-mtls-clients/bob", "bob"),
         ("c", "@names\n[names]\nURI=urn:a,b", "percent-encode"),
         ("d", "DNS:*.example.com", "DNS SAN"),
-        ("e", "otherName:1.2.3;UTF8:x", "SAN that is no URI"),
+        ("e", "otherName:1.2.3;UTF8:x", "SAN that is not a URI"),
     ] {
         request(&offline, P256, "", &[&format!("subjectAltName={san}")]);
         let arguments = [name, "--csr", "own.csr", "--san-from", "csr"];

@@ -44,7 +44,7 @@ fn what_a_finalizer_holds_is_waited_for_and_a_rerun_continues() {
     let secret = format!("{}-cacert", authority(&desk));
     desk.run(&["unexpose", "httpbin", "--purge", "--yes", "--timeout", "2s"])
         .exits(124)
-        .says(&format!("waiting for {name}: it is not gone yet"))
+        .says(&format!("waiting for {name}: not deleted yet"))
         .says(&format!("the finalizers of {name}"))
         .says("run the same command again to continue");
     // As long as the Gateway may stand, whom it trusts stands too.
@@ -189,7 +189,7 @@ fn secrets_that_a_server_of_any_port_and_mode_names_stop_a_purge_before_its_firs
         desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
             .exits(2)
             .says(&format!(
-                "the Gateway `{}/{name}` uses it too",
+                "the Gateway `{}/{name}` uses the Secret too",
                 desk.namespace
             ));
         let log = desk.instance.audit_log(mark).unwrap();

@@ -567,10 +567,16 @@ fn a_guard_that_somebody_weakened_is_an_error_while_it_lets_others_in() {
     let other = json!([{"op": "replace", "path": "/spec/selector", "value": {"matchLabels": {"app": "other"}}}]);
     let opened = json!([{"op": "replace", "path": "/spec/rules/0/from/0/source/notPrincipals", "value": ["*"]}]);
     let ways: [(&str, &dyn Fn()); 6] = [
-        ("its action is `AUDIT`", &|| guard.patch(&audit)),
-        ("its selector names other proxies", &|| guard.patch(&other)),
-        ("its rules were changed", &|| guard.patch(&opened)),
-        ("`istio.io/dry-run` switches it off", &|| {
+        ("the action of the guard is `AUDIT`", &|| {
+            guard.patch(&audit)
+        }),
+        ("the selector of the guard selects other proxies", &|| {
+            guard.patch(&other)
+        }),
+        ("the rules of the guard were changed", &|| {
+            guard.patch(&opened)
+        }),
+        ("`istio.io/dry-run` disables the guard", &|| {
             annotate("istio.io/dry-run=true");
         }),
         ("`istio.io/rev=canary`", &|| label("istio.io/rev=canary")),

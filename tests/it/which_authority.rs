@@ -102,7 +102,7 @@ fn what_tells_no_authority_is_refused_with_what_to_choose_from() {
         &["--authority", "a", "--host", "b.example.com"],
         "cannot be used with",
     );
-    refused(&["--ca-dir", "ca", "--gateway", "a"], "exclude each other");
+    refused(&["--ca-dir", "ca", "--gateway", "a"], "cannot be combined");
     assert!(!desk.folder.path().join("ca").exists());
     let kind = "gateways.networking.istio.io";
     desk.kubectl(&["-n", &desk.namespace, "delete", kind, "other"], "");

@@ -47,7 +47,7 @@ fn one_command_deploys_the_sample_in_a_new_namespace_and_lets_its_client_in() {
     desk.run(&sample)
         .exits(2)
         .says("the namespace `sampled` does not exist")
-        .says("`--create-namespace` makes it");
+        .says("`--create-namespace` creates this namespace");
     let whole = [&sample[..], &["--create-namespace", "--inject"]].concat();
     let first = desk.run(&[&whole[..], &["--no-wait"]].concat()).exits(0);
     assert!(
@@ -89,7 +89,7 @@ fn another_service_of_the_samples_name_is_never_replaced() {
     desk.run(&["expose", "--sample", "--host", &host])
         .exits(2)
         .says("Service taken-")
-        .says("is not that of the sample")
+        .says("does not belong to the sample")
         .says("leave out `--sample`");
     desk.run(&["expose", "payments", "--sample"])
         .exits(2)
@@ -219,7 +219,7 @@ fn injection_is_said_where_nothing_was_and_never_against_what_somebody_meant() {
     label("istio-injection-");
     desk.run(&inject)
         .exits(0)
-        .says("get their sidecar when they are started anew");
+        .says("get their sidecar when they are restarted");
     let namespace = desk.get("", "namespace", &desk.namespace);
     assert_eq!(
         namespace["metadata"]["labels"]["istio-injection"],

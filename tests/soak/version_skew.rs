@@ -120,7 +120,7 @@ pub(crate) fn moved_from_before() {
         let run = run.exits(2);
         // A renewal looks at the client's CA first, and knows none.
         if command[0] != "renew-client" {
-            run.says("its format is `2`");
+            run.says("the format is `2`");
         }
         assert_eq!(written, Vec::<String>::new(), "{command:?}");
     }

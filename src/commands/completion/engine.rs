@@ -1,4 +1,4 @@
-//! Candidates for the word under the cursor, in the form that kubectl takes from `kubectl_complete-mtls`.
+//! Candidates for the word under the cursor, in the format that kubectl reads from `kubectl_complete-mtls`.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::values::{LIMIT, Source, Value};
 use crate::io::connect::Connection;
 use crate::resources::printable::printable_line;
 
-/// Cobra's directive (`ShellCompDirective`): no file names where there is no candidate, which the candidates have already.
+/// Cobra's directive (`ShellCompDirective`) against completing file names: the candidates include them where they are wanted.
 const NO_FILES: u8 = 4;
-/// The same, and no blank after the word, which goes on.
+/// [`NO_FILES`], and no blank after the word, because the word continues.
 const NO_FILES_NO_SPACE: u8 = NO_FILES + 2;
 
 /// The candidates for the last one of these words, which may be empty: one line each, `VALUE` or `VALUE<tab>HELP`, and a last line
@@ -44,8 +44,8 @@ pub(super) fn answer(command: Command, words: &[OsString], began: Instant) -> St
     text
 }
 
-/// Whether a shell takes a value for one word that means nothing else: names of objects come from whoever may write them, and kubectl's
-/// script puts them on the line as they are.
+/// Whether a shell reads a value as one plain word. Names of objects are chosen by whoever may write the objects, and kubectl's script puts
+/// them on the command line unquoted.
 fn is_plain(value: &str) -> bool {
     let is_plain = |character: char| character.is_alphanumeric() || "._:/@,=+-".contains(character);
     value.chars().all(is_plain)
@@ -64,7 +64,7 @@ fn line(candidate: &CompletionCandidate) -> Option<String> {
     })
 }
 
-/// Where the values are, as far as the words before the cursor say so.
+/// The cluster, authority or directory of the values, from the words before the cursor.
 fn source(command: &Command, words: &[OsString], began: Instant) -> Source {
     let before = words.split_last().map_or(&[][..], |(_, before)| before);
     let lenient = command
@@ -94,7 +94,7 @@ fn source(command: &Command, words: &[OsString], began: Instant) -> Source {
     }
 }
 
-/// The command line with live values.
+/// The command line, with completers that read live values.
 fn live(command: Command, source: &Arc<Source>) -> Command {
     let completed = |name: &str, argument: clap::Arg| {
         let Some(value) = Value::of(name, argument.get_id().as_str()) else {
@@ -112,7 +112,7 @@ fn live(command: Command, source: &Arc<Source>) -> Command {
     })
 }
 
-/// The values that begin as the word does; of several with commas, as the last one does.
+/// The values that begin with the word; in a list with commas, with the part after the last comma.
 fn candidates(
     source: &Source,
     value: Value,

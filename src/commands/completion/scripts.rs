@@ -1,4 +1,4 @@
-//! What makes a shell ask for candidates: a script for the command `kubectl-mtls`, and the executable by which kubectl does so.
+//! The files by which a shell asks for candidates: a script for the command `kubectl-mtls`, and the executable that kubectl runs.
 
 use super::Shell;
 
@@ -84,7 +84,7 @@ pub(super) fn script(shell: Shell) -> &'static str {
     }
 }
 
-/// The name and the content of the executable that kubectl asks.
+/// The name and the content of the executable that kubectl runs for completions.
 pub(super) fn shim() -> (&'static str, String) {
     if cfg!(windows) {
         let content = format!("@rem {MARK}\r\n@kubectl-mtls __complete %*\r\n");

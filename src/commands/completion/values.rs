@@ -1,5 +1,5 @@
-//! Live values for the word under the cursor: what the cluster and the kubeconfig hold now. Whatever cannot be read, or takes too
-//! long, is left out; nothing is ever printed about it.
+//! Live values for the word under the cursor, from the cluster and the kubeconfig. Values that cannot be read, or take too long, are left
+//! out without a message.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::resources::names::FIRST_AUTHORITY;
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object};
 
-/// What a word names.
+/// The kind of object that a word names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
     /// Services of the namespace.
@@ -43,7 +43,8 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// What an argument of a command names, where that is live.
+    /// The kind of object that an argument of a command names; `None` where its values are not
+    /// live.
     pub fn of(command: &str, argument: &str) -> Option<Self> {
         Some(match (command, argument) {
             ("expose" | "unexpose" | "rbac", "service") => Self::Service,
@@ -63,16 +64,16 @@ impl Value {
     }
 }
 
-/// What the words before the cursor say of where the values are.
+/// Where the values are, from the words before the cursor.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
-    /// Which cluster, and as whom.
+    /// The cluster to connect to, and the user to authenticate as.
     pub connection: Connection,
-    /// `--authority`.
+    /// The value of `--authority`.
     pub authority: Option<String>,
-    /// `--ca-dir`.
+    /// The value of `--ca-dir`.
     pub ca_dir: Option<PathBuf>,
-    /// When the answer must be there.
+    /// When the values must be there.
     pub deadline: Instant,
 }
 
@@ -167,7 +168,7 @@ impl Source {
     }
 }
 
-/// The names that an object gives.
+/// The completion values that an object provides.
 fn named(query: &Query, value: Value, object: &Object) -> Vec<String> {
     let Query::List { kind, .. } = query else {
         return Vec::new();
@@ -198,7 +199,7 @@ fn named(query: &Query, value: Value, object: &Object) -> Vec<String> {
     }
 }
 
-/// Hosts that a client can call, without the namespace that Istio allows before them.
+/// Hosts that a client can call, without the namespace prefix that Istio allows.
 fn plain_hosts(hosts: &[String]) -> Vec<String> {
     let plain = hosts
         .iter()
@@ -216,5 +217,5 @@ fn clients(objects: &[Object], now: time::OffsetDateTime) -> BTreeSet<String> {
     live.map(|entry| entry.name).collect()
 }
 
-/// How long values may take, from the start of the program; the shell waits for them at every press of the key.
+/// How long reading values may take, from the start of the program; the shell waits for them at every keystroke.
 pub(super) const LIMIT: Duration = Duration::from_millis(250);

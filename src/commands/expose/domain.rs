@@ -1,4 +1,4 @@
-//! The flags about the host's domain, and which names are hosts.
+//! The flags for the host's domain, and the check of host names.
 
 use crate::commands::flags::duration;
 use crate::error::Failure;
@@ -7,31 +7,31 @@ use crate::resources::Kind;
 use crate::resources::domain::Domain;
 use crate::resources::object_name::{is_label, is_subdomain};
 
-/// A week, in seconds.
+/// The longest TTL of a DNS record: a week, in seconds.
 const LONGEST_TTL: u32 = 604_800;
 
 /// The host's DNS, and its server certificate.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Domain")]
 pub(super) struct DnsFlags {
-    /// Serve `SERVICE.mtls.DOMAIN` below this domain, which `register-domain` made known, and keep its DNS record
+    /// Serve `SERVICE.mtls.DOMAIN` below this domain, registered with `register-domain`, and maintain its DNS record
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// Keep a DNS record for the host, which the issuer's challenge cannot hide; `--dns-entry=false` leaves it out
-    /// [default: where Gardener's DNS management keeps the domain]
+    /// Maintain a DNS record for the host, so that a DNS challenge of the issuer cannot hide it; `--dns-entry=false` leaves it out
+    /// [default: where Gardener's DNS management serves the domain]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     dns_entry: Option<bool>,
-    /// How long resolvers may keep the DNS record [default: 600s]
+    /// How long resolvers may cache the DNS record [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
     dns_ttl: Option<u32>,
-    /// Who issues the server certificate: one of Gardener's issuers, or NS/NAME of an Issuer in the cluster; of cert-manager's an
-    /// Issuer beside the gateway's Pods, or ClusterIssuer/NAME [default: Gardener's garden, cert-manager's only one]
+    /// The issuer of the server certificate: a Gardener issuer, or NS/NAME of an Issuer in the cluster; for cert-manager an Issuer in the
+    /// namespace of the gateway's Pods, or ClusterIssuer/NAME [default: Gardener's garden, cert-manager's only issuer]
     #[arg(long, value_name = "[NS/]NAME", value_parser = issuer)]
     pub issuer: Option<String>,
 }
 
 impl DnsFlags {
-    /// What they say of the record.
+    /// The DNS record that the flags ask for.
     pub fn choice(&self) -> Result<DnsChoice, Failure> {
         let parse = |text: &String| {
             text.parse().map_err(|fault: String| {
@@ -55,7 +55,7 @@ fn issuer(text: &str) -> Result<String, String> {
     if namespace.is_none_or(is_place) && is_subdomain(name) {
         return Ok(text.to_owned());
     }
-    Err("give `NAME`, `NAMESPACE/NAME` of an Issuer of Gardener's in the cluster, or `ClusterIssuer/NAME` of cert-manager's".to_owned())
+    Err("give `NAME` or `NAMESPACE/NAME` of a Gardener Issuer in the cluster, or `ClusterIssuer/NAME` of cert-manager".to_owned())
 }
 
 fn ttl_seconds(text: &str) -> Result<u32, String> {
@@ -65,13 +65,13 @@ fn ttl_seconds(text: &str) -> Result<u32, String> {
     }
 }
 
-/// One host name: a wildcard is no host that clients can call.
+/// Refuses a text that is not a host name that clients can call, such as a wildcard.
 pub(super) fn check_host(host: &str) -> Result<(), Failure> {
     let refused =
         |fault: String| Failure::usage(format!("`--host {host}` is not a host name: {fault}"));
     if let Some(rest) = host.strip_prefix("*.") {
         return Err(refused(format!(
-            "it is a wildcard; give one host below it, such as `httpbin.{rest}`"
+            "a host cannot be a wildcard; give one host below it, such as `httpbin.{rest}`"
         )));
     }
     host.parse::<Domain>().map(drop).map_err(refused)

@@ -1,4 +1,4 @@
-//! The files of the server certificate: those that are given, and the CA's that clients get.
+//! The files of the server certificate: the given ones, and the CA file for clients.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::pki::server::ServerIdentity;
 use crate::plan::expose::ServerChoice;
 use crate::resources::object_name::is_subdomain;
 
-/// What `--server-certificate` says; its files are read and checked before anything else is done.
+/// The source that `--server-certificate` names; its files are read and checked before anything
+/// else is done.
 pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
     let Some(source) = flags.server_certificate.as_deref() else {
         return Ok(ServerChoice::Auto);
@@ -29,7 +30,7 @@ pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
         return secret(name);
     }
     let Some((certificate, key)) = source.split_once(',') else {
-        return Err(Failure::usage(format!("`--server-certificate {source}` is no source")).hint(
+        return Err(Failure::usage(format!("`--server-certificate {source}` is not a source of server certificates")).hint(
             "give `auto`, `gardener`, `cert-manager`, `self-signed`, `secret/NAME`, or two PEM files as `CERT,KEY`",
         ));
     };
@@ -38,26 +39,27 @@ pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
     let identity =
         ServerIdentity::load(chain, key_pem.as_slice(), clock::now()).map_err(|error| {
             Failure::usage(format!(
-                "`{certificate}` and `{key}` cannot be a server certificate"
+                "`{certificate}` and `{key}` cannot be used as the server certificate"
             ))
             .caused_by(error)
         })?;
     Ok(ServerChoice::Given(Arc::new(identity)))
 }
 
-/// RFC 1123 subdomain; `-cacert` would be read as a client CA.
+/// Reads the name of a server Secret (RFC 1123 subdomain); with the ending `-cacert` istiod would
+/// read it as a client CA.
 fn secret(name: &str) -> Result<ServerChoice, Failure> {
     if is_subdomain(name) && !name.ends_with("-cacert") {
         return Ok(ServerChoice::Secret(name.to_owned()));
     }
     Err(
         Failure::usage(format!("`{name}` is not the name of a server Secret"))
-            .hint("it lies in the namespace of the gateway's Pods, and must not end in `-cacert`"),
+            .hint("the server Secret must be in the namespace of the gateway's Pods, and its name must not end in `-cacert`"),
     )
 }
 
-/// Writes the CA certificate that clients have to trust. In the default place it is only a service: what stands in its way
-/// is told; where a file was asked for, it is a failure.
+/// Writes the CA certificate that clients have to trust. If the default file cannot be written, that is a note; if a file that the user
+/// named cannot be written, that is a failure.
 pub(super) fn hand_over(
     ca: &str,
     host: &str,
@@ -92,7 +94,7 @@ pub(super) fn hand_over(
                 return Err(failure);
             }
             terminal.warn(&format!(
-                "`{shown}` with the server's CA, which clients have to trust, was not written: it exists with other content, or the folder cannot be written to; `--server-ca-out FILE` writes it elsewhere, `--force` overwrites"
+                "could not write the server's CA, which clients have to trust, to `{shown}`: the file has other content, or the folder is not writable; `--server-ca-out FILE` writes the CA elsewhere, `--force` overwrites the file"
             ));
             Ok(())
         }

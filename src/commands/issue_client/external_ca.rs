@@ -1,4 +1,4 @@
-//! External CAs: one whose files the user has, and one elsewhere, to which a request is sent. No inventory is kept.
+//! External CAs: a CA whose files the user has, and a CA elsewhere, to which a request is sent. No inventory is kept.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,11 +31,11 @@ use crate::plan::{ClientKey, Credential, Identity, NewLeaf, Observed, Reconciled
 use crate::resources::environment;
 use crate::resources::names::FIRST_AUTHORITY;
 
-/// External CAs.
+/// Flags for external CAs.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "A CA of somebody else")]
+#[command(next_help_heading = "External CA")]
 pub(super) struct ExternalCaFlags {
-    /// Sign with the CA in this file, without a cluster or an inventory; the CAs above it may stand there too
+    /// Sign with the CA in this file, without a cluster or an inventory; the file may also hold the CAs above this CA
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ca_dir", "another"])]
     ca_cert: Option<PathBuf>,
     /// The private key of `--ca-cert`: PKCS#8, encrypted or not, SEC1 or PKCS#1
@@ -44,14 +44,14 @@ pub(super) struct ExternalCaFlags {
     /// Read the password of an encrypted `--ca-key` from the first line of this file, or from stdin with `-`
     #[arg(long, value_name = "FILE|-", requires = "ca_key")]
     ca_key_password_file: Option<PathBuf>,
-    /// Make a key and a signing request for a CA outside, NAME.key and NAME.csr; no cluster is contacted
+    /// Create a key and a signing request for an external CA, NAME.key and NAME.csr; no cluster is contacted
     #[arg(
         long,
         conflicts_with_all = ["ca_dir", "ca_cert", "from_certificate", "csr", "ttl", "another", "format", "show", "p12_profile"]
     )]
     request: bool,
-    /// Check what an outside CA has signed for `--request`, and write the files that go with it; `--ca-cert` gives the CAs that
-    /// are not in this file
+    /// Check the certificate that an external CA signed for `--request`, and write the client's files; `--ca-cert` gives CAs that this file
+    /// lacks
     #[arg(
         long,
         value_name = "FILE|-",
@@ -64,12 +64,12 @@ pub(super) struct ExternalCaFlags {
 }
 
 impl ExternalCaFlags {
-    /// Whether an external CA is meant.
+    /// Whether a flag for an external CA is given.
     pub fn are_given(&self) -> bool {
         self.request || self.ca_cert.is_some() || self.from_certificate.is_some()
     }
 
-    /// Refuses what is for one client only, where there are several.
+    /// Refuses several names with a flag for an external CA.
     pub fn check_alone(&self) -> Result<(), Failure> {
         if !self.are_given() {
             return Ok(());
@@ -77,14 +77,15 @@ impl ExternalCaFlags {
         Err(Failure::usage(
             "`--ca-cert`, `--request` and `--from-certificate` need one NAME",
         )
-        .hint("for many clients of a CA of your own, put it into a folder as ca.crt and ca.key, and use `--ca-dir`"))
+        .hint("for many clients of your own CA, put the CA into a folder as ca.crt and ca.key, and use `--ca-dir`"))
     }
 
     /// The CA of `--ca-cert` and `--ca-key`.
     fn authority(&self, terminal: &Terminal) -> Result<Arc<Authority>, Failure> {
         let (Some(certificate), Some(key)) = (&self.ca_cert, &self.ca_key) else {
-            return Err(Failure::usage("`--ca-cert` signs only with its `--ca-key`")
-                .hint("for a CA whose key is elsewhere: `--request`, then `--from-certificate`"));
+            return Err(Failure::usage("`--ca-cert` needs `--ca-key` to sign").hint(
+                "for a CA whose key you do not have: `--request`, then `--from-certificate`",
+            ));
         };
         let certificates = certificates(certificate)?;
         let password = self.ca_key_password_file.as_deref();
@@ -98,7 +99,8 @@ impl ExternalCaFlags {
     }
 }
 
-/// The certificates of a file, or of stdin with `-`: PEM, or one in DER, as many CAs send it.
+/// The certificates of a file, or of stdin with `-`: PEM, or one certificate in DER, as many CAs
+/// send it.
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let bytes = files::read_or_stdin(path, "the certificate")?;
     if let Ok(one) = Certificate::from_der(&bytes) {
@@ -109,7 +111,8 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
     })
 }
 
-/// Signs with a given CA, makes a request for another one, or prepares what that has signed.
+/// Signs with a given CA, creates a request for an external one, or writes the files for the
+/// certificate that it returned.
 pub(super) fn run(
     args: &Args,
     name: &ClientName,
@@ -156,7 +159,7 @@ fn issue(
     hand_over(args, &folder, plan, terminal)
 }
 
-/// Runs a plan that hands a certificate over, and prints what it came to.
+/// Runs a plan that delivers a certificate, and prints its result.
 fn hand_over(
     args: &Args,
     folder: &ClientFolder<'_>,
@@ -173,7 +176,7 @@ fn hand_over(
     print(&issued, folder.settings, args.output.output, terminal)
 }
 
-/// Makes a key and a signing request.
+/// Creates a key and a signing request.
 fn request(
     args: &Args,
     name: &ClientName,
@@ -205,7 +208,7 @@ fn request(
     Ok(Exit::Success)
 }
 
-/// Writes the files that go with a certificate that an external CA has signed.
+/// Writes a client's files for a certificate that an external CA has signed.
 fn from_certificate(
     args: &Args,
     name: &ClientName,
@@ -253,7 +256,7 @@ fn from_certificate(
     hand_over(args, &folder, plan, terminal)
 }
 
-/// Checks the certificate, against the gateway's bundle too where the cluster can be asked.
+/// Checks the certificate, also against the gateway's trust bundle if the cluster can be read.
 fn examine(
     request: &returned::Request,
     authority: &AuthorityFlags,
@@ -283,7 +286,7 @@ fn examine(
 }
 
 impl Args {
-    /// The key that `--request` made.
+    /// The file of the key that `--request` created.
     fn file_of_request(&self, name: &ClientName) -> PathBuf {
         let file = format!("{}.key", name.file_stem());
         if self.out == Path::new(".") {
@@ -292,7 +295,7 @@ impl Args {
         self.out.join(file)
     }
 
-    /// The command for what the CA sends back.
+    /// The command to run with the certificate that the CA returns.
     fn after_request(&self, name: &ClientName, authority: &str) -> String {
         let mut command = format!(
             "kubectl mtls issue-client {} --from-certificate FILE",

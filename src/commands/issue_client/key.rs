@@ -1,4 +1,4 @@
-//! The flags for whose key is certified: a new one, one that exists, or one that stays elsewhere and sent a request.
+//! The flags for the key that is certified: a new key, an existing one, or the key of a signing request.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::plan::ClientKey;
 use crate::plan::identity::Names;
 
-/// Where a name in the certificate comes from.
+/// The source of a name in the certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Source {
     /// From the signing request
@@ -22,14 +22,14 @@ enum Source {
     Name,
 }
 
-/// The key.
+/// Flags for the key that is certified.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Key")]
 pub(super) struct KeyFlags {
     /// The kind of key: p256, p384, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     key_type: KeyType,
-    /// Use the private key in this file instead of making one: PKCS#8, encrypted or not, SEC1 or PKCS#1
+    /// Use the private key in this file instead of creating one: PKCS#8, encrypted or not, SEC1 or PKCS#1
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key_type", "csr"], group = "key_at_hand")]
     key: Option<PathBuf>,
     /// Read the password of an encrypted `--key` from the first line of this file, or from stdin with `-`
@@ -38,7 +38,8 @@ pub(super) struct KeyFlags {
     /// Encrypt the key that is written, with the password of the PKCS#12 file
     #[arg(long, conflicts_with_all = ["key", "csr"])]
     pub encrypt_key: bool,
-    /// Sign this request (PKCS#10), or the one on stdin with `-`: the private key stays where it is
+    /// Sign this request (PKCS#10), or the one on stdin with `-`: the private key stays with its
+    /// owner
     #[arg(
         long,
         value_name = "FILE|-",
@@ -56,7 +57,7 @@ pub(super) struct KeyFlags {
         conflicts_with = "subject"
     )]
     subject_from: Source,
-    /// Take the subject alternative names from the request too
+    /// Also take the subject alternative names from the request
     #[arg(
         long,
         value_enum,
@@ -78,7 +79,7 @@ impl KeyFlags {
         self.key_type
     }
 
-    /// Refuses what belongs to a single client.
+    /// Refuses flags that belong to a single client.
     pub fn check_for_many(&self) -> Result<(), Failure> {
         if self.key.is_none() && self.csr.is_none() {
             return Ok(());
@@ -89,7 +90,7 @@ impl KeyFlags {
         )
     }
 
-    /// The key that is certified, and the names as far as they come with it.
+    /// The key that is certified, with the names that a signing request brings.
     pub fn resolve(
         &self,
         names: Names,
@@ -105,13 +106,13 @@ impl KeyFlags {
         Ok((key, names))
     }
 
-    /// Reads a key with the password of the flags.
+    /// Reads a key file, with the password that the flags give.
     pub fn read(&self, path: &Path, terminal: &Terminal) -> Result<PrivateKey, Failure> {
         let password = self.key_password_file.as_deref();
         read(path, (password, PASSWORD_FLAG), terminal)
     }
 
-    /// The key of a signing request, and the names as far as they come with it.
+    /// The key of a signing request, with the names that are taken from the request.
     pub fn requested(&self, path: &Path, mut names: Names) -> Result<(ClientKey, Names), Failure> {
         let refused = |error: csr::Error| unsigned(path, error);
         let csr = requested(path)?;

@@ -42,24 +42,24 @@ pub(super) struct ManyFlags {
         conflicts_with_all = ["name", "key", "csr", "subject", "uri", "dns", "email", "ip"]
     )]
     pub filename: Option<PathBuf>,
-    /// How the table is written [default: as its ending says: .csv, .json, .jsonl, .ndjson, .yaml, .yml]
+    /// The format of the table [default: by its ending: .csv, .json, .jsonl, .ndjson, .yaml, .yml]
     #[arg(long, value_enum, value_name = "FORM", requires = "filename")]
     input_format: Option<TableFormat>,
-    /// Tell which rows are wrong, and go on with the others
+    /// Report wrong rows, and continue with the others
     #[arg(long)]
     pub keep_going: bool,
 }
 
 impl ManyFlags {
-    /// How the table is written.
+    /// The format of the table.
     fn format(&self, path: &Path) -> Result<TableFormat, Failure> {
         let format = self.input_format.or_else(|| TableFormat::of_path(path));
         format.ok_or_else(|| {
             Failure::usage(format!(
-                "the ending of `{}` does not tell how the table is written",
+                "the name of `{}` does not show the format of the table",
                 path.display()
             ))
-            .hint("say it with `--input-format csv`, `json` or `yaml`")
+            .hint("name the format with `--input-format csv`, `json` or `yaml`")
         })
     }
 }
@@ -95,7 +95,7 @@ impl bulk::Client for Client {
         &self.request.issuer
     }
 
-    /// Most names are new.
+    /// The inventory entry that is expected to be free: most names are new.
     fn free_entry(&self) -> Option<ObjectRef> {
         let Request {
             existing,
@@ -122,13 +122,13 @@ impl bulk::Client for Client {
     }
 }
 
-/// What all of them share.
+/// The settings that all clients share.
 struct Batch<'a> {
     args: &'a Args,
     issuer: Arc<Issuer>,
-    /// Where the table lies; paths in it begin there.
+    /// The folder of the table; relative paths in the table start there.
     beside: PathBuf,
-    /// The password of all who have none of their own.
+    /// The password for all clients without their own.
     password: Option<Password>,
     staging: Staging,
 }
@@ -192,7 +192,7 @@ impl Args {
         if formats.is_secret() || !self.form.show.is_empty() {
             return Err(
                 Failure::usage("`--format secret` and `--show` are for a single client")
-                    .hint("leave them out"),
+                    .hint("leave out `--format secret` and `--show`"),
             );
         }
         Ok(self.keystore.settings(formats, encrypts_key, self.force))
@@ -224,7 +224,7 @@ impl Batch<'_> {
         progress.end(end)
     }
 
-    /// Makes a request of a row; nothing is written.
+    /// Turns a row into a request; nothing is written.
     fn prepare(&self, row: Row) -> Result<Client, Failure> {
         let args = self.args;
         let ttl = match &row.ttl {

@@ -1,4 +1,4 @@
-//! The flags for what a certificate says of its client.
+//! The flags for the names in a client's certificate.
 
 use std::net::IpAddr;
 
@@ -41,7 +41,7 @@ impl NameFlags {
         self.trust_domain.clone()
     }
 
-    /// Refuses what belongs to a single client.
+    /// Refuses flags that belong to a single client.
     pub fn check_for_many(&self) -> Result<(), Failure> {
         let lists = [&self.uri, &self.dns, &self.email];
         let is_empty = lists.iter().all(|list| list.is_empty()) && self.ip.is_empty();

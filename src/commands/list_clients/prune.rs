@@ -1,4 +1,4 @@
-//! `list-clients --prune`: entries of certificates that ended a month ago leave the inventory.
+//! `list-clients --prune`: removes entries from the inventory whose certificates ended a month ago.
 
 use super::Args;
 use crate::error::{Exit, Failure};
@@ -51,11 +51,11 @@ async fn prune(
     }
     terminal.data(&args.shown(&report)?);
     for reason in &selection.unreadable {
-        terminal.warn(&format!("{reason}: it stays"));
+        terminal.warn(&format!("{reason}: entry kept"));
     }
     if report.removed.is_empty() {
         terminal
-            .note("no entry ended a month ago, but for the first one of each name, which stays");
+            .note("no entry to remove: none expired more than a month ago, except the first one of each name, which is kept");
     }
     Ok(Exit::Success)
 }

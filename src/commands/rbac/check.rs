@@ -1,4 +1,4 @@
-//! `rbac --check`: what the current user lacks.
+//! `rbac --check`: which permissions the current user lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,21 +9,21 @@ use crate::io::cluster::Cluster;
 use crate::plan::rights::{CommandRights, Report, of_command};
 use crate::resources::permissions::{Access, Permission, Place};
 
-/// Questions under way at once; each takes the server a millisecond.
+/// The number of parallel access reviews; each takes the server a millisecond.
 const MOST: usize = 16;
 
-/// What the API server's authorizers said.
+/// The answers of the API server's authorizers.
 pub(super) struct Checked {
-    /// What is lacking.
+    /// The missing permissions.
     pub report: Report,
-    /// What they could not evaluate, each text once.
+    /// The errors of authorizers that could not evaluate a review, each text once.
     pub unevaluated: BTreeSet<String>,
 }
 
-/// Asks for every right of these commands, each different one once.
+/// Asks for every permission of these commands once.
 ///
-/// A `SelfSubjectAccessReview` for each: a `SelfSubjectRulesReview` answers for one namespace, not for all of them, and may be
-/// incomplete where an authorizer is not RBAC (`authorization.k8s.io/v1`).
+/// Each question is a `SelfSubjectAccessReview`: a `SelfSubjectRulesReview` answers for one namespace, not for all, and may be incomplete
+/// where an authorizer is not RBAC (`authorization.k8s.io/v1`).
 pub(super) async fn check(
     cluster: &Cluster,
     commands: &[(&str, Vec<&Permission>)],

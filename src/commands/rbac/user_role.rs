@@ -1,13 +1,13 @@
-//! `--role`: what people do, as sets of commands.
+//! `--role`: the roles of people, as sets of commands.
 
 use clap::ValueEnum;
 
 use crate::resources::permissions::{PRUNE, Permission};
 
-/// The way to each single proxy. It also leads to the proxy's admin port, where anybody can read its configuration and stop it
-/// (Envoy, "Administration interface"), so it is none for people who only look.
+/// The resource that port-forward to a proxy needs. It also opens the proxy's admin port, where anybody can read its configuration and stop
+/// it (Envoy, "Administration interface"), so roles that only read do not get it.
 const PORT_FORWARD: &str = "pods/portforward";
-/// Flags of commands that delete what cannot be made again, or make what is everybody's.
+/// Flags of commands that delete unrecoverable objects, or create objects that all users share.
 const OF_ADMINS: [&str; 3] = ["--purge", PRUNE, "--create-namespace"];
 
 /// Roles for people.
@@ -24,7 +24,7 @@ pub(super) enum UserRole {
 }
 
 impl UserRole {
-    /// Its name on the command line.
+    /// The role's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -34,7 +34,7 @@ impl UserRole {
         }
     }
 
-    /// Whether who has this role may run the command.
+    /// Whether people in this role may run the command.
     pub fn may_run(self, command: &str) -> bool {
         let lowest = match command {
             "status" | "list-clients" | "rbac" => Self::Viewer,
@@ -45,7 +45,7 @@ impl UserRole {
         self >= lowest
     }
 
-    /// Whether it has a permission of a command that it may run.
+    /// Whether the role includes a permission of a command that it may run.
     pub fn has(self, permission: &Permission) -> bool {
         let is_of_admins = |flag: &str| OF_ADMINS.contains(&flag);
         let lowest = match permission.flag.as_deref() {

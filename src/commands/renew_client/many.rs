@@ -1,4 +1,4 @@
-//! Many certificates: those of several names, or all that are due.
+//! Renewal of many certificates: those of several names, or all that are due.
 
 mod progress;
 
@@ -25,10 +25,10 @@ use progress::Progress;
 
 /// One of many certificates that are renewed.
 struct Client {
-    /// Which of the targets it is.
+    /// The index of the certificate in the list of targets.
     index: usize,
     request: Request,
-    /// The number of the client's last certificate, where it is known.
+    /// The number of the client's last certificate, if it is known.
     last: Option<u32>,
 }
 
@@ -68,13 +68,13 @@ impl bulk::Client for Client {
     }
 }
 
-/// What all of them share.
+/// The settings that all certificates share.
 struct Batch<'a> {
     renewal: Renewal<'a>,
     targets: Vec<Target>,
-    /// What decides which files there are.
+    /// The key, as far as it decides which files are written.
     key: ClientKey,
-    /// The password of all keystores, where one was given.
+    /// The password of all keystores, if one was given.
     password: Option<Password>,
 }
 
@@ -148,7 +148,7 @@ impl Renewal<'_> {
         }))
     }
 
-    /// The certificates that are due; and what is said of those of which it is not known.
+    /// The certificates that are due, and notes on those that could not be read.
     async fn due(
         &self,
         store: Store<'_>,
@@ -163,7 +163,9 @@ impl Renewal<'_> {
         let plan = |observed: &Observed, now| due::reconcile(&request, observed, now);
         let report = live.run(plan).await?;
         for reason in &report.unreadable {
-            terminal.warn(&format!("whether it is due is not known: {reason}"));
+            terminal.warn(&format!(
+                "cannot tell whether the certificate is due for renewal: {reason}"
+            ));
         }
         for line in report.notes.iter().chain(&report.left_out) {
             terminal.note(line);
@@ -172,7 +174,7 @@ impl Renewal<'_> {
         let failed = (unknown > 0).then(|| format!("{unknown} that cannot be read"));
         let targets = due_folders(report.due, &self.args.out);
         if targets.is_empty() && failed.is_none() {
-            terminal.note("nothing is due");
+            terminal.note("no certificate is due for renewal");
         }
         Ok((targets, failed.into_iter().collect()))
     }
@@ -183,7 +185,7 @@ impl Batch<'_> {
         self.renewal.folder(&self.targets[index], &self.key)
     }
 
-    /// Checks the files of a client; nothing is written.
+    /// Checks the files of a client before its certificate is renewed; nothing is written.
     fn prepare(&self, index: usize) -> Result<Client, Failure> {
         let target = &self.targets[index];
         let folder = self.folder(index);

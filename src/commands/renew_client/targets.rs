@@ -7,20 +7,20 @@ use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::plan::renew_client::due::Due;
 
-/// A certificate that is to be renewed.
+/// A certificate to renew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// The client.
     pub name: ClientName,
-    /// Which of its certificates; the last one that was delivered without.
+    /// The number of the certificate to renew; `None` for the last one that was delivered.
     pub number: Option<u32>,
-    /// The number of its last certificate, where the inventory was listed.
+    /// The number of the client's last certificate, if the inventory was listed.
     pub last: Option<u32>,
-    /// Where its files go.
+    /// The folder for the new files.
     pub folder: PathBuf,
 }
 
-/// The named clients, each once, all into one folder. Refuses names whose files would be the same ones.
+/// The named clients, each once, all with the same folder. Refuses names that would be written to the same files.
 pub(super) fn distinct(
     names: &[ClientName],
     number: Option<u32>,
@@ -35,7 +35,7 @@ pub(super) fn distinct(
                 return Err(Failure::usage(format!(
                     "the files of `{known}` and `{name}` would have the same names"
                 ))
-                .hint("renew them one by one, with another `--out`"));
+                .hint("renew these clients one by one, with another `--out`"));
             }
             None => targets.push(Target {
                 name: name.clone(),
@@ -48,7 +48,7 @@ pub(super) fn distinct(
     Ok(targets)
 }
 
-/// A folder per certificate, named after its client; of a further one with that name, with its number.
+/// A folder per certificate, named after its client; if a client has several, further folders get the number too.
 pub(super) fn due_folders(due: Vec<Due>, out: &Path) -> Vec<Target> {
     let mut folders: BTreeSet<String> = BTreeSet::new();
     let targets = due.into_iter().map(|Due { name, number, last }| {

@@ -18,11 +18,11 @@ use crate::plan::issue_client::Standing;
 use crate::plan::{Effect, Query, QueryResult, Seen, Write};
 use crate::resources::Object;
 
-/// What was read for all members.
+/// The results of the reads of all members.
 type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
 
 impl<C: Client> Shared<'_, '_, C> {
-    /// Issues the certificates of these rows, and tells what came of each.
+    /// Issues the certificates of these rows, and reports the result of each.
     pub(super) async fn batch(&self, rows: Vec<Fed<C::Row>>) -> Result<(), Failure> {
         let members = rows.into_iter().map(Member::new).map(Box::new).collect();
         let mut members = self.workers.all(Job::Prepare, members).await?;
@@ -64,7 +64,7 @@ impl<C: Client> Shared<'_, '_, C> {
         }
     }
 
-    /// What the certificates share; nothing where none is left to be issued.
+    /// The facts that the certificates share; `None` if no certificate is left to issue.
     async fn first_standing(
         &self,
         members: &[Box<Member<C>>],
@@ -86,7 +86,7 @@ impl<C: Client> Shared<'_, '_, C> {
         self.standing(client, read).await
     }
 
-    /// Once a row was bad or the run is to end, nothing is begun any more.
+    /// Skips members that have not begun, once a row was bad or the run is stopping.
     fn leave_out(&self, members: &mut [Box<Member<C>>]) {
         let ends_all = |member: &Member<C>| match &member.end {
             Some(Ended::Bad(_)) => !self.bulk.keep_going,
@@ -106,7 +106,7 @@ impl<C: Client> Shared<'_, '_, C> {
         }
     }
 
-    /// Reads what they wait for, each thing once.
+    /// Performs the reads that the members wait for, each once.
     async fn read(&self, members: &[Box<Member<C>>]) -> Result<Answers, Failure> {
         let mut wanted: Vec<Query> = members
             .iter()
@@ -123,7 +123,7 @@ impl<C: Client> Shared<'_, '_, C> {
                 QueryResult::Objects(objects) => Ok((query, objects)),
                 // Nothing else is the same for all, and would be asked for ever.
                 _ => Err(Failure::internal(format!(
-                    "a client of many cannot read {query:?}"
+                    "a bulk row cannot read {query:?}"
                 ))),
             }
         };
@@ -136,7 +136,7 @@ impl<C: Client> Shared<'_, '_, C> {
         answers.into_iter().collect()
     }
 
-    /// Writes what they wait for, where it goes over the network; into a directory, each core writes its own.
+    /// Performs the writes that the members wait for, if they go over the network; into a directory, each core writes its own.
     async fn write(&self, members: &mut [Box<Member<C>>]) -> Result<(), Failure> {
         let Store::Cluster(cluster) = self.bulk.store else {
             return Ok(());
@@ -181,7 +181,7 @@ impl<C: Client> Shared<'_, '_, C> {
         }
     }
 
-    /// Tells what came of a client; why the whole run must end, where that came of it.
+    /// Reports the result of a client; returns the failure if it must end the whole run.
     fn conclude(&self, member: Member<C>) -> Option<Failure> {
         let undelivered = member.undelivered();
         let name = member.client.as_ref().map(|client| client.name().clone());

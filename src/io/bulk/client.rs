@@ -1,4 +1,4 @@
-//! What is known of each of many clients, whether a first certificate is issued to it or one is renewed.
+//! The interface of one of many clients, for a first certificate and for a renewal.
 
 use time::OffsetDateTime;
 
@@ -9,22 +9,22 @@ use crate::resources::ObjectRef;
 
 /// One of many clients that get a certificate.
 pub trait Client: Send + Sized {
-    /// What it is made of, as it is fed.
+    /// The row that a client is made from.
     type Row: Send + 'static;
 
-    /// Its name.
+    /// The client's name.
     fn name(&self) -> &ClientName;
 
-    /// Who signs.
+    /// The issuer of the client's certificate.
     fn issuer(&self) -> &Issuer;
 
-    /// The entry that is taken to be free without reading it; where it is not, creating it tells so, and it is read then.
+    /// The inventory entry that is expected to be free without reading it; if creating it fails, it is read.
     fn free_entry(&self) -> Option<ObjectRef>;
 
-    /// Finds out what all certificates of the run share.
+    /// Finds out the facts that all certificates of the run share.
     fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing>;
 
-    /// Gets its certificate.
+    /// The reconciler that issues the client's certificate.
     fn certify(
         &self,
         standing: &Standing,

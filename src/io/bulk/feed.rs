@@ -1,4 +1,4 @@
-//! The rows as they come: read by a thread of their own, which waits when nobody takes them.
+//! The rows as they arrive: read by a separate thread, which blocks while nobody takes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,33 +9,33 @@ use crate::error::Failure;
 use crate::io::rows::Rows;
 use crate::plan::issue_client::{Row, Taken};
 
-/// Rows that are read ahead.
+/// Number of rows that are read ahead.
 const AHEAD: usize = 256;
 
-/// Where a row stands.
+/// The position of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// The whole table.
     Table,
-    /// A line of it, counted from 1.
+    /// A line of the table, counted from 1.
     Line(u64),
     /// The n-th name of the command line, counted from 1.
     Name(u64),
 }
 
-/// A row, or what is wrong with it.
+/// A row with its position, or the error in it.
 #[derive(Debug)]
 pub struct Fed<R> {
-    /// Where it stands.
+    /// The row's position.
     pub place: Place,
-    /// What it says.
+    /// The row's content, or the error in it.
     pub row: Result<R, Failure>,
 }
 
-/// The rows that are still to come.
+/// The remaining rows.
 pub struct Feed<R> {
     rows: Receiver<Fed<R>>,
-    /// Bits of how many rows there are in all, as far as the read ones tell.
+    /// The estimated total number of rows, as the bits of an `f64`.
     expected: Arc<AtomicU64>,
 }
 
@@ -76,7 +76,7 @@ impl Feed<Row> {
         })
     }
 
-    /// Rows that are known already; of two whose files would be the same, the second one is refused.
+    /// Rows that are known already; a row whose files would be those of an earlier row is refused.
     pub fn of_rows(rows: Vec<Row>) -> Self {
         let mut taken = Taken::default();
         let distinct = (1..).zip(rows).map(|(number, row)| {
@@ -93,9 +93,12 @@ impl Feed<Row> {
 }
 
 impl<R: Send + 'static> Feed<R> {
-    /// All that there is.
+    /// A feed of given rows.
     pub fn of_all(rows: Vec<Result<R, Failure>>) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "it is shown as a percentage")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the value is shown as a percentage"
+        )]
         let count = rows.len() as f64;
         Self::begin(move |sender, expected| {
             expected.store(count.to_bits(), Ordering::Relaxed);
@@ -108,7 +111,7 @@ impl<R: Send + 'static> Feed<R> {
         })
     }
 
-    /// The thread is left alone at the end: it may be waiting for a stdin on which nothing comes any more.
+    /// Starts the reading thread. It is not joined at the end: it may be blocked on a stdin that stays open.
     fn begin(read: impl FnOnce(Sender<Fed<R>>, &AtomicU64) + Send + 'static) -> Self {
         let (sender, rows) = channel(AHEAD);
         let expected = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
@@ -117,14 +120,14 @@ impl<R: Send + 'static> Feed<R> {
         Self { rows, expected }
     }
 
-    /// The next rows, as many as there are, and at least one; none at the end.
+    /// The next rows, as many as are available, at least one; none at the end.
     pub(super) async fn take(&mut self, most: usize) -> Vec<Fed<R>> {
         let mut rows = Vec::new();
         self.rows.recv_many(&mut rows, most).await;
         rows
     }
 
-    /// How many rows there are in all, as far as that can be told.
+    /// The estimated total number of rows.
     pub(super) fn expected(&self) -> Option<f64> {
         let expected = f64::from_bits(self.expected.load(Ordering::Relaxed));
         expected.is_finite().then_some(expected)

@@ -1,4 +1,4 @@
-//! One client of a batch, on its way.
+//! One client of a batch, and its progress.
 
 use time::OffsetDateTime;
 
@@ -14,31 +14,31 @@ use crate::plan::reconcile::{Question, advance};
 use crate::plan::{Blocked, Effect, Event, Observed, Query, QueryResult, Write};
 use crate::resources::inventory::{Entry, EntryState};
 
-/// One client.
+/// One client of a batch.
 pub(super) struct Member<C: Client> {
     pub place: Place,
     row: Option<Result<C::Row, Failure>>,
-    /// What is issued, once the row was understood.
+    /// The client, once its row was parsed.
     pub client: Option<C>,
     pub observed: Observed,
-    /// What it waits for.
+    /// The effect that the client waits for.
     pub pending: Option<Effect>,
-    /// What came of it.
+    /// The result for this client.
     pub end: Option<Ended>,
 }
 
-/// Many of them; boxed, because they go from thread to thread and back at every step.
+/// Several members; boxed, because they move between threads at every step.
 pub(super) type Members<C> = Vec<Box<Member<C>>>;
 
-/// What came of a client.
+/// The result for a client.
 pub(super) enum Ended {
-    /// It has its certificate.
+    /// The certificate was delivered.
     Issued(Box<Report>),
-    /// Its row is wrong, or it is refused.
+    /// The row is wrong, or the client was refused.
     Bad(Failure),
-    /// Nothing more can be done for anybody.
+    /// A failure that ends the whole run.
     Broken(Failure),
-    /// It was left out, because an earlier row was wrong or the run is to end.
+    /// The client was skipped, because an earlier row was wrong or the run is stopping.
     LeftOut,
 }
 
@@ -57,7 +57,7 @@ impl<C: Client> Member<C> {
         }
     }
 
-    /// Understands the row.
+    /// Parses the row.
     pub fn prepare(&mut self, bulk: &Bulk<'_, C>) {
         let Some(row) = self.row.take() else {
             return;
@@ -73,7 +73,8 @@ impl<C: Client> Member<C> {
         }
     }
 
-    /// Does what can be done on this core, up to what must be done outside or together with others.
+    /// Advances the client on this core, up to an effect that needs the network, a flush, or other
+    /// clients.
     pub fn advance(&mut self, bulk: &Bulk<'_, C>, standing: &Standing, now: OffsetDateTime) {
         let Some(client) = self.client.take() else {
             return;
@@ -136,7 +137,7 @@ impl<C: Client> Member<C> {
                     return Ok(None);
                 }
                 other => {
-                    let what = format!("a client of many cannot do this: {other:?}");
+                    let what = format!("a bulk row cannot perform {other:?}");
                     return Err(Ended::Broken(Failure::internal(what)));
                 }
             };
@@ -144,7 +145,7 @@ impl<C: Client> Member<C> {
         }
     }
 
-    /// Takes in what was read.
+    /// Applies the results of reads.
     pub fn take_read(&mut self, answer_of: impl Fn(&Query) -> Option<QueryResult>) {
         let Some(Effect::Read(queries)) = &self.pending else {
             return;
@@ -158,7 +159,7 @@ impl<C: Client> Member<C> {
         }
     }
 
-    /// Whether it waits for something that must not be done before all that was written is on disk.
+    /// Whether the client's next effect must wait until everything written is on disk.
     pub fn needs_flush(&self, standing: &Standing) -> bool {
         match &self.pending {
             Some(Effect::Read(queries)) => is_shared(queries, standing),
@@ -167,7 +168,7 @@ impl<C: Client> Member<C> {
         }
     }
 
-    /// The serial of a certificate that was reserved in this run and reached nobody.
+    /// The serial number of a certificate that was reserved in this run and not delivered.
     pub fn undelivered(&self) -> Option<String> {
         let last = self.observed.changes().last();
         let entry = last.and_then(|change| Entry::read(&change.answer).ok());
@@ -177,13 +178,13 @@ impl<C: Client> Member<C> {
         identity.map(|identity| identity.certificate.serial_hex())
     }
 
-    /// Whether nothing was written for it yet.
+    /// Whether nothing was written for this client yet.
     pub fn is_untouched(&self) -> bool {
         self.end.is_none() && self.observed.changes().is_empty()
     }
 }
 
-/// The authority's state is read once for all that ask for it.
+/// Whether a read is of the authority's state, which is read once for all clients that need it.
 fn is_shared(queries: &[Query], standing: &Standing) -> bool {
     queries.contains(&Query::Get(standing.reference().clone()))
 }
@@ -197,7 +198,7 @@ fn read(queries: Vec<Query>, directory: &CaDir) -> Result<Event, Ended> {
     Ok(Event::Read(answers.map_err(Ended::Broken)?))
 }
 
-/// A refusal is about the row; a failure is about everything.
+/// The result for a failure: a refusal concerns the row, any other failure the whole run.
 fn ended(failure: Failure) -> Ended {
     match failure.kind() {
         Kind::Usage | Kind::Refused => Ended::Bad(failure),

@@ -1,5 +1,4 @@
-//! How many requests may be under way, those of all batches together: more while the API server takes them, half when it is
-//! too busy.
+//! The number of parallel requests of all batches: more while the API server accepts them, half when it is too busy.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -7,11 +6,11 @@ use tokio::sync::Semaphore;
 
 use super::lock;
 
-/// As many connections as kubectl's own clients open at most.
+/// The largest number of parallel requests: as many connections as kubectl's own clients open.
 pub(super) const MOST: usize = 32;
 const FIRST: usize = 16;
 
-/// The limit.
+/// The adaptive limit of parallel requests.
 pub(super) struct Pace {
     free: Semaphore,
     state: Mutex<State>,
@@ -19,9 +18,9 @@ pub(super) struct Pace {
 
 struct State {
     limit: usize,
-    /// Requests under way beyond the limit: it was lowered while they were.
+    /// Number of requests under way beyond the limit, after the limit was lowered.
     beyond: usize,
-    /// Refusals known so far.
+    /// Number of refused requests so far.
     refused: usize,
 }
 
@@ -39,7 +38,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Makes a request when its turn comes.
+    /// Makes a request once the limit allows it.
     pub async fn keep<T>(&self, request: impl Future<Output = T>) -> T {
         let permit = self.free.acquire().await;
         let answer = request.await;
@@ -51,7 +50,8 @@ impl Pace {
         answer
     }
 
-    /// Learns how often the API server has refused a request so far because it was too busy.
+    /// Updates the limit from the number of requests that the API server has refused so far because
+    /// it was too busy.
     pub fn learn(&self, refused: usize) {
         let mut state = self.state();
         let before = std::mem::replace(&mut state.refused, refused);

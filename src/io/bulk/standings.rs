@@ -1,4 +1,4 @@
-//! What the certificates of a run share, as it was last found out.
+//! The facts that the certificates of a run share, as last found out.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::plan::Seen;
 use crate::plan::issue_client::Standing;
 use crate::resources::Object;
 
-/// What the certificates of a run share.
+/// The facts that the certificates of a run share.
 #[derive(Default)]
 pub(super) struct Standings {
     first: Option<Arc<Standing>>,
@@ -14,15 +14,15 @@ pub(super) struct Standings {
 }
 
 impl Standings {
-    /// What a batch goes on with; `read` is the authority's state as the batch has read it after it had reserved its entries.
-    /// None where that is another state than the known one, which may be older: then it must be found out anew.
+    /// The facts that a batch can use; `read` is the authority's state as the batch has read it after reserving its entries. `None` if that
+    /// differs from the known state, which may be older: then the facts must be found out again.
     pub fn usable(&self, read: Option<&Seen<Vec<Object>>>) -> Option<Arc<Standing>> {
         let current = self.current.as_ref()?;
         let is_usable = read.is_none_or(|read| current.holds(read));
         is_usable.then(|| current.clone())
     }
 
-    /// Keeps what was found out now.
+    /// Stores newly found facts.
     pub fn keep(&mut self, found: Standing) -> Arc<Standing> {
         let found = match &self.first {
             Some(first) => Arc::new(found.of_run_since(first)),

@@ -1,4 +1,4 @@
-//! A thread per core, for all that costs time.
+//! A thread per core for CPU-intensive work.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -12,15 +12,15 @@ use super::{Bulk, Client, lock};
 use crate::error::Failure;
 use crate::plan::issue_client::Standing;
 
-/// Clients that one core takes at a time.
+/// Number of clients that one core takes at a time.
 const PORTION: usize = 8;
 
-/// What is done to each client.
+/// The work on each client.
 #[derive(Clone)]
 pub(super) enum Job {
-    /// Its row is understood.
+    /// Parse the client's row.
     Prepare,
-    /// It goes on, under this authority at this time.
+    /// Advance the client, with these facts, at this time.
     Advance(Arc<Standing>, OffsetDateTime),
 }
 
@@ -30,10 +30,10 @@ struct Portion<C: Client> {
     done: oneshot::Sender<Members<C>>,
 }
 
-/// Where somebody waits for a flush.
+/// The channel on which the caller of a flush waits.
 type Flushed = oneshot::Sender<Result<(), Failure>>;
 
-/// The threads; they end when this is dropped.
+/// The threads; they end when this value is dropped.
 pub(super) struct Workers<C: Client> {
     portions: Sender<Portion<C>>,
     flushes: Sender<Flushed>,
@@ -57,7 +57,7 @@ impl<C: Client> Workers<C> {
         Self { portions, flushes }
     }
 
-    /// Does this to all of them, on all cores; they come back in their order.
+    /// Does this job for all members, on all cores; returns them in their order.
     pub async fn all(&self, job: Job, members: Members<C>) -> Result<Members<C>, Failure> {
         let mut rest = members.into_iter();
         let mut replies = Vec::new();
@@ -82,7 +82,7 @@ impl<C: Client> Workers<C> {
         Ok(members)
     }
 
-    /// Brings inventory and files to the disk.
+    /// Flushes inventory and files to the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
         let (done, reply) = oneshot::channel();
         self.flushes.send(done).map_err(|_| broken())?;
@@ -94,7 +94,7 @@ fn broken() -> Failure {
     Failure::internal("a thread ended early").hint("run the same command again to continue")
 }
 
-/// Whoever asked may be gone: then nobody needs the answer.
+/// Works on portions until the channel closes; a caller that is gone needs no answer.
 fn work<C: Client>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
     loop {
         let next = lock(receiver).recv();
@@ -111,7 +111,7 @@ fn work<C: Client>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
     }
 }
 
-/// Who asks while a flush is under way shares the next one with all who do.
+/// Flushes on request; callers that ask while a flush is under way share the next one.
 fn flush<C: Client>(receiver: &Receiver<Flushed>, bulk: &Bulk<'_, C>) {
     while let Ok(first) = receiver.recv() {
         let others: Vec<_> = receiver.try_iter().collect();

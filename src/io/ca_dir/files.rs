@@ -1,4 +1,4 @@
-//! Inventory entries as JSON files; a file's hash takes the place of the resourceVersion.
+//! Inventory entries as JSON files; the hash of a file serves as the resourceVersion.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -16,7 +16,7 @@ use crate::io::files::{
 use crate::io::platform;
 use crate::resources::{Kind, Object};
 
-/// The object with the hash of what is on disk as its resourceVersion.
+/// The object with the hash of its file as its resourceVersion.
 pub(super) fn versioned(object: Object, content: &[u8]) -> Object {
     object.with_resource_version(Some(&version(content)))
 }
@@ -25,7 +25,7 @@ fn version(content: &[u8]) -> String {
     BASE64.encode(digest(&SHA256, content))
 }
 
-/// Reads an entry, where there is one.
+/// Reads an entry, if it exists.
 pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
     let Some(content) = read_if_there(path)? else {
         return Ok(None);
@@ -35,19 +35,19 @@ pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
             "the inventory entry `{}` cannot be read: {reason}",
             path.display()
         ))
-        .hint("restore it; it may stand for a live certificate")
+        .hint("restore the entry; it may belong to a live certificate")
     };
     let body = serde_json::from_slice(&content).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        damaged(&format!("line {line}, column {column}: it is no JSON"))
+        damaged(&format!("line {line}, column {column}: not JSON"))
     })?;
     let object = Object::from_server(Kind::ConfigMap, body)
         .filter(|object| path.file_stem().is_some_and(|stem| stem == object.name()))
-        .ok_or_else(|| damaged(&"it is not the one that its file name says"))?;
+        .ok_or_else(|| damaged(&"the entry does not match its file name"))?;
     Ok(Some(versioned(object, &content)))
 }
 
-/// Reads all entries; none where there is no such folder.
+/// Reads all entries; none if the folder does not exist.
 pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
     let failed = |error: io::Error| {
         Failure::failed(format!("could not read `{}`", folder.display())).caused_by(error)
@@ -70,8 +70,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
     Ok(objects)
 }
 
-/// Writes a new entry, and tells what must be flushed before its certificate reaches anybody; `None` where its number is
-/// taken.
+/// Writes a new entry, and returns what must be flushed before its certificate is delivered; `None` if its number is taken.
 pub(super) fn create_entry(
     path: &Path,
     object: Object,
@@ -86,7 +85,7 @@ pub(super) fn create_entry(
     }
 }
 
-/// The same, on disk only when all is flushed.
+/// As [`create_entry`], without a flush.
 pub(super) fn create_entry_unflushed(
     path: &Path,
     object: Object,
@@ -105,8 +104,7 @@ pub(super) fn create_entry_unflushed(
     }
 }
 
-/// Writes an entry in the place of the one that was read, and flushes it where that is wanted; `None` where that one
-/// changed meanwhile.
+/// Replaces the entry that was read, and flushes it if wanted; `None` if the entry changed meanwhile.
 pub(super) fn replace_entry(
     path: &Path,
     object: Object,
@@ -130,7 +128,7 @@ pub(super) fn replace_entry(
     Ok(Some(versioned(object, content.as_bytes())))
 }
 
-/// Deletes the entry that was read, or finds it gone; `None` where it changed meanwhile.
+/// Deletes the entry that was read; an entry that is gone is fine; `None` if it changed meanwhile.
 pub(super) fn delete_entry(path: &Path, object: Object) -> Result<Option<Object>, Failure> {
     let Some((file, live)) = read_alone(path, false)? else {
         return Ok(Some(object));
@@ -146,7 +144,7 @@ pub(super) fn delete_entry(path: &Path, object: Object) -> Result<Option<Object>
     Ok(Some(object))
 }
 
-/// Puts a new file in the place of the locked one, which stays locked as long as the operating system can do that.
+/// Replaces a locked file by a new one, and keeps the lock if the operating system can do that.
 fn replace(locked: File, new: &NewFile<'_>, flushes: bool) -> Result<(), NotWritten> {
     let _lock = platform::REPLACES_OPEN_FILES.then_some(locked);
     if flushes {
@@ -156,7 +154,7 @@ fn replace(locked: File, new: &NewFile<'_>, flushes: bool) -> Result<(), NotWrit
     }
 }
 
-/// Reads an entry that nobody else changes until the file is closed, and opens it for writing where that is wanted.
+/// Reads an entry under a lock, so that nobody else changes it until the file is closed; opens it for writing if wanted.
 fn read_alone(path: &Path, writes: bool) -> Result<Option<(File, Vec<u8>)>, Failure> {
     let read = || -> io::Result<(File, Vec<u8>)> {
         loop {
@@ -180,20 +178,20 @@ fn read_alone(path: &Path, writes: bool) -> Result<Option<(File, Vec<u8>)>, Fail
     }
 }
 
-/// A change of one line that can be made where it stands.
+/// A change of one line that can be written in place.
 struct InPlace {
-    /// Bytes before the line.
+    /// Number of bytes before the line.
     offset: u64,
     /// The new line, as long as the old one.
     line: String,
-    /// The whole file with it.
+    /// The whole file with the new line.
     content: String,
 }
 
-/// What to overwrite in a file, where all that changes is one line that gets no longer: blanks fill it up, which JSON allows
-/// between its signs. So a thousand entries become `issued` without a thousand new files that take the place of old ones.
+/// The bytes to overwrite in a file where only one line changes and gets no longer: blanks pad it, which JSON allows between its tokens. So
+/// a thousand entries become `issued` without a thousand new files.
 ///
-/// Nothing where the line lies across pages: within one, nobody can stop the system halfway.
+/// `None` if the line crosses a page boundary: a write within one page cannot be interrupted halfway.
 fn in_place(live: &[u8], new: &str) -> Option<InPlace> {
     let live = str::from_utf8(live).ok()?;
     let same = live
@@ -215,24 +213,24 @@ fn in_place(live: &[u8], new: &str) -> Option<InPlace> {
     })
 }
 
-/// The smallest page that systems have, in bytes.
+/// The smallest page size of any system, in bytes.
 const PAGE: usize = 4096;
 
-/// The revocation lists, where something was revoked.
+/// The file of the revocation lists, if a certificate was revoked.
 const LISTS: &str = "ca.crl";
 
-/// The directory's revocation lists as PEM, where it has any.
+/// The directory's revocation lists as PEM, if there are any.
 pub(super) fn lists(folder: &Path) -> Result<Option<String>, Failure> {
     let path = folder.join(LISTS);
     let content = read_if_there(&path)?;
     let text = content.map(String::from_utf8).transpose();
     text.map_err(|_| {
-        Failure::refused(format!("`{}` is no PEM text", path.display()))
-            .hint("restore it: it records which certificates are revoked")
+        Failure::refused(format!("`{}` is not PEM text", path.display()))
+            .hint("restore the file: it records which certificates are revoked")
     })
 }
 
-/// Writes the revocation lists, if nothing changed since they were read; false where something did.
+/// Writes the revocation lists if nothing changed since they were read; returns false otherwise.
 pub(super) fn replace_lists(
     folder: &Path,
     content: &str,
@@ -249,13 +247,13 @@ pub(super) fn replace_lists(
     Ok(true)
 }
 
-/// Makes a folder of the directory.
+/// Creates a folder of the directory.
 pub(super) fn create_folder(folder: &Path) -> Result<(), Failure> {
     crate::io::files::create_folder(folder)
         .map_err(|failure| failure.hint("name a folder that you may write to with `--ca-dir`"))
 }
 
-/// An error of a file of the directory, with what helps.
+/// An error about a file of the directory, with hints.
 pub(super) fn hinted(error: NotWritten) -> Failure {
     Failure::from(error).hint("name a folder that you may write to with `--ca-dir`")
 }
@@ -268,7 +266,7 @@ fn public<'a>(path: &Path, content: &'a str) -> NewFile<'a> {
     }
 }
 
-/// What is on disk names no version, because the file's hash is it: the object without one, and its text.
+/// The object without its version, and its text: the version of a file is its hash, so the file does not contain it.
 fn unversioned(object: Object) -> (Object, String) {
     let object = object.with_resource_version(None);
     let text = format!("{:#}\n", object.body());

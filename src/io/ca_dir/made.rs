@@ -1,8 +1,8 @@
-//! The CA's certificate and key: both appear, or neither does, whenever the run that makes them is killed and however many
-//! runs make one at the same time.
+//! The CA's certificate and key: both appear, or neither does, whenever the run that creates them is killed and however many runs create
+//! one at the same time.
 //!
-//! Both are written into a folder beside, which then gets the name [`NEW`] in one rename: that decides which CA it is.
-//! Whoever sees that folder, the run that made it or a later one, moves them on to their places.
+//! Both are written into a temporary folder, which then gets the name [`NEW`] in one rename: that decides which CA it is. The run that
+//! created that folder, or a later one, moves the files to their places.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,14 +14,14 @@ use super::files::{create_folder, hinted};
 use crate::error::Failure;
 use crate::io::files::{Access, NewFile, UNFINISHED, has_content, read_if_there, write_all};
 
-/// The CA's certificate; certificates of CAs that are trusted too may follow it.
+/// The file of the CA's certificate; certificates of further trusted CAs may follow it.
 pub(super) const CERTIFICATE: &str = "ca.crt";
-/// Its private key.
+/// The file of the CA's private key.
 pub(super) const KEY: &str = "ca.key";
-/// A CA that is decided on, on the way to its place.
+/// The folder of a new CA that is decided on, but not yet moved to its place.
 const NEW: &str = ".kubectl-mtls-new-ca";
 
-/// The content of `ca.crt`; `None` where there is no CA. A key without certificate, and the reverse, are an error.
+/// The content of `ca.crt`; `None` if there is no CA. A key without a certificate, and the reverse, are errors.
 pub(super) fn certificate(folder: &Path) -> Result<Option<Vec<u8>>, Failure> {
     // A lone key may be half of a CA that another run is just moving to its place; then it is whole at the second look.
     let mut second_look = false;
@@ -42,10 +42,10 @@ fn lone(folder: &Path, there: &str, missing: &str) -> Failure {
         "`{}` has `{there}` but no `{missing}`",
         folder.display()
     ))
-    .hint("put both there, or name an empty folder to make a new CA in it")
+    .hint("put both files there, or name an empty folder to create a new CA in it")
 }
 
-/// Makes these the directory's CA; false where another run was faster.
+/// Makes this certificate and key the directory's CA; false if another run was faster.
 pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool, Failure> {
     create_folder(folder)?;
     let staged = tempfile::Builder::new()
@@ -106,7 +106,7 @@ fn finish(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the file stands there with this content, by this run or another.
+/// Whether the file exists with this content, written by this run or another.
 fn appears(file: &NewFile<'_>) -> Result<bool, Failure> {
     match write_all(std::slice::from_ref(file), false) {
         Ok(()) => Ok(true),

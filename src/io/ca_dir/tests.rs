@@ -178,7 +178,7 @@ fn a_ca_that_cannot_sign_is_refused_and_nothing_is_written() {
         (
             leaf.pem(),
             good.key().to_pem().to_string(),
-            "no CA certificate",
+            "not a CA certificate",
         ),
         (certificate.clone(), encrypted.to_owned(), "encrypted"),
         (certificate, "nonsense".to_owned(), "private key"),

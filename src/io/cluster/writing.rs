@@ -12,14 +12,14 @@ use crate::resources::names::FIELD_MANAGER;
 use crate::resources::object_name::BadName;
 use crate::resources::{Kind, Object};
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Debug)]
 pub enum Outcome {
     /// The object as it is now, or as it was before it was deleted.
     Written {
-        /// As the API server has it.
+        /// The object in the API server's answer.
         object: Box<Object>,
-        /// What was done to it.
+        /// What was done to the object.
         action: Action,
     },
     /// The name was taken, or the object changed since it was read.
@@ -35,7 +35,8 @@ impl Outcome {
     }
 }
 
-/// Deletes this very object, as it was read, and nothing that took its place.
+/// The delete options for exactly the object that was read (its UID and resourceVersion), and not
+/// for a successor.
 fn deletion(object: &Object) -> Value {
     serde_json::json!({
         "apiVersion": "v1",
@@ -73,7 +74,9 @@ impl Cluster {
                 }
                 let object = Object::from_server(reference.kind, answer.body);
                 let object = object.ok_or_else(|| {
-                    Failure::failed(format!("{reference} came back without a name"))
+                    Failure::failed(format!(
+                        "the API server returned {reference} without a name"
+                    ))
                 })?;
                 Ok(Outcome::Written {
                     object: Box::new(object),
@@ -88,7 +91,7 @@ impl Cluster {
         }
     }
 
-    /// Changes one object, and records that.
+    /// Changes one object, and records the write.
     pub async fn write(&self, write: &Write) -> Result<Outcome, Failure> {
         let outcome = self.change(write).await?;
         if let Outcome::Written { object, action } = &outcome {
@@ -102,7 +105,7 @@ impl Cluster {
         Ok(outcome)
     }
 
-    /// Asks what a write would store.
+    /// The object that a write would store, by a dry run of the API server.
     pub async fn try_out(&self, write: &Write, strict: bool) -> Result<Seen<Object>, Failure> {
         let validation = if strict { "Strict" } else { "Ignore" };
         let answer = self
@@ -127,7 +130,9 @@ impl Cluster {
         }
         Ok(match Object::from_server(reference.kind, answer.body) {
             Some(object) => Seen::Found(object),
-            None => Seen::Unreadable(format!("{reference} came back without a name")),
+            None => Seen::Unreadable(format!(
+                "the API server returned {reference} without a name"
+            )),
         })
     }
 

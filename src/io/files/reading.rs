@@ -1,5 +1,4 @@
-//! Reading files that a user names: small ones, whatever stands there. A pipe, a device without an end or a huge file ends
-//! in an error, not in a hang.
+//! Reading small files that a user names. A pipe, a device without an end or a huge file leads to an error, not to a hang.
 
 use std::fs::{File, Metadata, metadata};
 use std::io::{self, ErrorKind, Read};
@@ -9,10 +8,10 @@ use crate::error::Failure;
 use crate::io::interrupt::while_blocked;
 use crate::io::platform;
 
-/// More than any certificate, key, request or password takes.
+/// Limit of a small file, in bytes: more than any certificate, key, request or password.
 const LARGEST_SMALL: u64 = 16 << 20;
 
-/// Opens a file for reading. A pipe into which nobody writes is empty at once, where opening it would wait for a writer.
+/// Opens a file for reading. A pipe without a writer is empty at once, where a plain open would wait for a writer.
 pub fn open(path: &Path) -> io::Result<File> {
     platform::open(path)
 }
@@ -22,7 +21,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     small_file(path).map_err(|error| unread(path, error))
 }
 
-/// Reads a small file, or stdin with `-`; `what` names that in an error.
+/// Reads a small file, or stdin with `-`; errors call stdin's content `what`.
 pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     if path != Path::new("-") {
         return read(path);
@@ -32,7 +31,7 @@ pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// Stdin, to be read as it comes.
+/// Opens stdin for reading as it arrives.
 pub fn open_stdin() -> impl Read + Send {
     io::stdin()
 }
@@ -53,10 +52,10 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// Refuses what a library would read whole: anything but a small regular file. A missing one is the library's to tell.
+/// Refuses a file that a library would read whole, unless it is a small regular file. A missing file is left to the library.
 pub fn check_small(path: &Path) -> Result<(), Failure> {
     let fault = match metadata(path) {
-        Ok(found) if !found.is_file() => "it is not a regular file".to_owned(),
+        Ok(found) if !found.is_file() => "not a regular file".to_owned(),
         Ok(found) if found.len() > LARGEST_SMALL => too_large(),
         _ => return Ok(()),
     };
@@ -66,7 +65,7 @@ pub fn check_small(path: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// The names in a folder that end so, sorted; none where it cannot be read.
+/// The names in a folder with this ending, sorted; none if the folder cannot be read.
 pub fn ending_with(folder: &Path, end: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -81,7 +80,7 @@ pub fn has_content(path: &Path, content: &[u8]) -> bool {
     metadata(path).is_ok_and(is_alike) && std::fs::read(path).is_ok_and(|found| found == content)
 }
 
-/// The mode of a regular file that others than its owner may read.
+/// The mode of a regular file, if other users may read it.
 pub fn exposed(path: &Path) -> Option<u32> {
     let found = metadata(path).ok()?;
     let mode = platform::mode_for_others(&found)?;
@@ -103,13 +102,13 @@ fn small_file(path: &Path) -> io::Result<Vec<u8>> {
     }
     let bytes = while_blocked(|| small(file))?;
     if bytes.is_empty() && platform::is_pipe(found.file_type()) {
-        let reason = "it is a pipe, and nobody writes into it";
+        let reason = "a pipe that nobody writes into";
         return Err(io::Error::new(ErrorKind::UnexpectedEof, reason));
     }
     Ok(bytes)
 }
 
-/// Reads to the end, as long as that is no more than what a small file holds: some devices have no end.
+/// Reads to the end, up to the limit of a small file: some devices have no end.
 fn small(source: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = source.take(LARGEST_SMALL + 1).read_to_end(&mut bytes)?;
@@ -120,5 +119,5 @@ fn small(source: impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn too_large() -> String {
-    format!("it is larger than {} MiB", LARGEST_SMALL >> 20)
+    format!("larger than {} MiB", LARGEST_SMALL >> 20)
 }

@@ -1,7 +1,7 @@
-//! Files that belong together and appear one after the other: a run that is killed in between is completed by the next one.
+//! Sets of files that appear one after the other: a run that is killed in between is completed by the next one.
 //!
-//! All of them are prepared in a folder beside, which then gets its name in one rename: that decides what the set is. From
-//! then on each file is given its place, by the run that prepared it or by a later one, and the folder goes last.
+//! All files are prepared in a temporary folder, which then gets its name in one rename: that decides what the set is. From then on each
+//! file is moved to its place, by the run that prepared it or by a later one, and the folder is removed last.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,18 +15,18 @@ use super::{
     read, write_all,
 };
 
-/// What the names of prepared sets begin with.
+/// The prefix of the names of prepared sets.
 pub const PREPARED: &str = ".kubectl-mtls-client-";
 
-/// Where the set of this name is prepared.
+/// The temporary folder of the set with this name.
 fn prepared(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{PREPARED}{name}"))
 }
 
-/// Writes files so that all appear or none, whenever the run is killed: then [`complete`] gives the rest their places. They
-/// lie in one folder, and `name` is nobody else's there. They and these others are flushed before; without others, nothing is.
+/// Writes files so that all appear or none, whenever the run is killed: [`complete`] then moves the rest to their places. The files are in
+/// one folder, in which `name` is unique. They and `others` are flushed first; without `others`, nothing is flushed.
 ///
-/// Without `force`, a file that exists is an error, unless it has this very content.
+/// Without `force`, an existing file is an error, unless it has exactly this content.
 pub fn write_set(
     name: &str,
     files: &[NewFile<'_>],
@@ -62,8 +62,7 @@ pub fn write_set(
     place(&set, folder, force)
 }
 
-/// Completes what a killed run began, where there is such a set; says whether there was. Without `force`, a file of other
-/// content that stands in the way is an error, and stays, as does the set.
+/// The names of prepared sets begin with this text.
 pub fn complete(folder: &Path, name: &str, force: bool) -> Result<bool, NotWritten> {
     let set = prepared(folder, name);
     if !fs::symlink_metadata(&set).is_ok_and(|found| found.is_dir()) {
@@ -80,7 +79,7 @@ pub fn complete(folder: &Path, name: &str, force: bool) -> Result<bool, NotWritt
         });
     if let (Some((_, to)), false) = (taken, force) {
         let reason = format!(
-            "it is not the one of `{}`, which a run that was interrupted has left",
+            "the file differs from the one in `{}`, which an interrupted run left",
             set.display()
         );
         let error = io::Error::new(ErrorKind::AlreadyExists, reason);
@@ -149,7 +148,7 @@ fn place(set: &Path, folder: &Path, force: bool) -> Result<(), NotWritten> {
     Ok(())
 }
 
-/// Gives a prepared file its place; false where it has it already, by another run too.
+/// Moves a prepared file to its place; false if the file is there already, also by another run.
 fn put(from: &Path, to: &Path, force: bool) -> io::Result<bool> {
     let content = match fs::read(from) {
         Ok(content) => zeroize::Zeroizing::new(content),
@@ -171,7 +170,7 @@ fn put(from: &Path, to: &Path, force: bool) -> io::Result<bool> {
     }
 }
 
-/// Where a file system knows no second name of a file.
+/// Copies a prepared file, for file systems without hard links.
 fn copy(from: &Path, to: &Path, content: &[u8]) -> io::Result<bool> {
     let access = match super::exposed(from) {
         None => Access::Private,

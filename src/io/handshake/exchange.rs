@@ -1,7 +1,7 @@
 //! One TLS handshake over a stream, and the HTTP request after it.
 //!
-//! A TLS 1.3 client learns of its refusal only at its first read, after a successful handshake (RFC 8446, 4.4.2.4 and
-//! appendix D): so a request is sent and an answer read before anything is said.
+//! A TLS 1.3 client learns that it was rejected only at its first read, after a successful handshake (RFC 8446, 4.4.2.4 and appendix D): so
+//! the outcome is known only after a request was sent and an answer read.
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
@@ -22,14 +22,14 @@ use crate::plan::probe::{Observation, Outcome};
 
 const LONGEST_STATUS_LINE: usize = 4096;
 
-/// Key and certificate as rustls wants them.
+/// Key and certificate in rustls's form.
 pub fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Failure> {
     let unusable =
         |error: String| Failure::failed(format!("the certificate cannot be shown: {error}"));
     let key = identity
         .key
         .as_ref()
-        .ok_or_else(|| unusable("its key is elsewhere".to_owned()))?;
+        .ok_or_else(|| unusable("the certificate's key is not here".to_owned()))?;
     let der = PrivateKeyDer::Pkcs8(key.pkcs8_der().to_vec().into());
     let key =
         aws_lc_rs::sign::any_supported_type(&der).map_err(|error| unusable(error.to_string()))?;
@@ -37,16 +37,16 @@ pub fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Failure> 
     Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
-/// What came of one connection.
+/// The result of one connection.
 pub struct Exchanged {
-    /// What was seen.
+    /// The observation.
     pub observation: Observation,
     /// Whether the connection was closed before the gateway sent anything, not even an alert.
     pub was_closed: bool,
 }
 
 impl Exchanged {
-    /// A connection on which nothing was seen.
+    /// The result of a connection without a handshake.
     pub fn nothing(outcome: Outcome) -> Self {
         Self {
             observation: Observation::nothing(outcome),
@@ -60,11 +60,11 @@ impl Exchanged {
     }
 }
 
-/// The header of the PROXY protocol that tells nothing of the client (version 1, section 2.1 of its specification); whoever
-/// wants a header takes it and the connection's own addresses.
+/// The header of the PROXY protocol without the client's addresses (version 1, section 2.1 of its specification); a proxy that expects a
+/// header accepts it and uses the connection's own addresses.
 const HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
 
-/// Shakes hands over a stream, after a header of the PROXY protocol where that is wanted.
+/// Makes a TLS handshake over a stream, after a header of the PROXY protocol if one is wanted.
 pub async fn exchange<S>(
     mut stream: S,
     host: &str,
@@ -192,13 +192,14 @@ fn alert_name(alert: AlertDescription) -> String {
     name
 }
 
-/// Notes what the gateway shows, and shows it what it is told to. It judges nothing: the plan does.
+/// Records the certificate and CA names that the gateway sends, and presents the given client
+/// certificate. Accepts any server: the plan judges.
 #[derive(Debug)]
 struct Observer {
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
     offered: Mutex<Option<Vec<Vec<u8>>>>,
-    /// The certificates of the server in DER, its own first.
+    /// The server's certificates in DER, its own certificate first.
     shown: Mutex<Vec<Vec<u8>>>,
 }
 

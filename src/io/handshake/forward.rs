@@ -1,4 +1,4 @@
-//! Port-forwards to Pods, and what their failures mean.
+//! Port-forwards to Pods, and the meaning of their failures.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::io::cluster::Cluster;
 use crate::plan::probe::Outcome;
 use crate::resources::ObjectRef;
 
-/// How long the reason of a failure may take to follow the end of the stream.
+/// How long after the end of a stream the kubelet's reason may arrive.
 const REASON_FOLLOWS: Duration = Duration::from_millis(200);
 
-/// Why there is no port-forward.
+/// Why a port-forward could not be opened.
 #[derive(Debug)]
 pub enum Unforwarded {
-    /// The user may not: what is not allowed.
+    /// The user lacks the permission: what is not allowed.
     Denied(String),
-    /// It failed otherwise.
+    /// Any other failure.
     Failed(String),
 }
 
@@ -33,7 +33,7 @@ pub struct Forwarded {
     port: u16,
     /// The bytes to and from the port.
     pub stream: DuplexStream,
-    /// Why the kubelet ended it, where it says so.
+    /// The reason for which the kubelet ended the stream, if it gives one.
     fault: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
 }
 
@@ -41,7 +41,12 @@ pub struct Forwarded {
 pub async fn open(cluster: &Cluster, pod: &ObjectRef, port: u16) -> Result<Forwarded, Unforwarded> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), &pod.namespace);
     let opening = tokio::time::timeout(LIMIT, pods.portforward(&pod.name, &[port])).await;
-    let late = |_| Unforwarded::Failed(format!("it did not open within {} s", LIMIT.as_secs()));
+    let late = |_| {
+        Unforwarded::Failed(format!(
+            "the connection did not open within {} s",
+            LIMIT.as_secs()
+        ))
+    };
     let mut forwarder = opening.map_err(late)?.map_err(|error| reason(&error))?;
     match (forwarder.take_stream(port), forwarder.take_error(port)) {
         (Some(stream), Some(fault)) => Ok(Forwarded {
@@ -49,7 +54,9 @@ pub async fn open(cluster: &Cluster, pod: &ObjectRef, port: u16) -> Result<Forwa
             stream,
             fault: Box::pin(fault),
         }),
-        _ => Err(Unforwarded::Failed("it did not open".to_owned())),
+        _ => Err(Unforwarded::Failed(
+            "the connection did not open".to_owned(),
+        )),
     }
 }
 
@@ -66,7 +73,7 @@ fn reason(error: &kube::Error) -> Unforwarded {
 }
 
 impl Forwarded {
-    /// Shakes hands with the proxy, after a header of the PROXY protocol where that is wanted.
+    /// Makes a TLS handshake with the proxy, after a header of the PROXY protocol if one is wanted.
     pub async fn exchange(
         self,
         host: &str,
@@ -87,10 +94,10 @@ impl Forwarded {
     }
 }
 
-/// What the kubelet says of a stream that ended: the proxy closed it, or does not listen, or it never led there.
+/// The meaning of the kubelet's message about a stream that ended: the proxy closed it, does not listen, or was never reached.
 ///
-/// The words are those of Go's errors (`syscall.ECONNREFUSED`, `ECONNRESET`, `EPIPE`, `io.EOF`) and of `socat`, which container
-/// runtimes pass on.
+/// The words are those of Go's errors (`syscall.ECONNREFUSED`, `ECONNRESET`, `EPIPE`, `io.EOF`) and of `socat`, which container runtimes
+/// pass on.
 fn judge(fault: &str, port: u16, exchanged: Exchanged) -> Exchanged {
     let words = fault.to_ascii_lowercase();
     let names = |known: &str| words.contains(known);
@@ -128,7 +135,7 @@ mod tests {
         assert!(!was_closed);
         assert_eq!(
             outcome.to_string(),
-            "broke off: nothing listens on port 8443 of the Pod"
+            "was aborted: nothing listens on port 8443 of the Pod"
         );
         let socat = "unable to do port forwarding: socat not found\n";
         assert_eq!(

@@ -15,7 +15,7 @@ const OTHERS: u32 = 0o077;
 /// Whether a file that this process has open can be replaced by another one.
 pub(in crate::io) const REPLACES_OPEN_FILES: bool = true;
 
-/// Opens a file for reading. A pipe into which nobody writes is empty at once, where opening it would wait for a writer.
+/// Opens a file for reading. A pipe without a writer is empty at once, where a plain open would wait for a writer.
 pub(in crate::io) fn open(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new()
@@ -27,7 +27,7 @@ pub(in crate::io) fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Creates a file that does not exist yet, with this mode as far as the umask allows it.
+/// Creates a file, and fails if it exists, with this mode as far as the umask allows it.
 pub(in crate::io) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -44,18 +44,18 @@ pub(in crate::io) fn staged<'a, 'b>(
     builder.permissions(Permissions::from_mode(mode))
 }
 
-/// The mode of a file that others than its owner may access.
+/// The mode of a file, if other users than its owner may access it.
 pub(in crate::io) fn mode_for_others(found: &Metadata) -> Option<u32> {
     let mode = found.permissions().mode() & 0o7777;
     (mode & OTHERS != 0).then_some(mode)
 }
 
-/// Whether it is a pipe.
+/// Whether the file type is a pipe.
 pub(in crate::io) fn is_pipe(kind: FileType) -> bool {
     kind.is_fifo()
 }
 
-/// Whether both are of the same file, under whichever names.
+/// Whether both metadata are of the same file, under whichever names.
 pub(in crate::io) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
@@ -65,7 +65,7 @@ pub(in crate::io) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io:
     file.write_all_at(bytes, offset)
 }
 
-/// Brings the file systems of these folders to the disk, each once. With an error comes the folder.
+/// Flushes the file systems of these folders, each once. An error comes with its folder.
 pub(in crate::io) fn flush_file_systems<'a>(
     folders: &[&'a Path],
 ) -> Result<(), (&'a Path, io::Error)> {
@@ -91,7 +91,7 @@ pub(in crate::io) fn flush_file_systems<'a>(
 pub(in crate::io) struct Interruptions(Vec<Signal>);
 
 impl Interruptions {
-    /// Listens from now on; needs a running runtime.
+    /// Starts listening for signals; needs a running runtime.
     pub(in crate::io) fn listen() -> io::Result<Self> {
         let kinds = [
             SignalKind::interrupt(),
@@ -105,7 +105,7 @@ impl Interruptions {
         kinds.map(signal).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(in crate::io) async fn next(&mut self) {
         let next = self.0.iter_mut().map(|stream| Box::pin(stream.recv()));
         match next.collect::<Vec<_>>() {
@@ -115,7 +115,7 @@ impl Interruptions {
     }
 }
 
-/// The signals that are ignored, a bit each, the lowest for number 1 (proc(5), `SigIgn`); none where that cannot be read.
+/// The ignored signals, one bit each, the lowest for number 1 (proc(5), `SigIgn`); 0 if they cannot be read.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -123,7 +123,7 @@ fn ignored() -> u64 {
         .unwrap_or_default()
 }
 
-/// How the terminal behaves: whether it shows what is typed.
+/// The terminal's settings, such as whether it shows what is typed.
 pub(in crate::io) struct TerminalState(File, Termios);
 
 impl TerminalState {
@@ -134,7 +134,7 @@ impl TerminalState {
         Some(Self(terminal, state))
     }
 
-    /// Puts the terminal back into this state. One that went away is nobody's any more.
+    /// Restores the terminal's settings; a terminal that is gone is ignored.
     pub(in crate::io) fn restore(&self) {
         let _ = tcsetattr(&self.0, OptionalActions::Now, &self.1);
     }

@@ -1,7 +1,7 @@
 //! Windows.
 //!
-//! Files get the access list of their folder: there are no modes. The profile folder of a user, which is the usual place, is
-//! readable by that user and by administrators only.
+//! New files inherit the access list of their folder: there are no modes. The profile folder of a user, the usual place, is readable by
+//! that user and by administrators only.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -21,7 +21,7 @@ pub(in crate::io) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Creates a file that does not exist yet.
+/// Creates a file, and fails if it exists.
 pub(in crate::io) fn create_new(path: &Path, _mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
@@ -34,17 +34,18 @@ pub(in crate::io) fn staged<'a, 'b>(
     builder
 }
 
-/// No file has a mode.
+/// Always `None`: files have no modes.
 pub(in crate::io) fn mode_for_others(_found: &Metadata) -> Option<u32> {
     None
 }
 
-/// Named pipes are no files that a path of a folder names.
+/// Always false: named pipes are not files in folders.
 pub(in crate::io) fn is_pipe(_kind: FileType) -> bool {
     false
 }
 
-/// The standard library does not tell; the hash of the content is compared in any case.
+/// Always true: the standard library cannot compare files, and the hash of the content is compared
+/// in any case.
 pub(in crate::io) fn is_same_file(_one: &Metadata, _other: &Metadata) -> bool {
     true
 }
@@ -66,14 +67,15 @@ pub(in crate::io) fn write_all_at(
     Ok(())
 }
 
-/// No such call: names and contents reach the disk when the system writes them.
+/// Does nothing: there is no such call, so names and contents reach the disk when the system writes
+/// them.
 pub(in crate::io) fn flush_file_systems<'a>(
     _folders: &[&'a Path],
 ) -> Result<(), (&'a Path, io::Error)> {
     Ok(())
 }
 
-/// Ctrl-C, Ctrl-Break, and the end of the console or of the system.
+/// The events Ctrl-C, Ctrl-Break, the end of the console and of the system.
 pub(in crate::io) struct Interruptions {
     c: CtrlC,
     r#break: CtrlBreak,
@@ -82,7 +84,7 @@ pub(in crate::io) struct Interruptions {
 }
 
 impl Interruptions {
-    /// Listens from now on; needs a running runtime.
+    /// Starts listening for signals; needs a running runtime.
     pub(in crate::io) fn listen() -> io::Result<Self> {
         Ok(Self {
             c: ctrl_c()?,
@@ -92,7 +94,7 @@ impl Interruptions {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(in crate::io) async fn next(&mut self) {
         tokio::select! {
             _ = self.c.recv() => {}
@@ -103,15 +105,15 @@ impl Interruptions {
     }
 }
 
-/// Nothing: shells set the console's mode before each prompt of theirs.
+/// Empty: shells set the console's mode before each of their prompts.
 pub(in crate::io) struct TerminalState;
 
 impl TerminalState {
-    /// Nothing is saved.
+    /// Saves nothing.
     pub(in crate::io) fn save() -> Option<Self> {
         Some(Self)
     }
 
-    /// Nothing is restored.
+    /// Restores nothing.
     pub(in crate::io) fn restore(&self) {}
 }

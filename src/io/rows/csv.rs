@@ -19,8 +19,8 @@ pub(super) struct Table {
     ended: bool,
 }
 
-/// An input in which every line ends in a line feed alone, so that lines can be counted; it breaks off where a row takes
-/// more than its allowance, because an open quote would swallow the whole file.
+/// An input in which every line ends in a line feed alone, so that lines can be counted; fails if a row exceeds its limit, because an open
+/// quote would swallow the whole file.
 struct Limited {
     input: Input,
     allowance: Arc<AtomicU64>,
@@ -97,8 +97,8 @@ impl Table {
             .from_reader(limited);
         let mut record = ByteRecord::new();
         if !reader.read_byte_record(&mut record).map_err(said)? {
-            return Err(Failure::usage("it is empty")
-                .hint("its first line names the columns: `name,O,dns`"));
+            return Err(Failure::usage("the table is empty")
+                .hint("the first line names the columns: `name,O,dns`"));
         }
         let names = record.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         let named = names
@@ -108,13 +108,13 @@ impl Table {
         let columns = named.collect::<Result<Vec<_>, _>>();
         let columns = columns.map_err(|failure| match names.first() {
             Some(first) if first.contains([';', '\t']) => {
-                failure.hint("columns are parted by commas")
+                failure.hint("columns are separated by commas")
             }
             _ => failure,
         })?;
         if !columns.contains(&Column::Name) {
-            return Err(Failure::usage("it has no column `name`")
-                .hint("its first line names the columns: `name,O,dns`"));
+            return Err(Failure::usage("the table has no column `name`")
+                .hint("the first line names the columns: `name,O,dns`"));
         }
         Ok(Self {
             reader,
@@ -152,7 +152,7 @@ impl Table {
         }
     }
 
-    /// The line on which the row began: the reader stands behind its end, and tells a row's beginning before blank lines.
+    /// The line on which the row began: the reader has already passed its end, and counts blank lines before a row to it.
     fn line_of_record(&self) -> u64 {
         let inside = self.record.as_slice().split(|byte| *byte == b'\n').count() - 1;
         let end = self.reader.position().line().saturating_sub(1);
@@ -163,7 +163,7 @@ impl Table {
         let (found, expected) = (self.record.len(), self.columns.len());
         if found != expected {
             return Err(Failure::usage(format!(
-                "it has {found} cells, but the header has {expected}; quote a cell that holds a comma"
+                "the row has {found} cells, but the header has {expected}; quote a cell that holds a comma"
             )));
         }
         let texts = self.record.iter().map(text);
@@ -177,14 +177,14 @@ impl Table {
 
 fn text(bytes: &[u8]) -> Result<&str, Failure> {
     std::str::from_utf8(bytes)
-        .map_err(|_| Failure::usage("it is not UTF-8; save the table as UTF-8"))
+        .map_err(|_| Failure::usage("the table is not UTF-8; save it as UTF-8"))
 }
 
-/// An error without the words of the library, and without anything of the row: it may hold a password.
+/// An error without the library's message and without the row's content, which may hold a password.
 fn said(error: csv::Error) -> Failure {
     match error.into_kind() {
         ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => too_long(),
         ErrorKind::Io(error) => super::unreadable(error),
-        _ => Failure::usage("it is no CSV"),
+        _ => Failure::usage("the table is not CSV"),
     }
 }

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use crate::plan::issue_client::{Cell, Column};
 
-/// The cells of one row, in the order in which they stand; repeated keys are kept.
+/// The cells of one row, in order; repeated keys are kept.
 #[derive(Debug)]
 pub(super) struct Fields(pub Vec<(Column, Cell)>);
 
@@ -68,9 +68,9 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-const NOT_AN_OBJECT: &str = "it is not an object such as {\"name\": \"alice\"}";
+const NOT_AN_OBJECT: &str = "the row is not an object such as {\"name\": \"alice\"}";
 
-/// What a column says: a text, a list of texts, or null. No error shows what stands there: it may be a password.
+/// The value of a column: a text, a list of texts, or null. Errors do not show the value, which may be a password.
 #[derive(Clone, Copy)]
 struct TextsOf(Column);
 
@@ -91,7 +91,7 @@ impl<'de> DeserializeSeed<'de> for TextsOf {
     }
 }
 
-/// Numbers are refused: `007` and `1e3` would come out as other texts than they went in.
+/// Refuses numbers: `007` and `1e3` would change when they are read as numbers.
 impl<'de> Visitor<'de> for TextsOf {
     type Value = Cell;
 

@@ -14,7 +14,7 @@ pub(super) struct Lines {
     input: Input,
     line: u64,
     bytes: u64,
-    /// Wiped again and again: a line may hold a password.
+    /// The current line; wiped after use, since it may hold a password.
     text: Zeroizing<Vec<u8>>,
     ended: bool,
 }
@@ -53,9 +53,10 @@ impl Lines {
                 continue;
             }
             if self.line == 1 && text.starts_with(b"[") {
-                let whole =
-                    Failure::usage("it is a JSON array; each client stands on a line of its own")
-                        .hint("`jq -c '.[]'` makes such lines");
+                let whole = Failure::usage(
+                    "the table is a JSON array; write each client on a line of its own",
+                )
+                .hint("`jq -c '.[]'` makes such lines");
                 return Some(Err(self.end(whole)));
             }
             return Some(match serde_json::from_slice::<Fields>(text) {
@@ -79,8 +80,8 @@ impl Lines {
     }
 }
 
-/// Our own words without the library's place, which counts from the start of the line; and the place alone where the words
-/// would be the library's.
+/// An error without the library's message, which repeats the input, and without its place, which counts from the start of the line; the
+/// place alone for other errors.
 fn said(error: &serde_json::Error) -> Failure {
     let said = error.to_string();
     let reason = said
@@ -88,6 +89,6 @@ fn said(error: &serde_json::Error) -> Failure {
         .map_or(&*said, |(reason, _)| reason);
     match error.classify() {
         Category::Data => Failure::usage(reason.to_owned()),
-        _ => Failure::usage(format!("column {}: it is no JSON", error.column())),
+        _ => Failure::usage(format!("column {}: not JSON", error.column())),
     }
 }

@@ -87,7 +87,7 @@ fn json_lines_are_objects_of_texts() {
     assert_eq!(rows[..2], named(&[(1, "alice"), (3, "bob")]));
     assert!(rows[2].1.contains("`name` is a number"), "{rows:?}");
     assert!(
-        rows[3].0 == 5 && rows[3].1.contains("column 5: it is no JSON"),
+        rows[3].0 == 5 && rows[3].1.contains("column 5: not JSON"),
         "{rows:?}"
     );
     assert!(rows[4].0 == 6, "{rows:?}");

@@ -1,4 +1,4 @@
-//! YAML: a list of mappings. It is read whole, so its size is limited; and nothing in it may stand for something else.
+//! YAML: a list of mappings. It is read whole, so its size is limited; aliases and the like are refused.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::{BadRow, Input, Record, unreadable};
 use crate::error::Failure;
 
-/// More rows than this belong into a form that is read a row at a time.
+/// The largest number of rows; longer tables belong in a format that is read row by row.
 const MOST_ROWS: usize = 5_000;
 const MOST_BYTES: u64 = 16 << 20;
 
@@ -26,7 +26,7 @@ pub(super) fn read(input: Input) -> Result<VecDeque<Result<Record, BadRow>>, Fai
         return Err(too_many());
     }
     let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Failure::usage("it is not UTF-8; save it as UTF-8"))?;
+        .map_err(|_| Failure::usage("the table is not UTF-8; save it as UTF-8"))?;
     let rows: Vec<Spanned<Fields>> =
         serde_saphyr::from_str_with_options(text, options()).map_err(|error| said(&error))?;
     if rows.len() > MOST_ROWS {
@@ -41,7 +41,7 @@ pub(super) fn read(input: Input) -> Result<VecDeque<Result<Record, BadRow>>, Fai
     Ok(rows.into_iter().map(record).collect())
 }
 
-/// Aliases and anchors, merges, tags and includes are refused: a row says what it says where it stands.
+/// The parser options: aliases, anchors, merges, tags and includes are refused, so that a row contains all its values itself.
 fn options() -> Options {
     // A row has some thirty nodes at most.
     let budget = serde_saphyr::budget! {
@@ -63,24 +63,25 @@ fn options() -> Options {
 }
 
 fn too_many() -> Failure {
-    Failure::usage(format!("YAML may hold {MOST_ROWS} rows"))
+    Failure::usage(format!("a YAML table may hold {MOST_ROWS} rows"))
         .hint("CSV and JSON lines are read a row at a time, and may be of any length")
 }
 
-/// The place, and our own words: those of the library repeat what stands there.
+/// An error with its place, without the library's message, which repeats the input.
 fn said(error: &Error) -> Failure {
     let (line, column) = error
         .location()
         .map_or((0, 0), |place| (place.line(), place.column()));
     let reason = match error.without_snippet() {
         Error::Message { msg, .. } => msg.clone(),
-        Error::DuplicateMappingKey { .. } => "a field stands there twice".to_owned(),
+        Error::DuplicateMappingKey { .. } => "a field is given twice".to_owned(),
         Error::MultipleDocuments { .. } => "a second document begins".to_owned(),
         Error::MergeKeyNotAllowed { .. } | Error::Budget { .. } | Error::UnsupportedTag { .. } => {
-            "what is there stands for something else, or for more than a table may hold".to_owned()
+            "the table has an alias, a merge key or a tag, or is larger than a table may be"
+                .to_owned()
         }
-        _ => "it is no YAML, or not what a table has there".to_owned(),
+        _ => "not YAML, or a value that a table cannot hold".to_owned(),
     };
     Failure::usage(format!("line {line}, column {column}: {reason}"))
-        .hint("it must be a list of mappings, such as `- name: alice`, without anchors and aliases")
+        .hint("the table must be a list of mappings, such as `- name: alice`, without anchors and aliases")
 }

@@ -1,4 +1,4 @@
-//! The result of `status` as metrics. The text is `OpenMetrics` 1.0, and also what Prometheus's older format allows, which a
+//! The result of `status` as metrics. The text is `OpenMetrics` 1.0, restricted to what Prometheus's older format allows, which a
 //! Pushgateway and `node_exporter` read.
 
 use std::fmt::Display;
@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use crate::plan::status::{Finding, Report, Severity};
 use crate::resources::printable::printable;
 
-/// Clients with a series of their own, those whose certificates end first: more would burden a monitoring system, and
+/// Number of clients with a series of their own, those whose certificates end first: more would burden a monitoring system, and
 /// `kubectl_mtls_client_certificates` counts all.
 const CLIENTS_SHOWN: usize = 1000;
 
 /// Metrics of a report, in the text format of `OpenMetrics` 1.0.
 ///
-/// Ends are Unix timestamps in seconds, so that an alert compares them with `time()`. A value that could not be read has no sample.
+/// Expiry times are Unix timestamps in seconds, so that an alert compares them with `time()`. A value that could not be read has no sample.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     for family in [
@@ -34,7 +34,7 @@ pub fn render(report: &Report) -> String {
     text + "# EOF\n"
 }
 
-/// A gauge, since Prometheus's own text format knows no type `info`.
+/// The version as a gauge, since Prometheus's own text format has no type `info`.
 fn build() -> Family {
     let family = Family::gauge(
         "kubectl_mtls_build_info",
@@ -57,7 +57,7 @@ fn hosts(report: &Report) -> Family {
     family
 }
 
-/// One sample for each finding and host. Causes only: what merely follows from one would raise a second alarm.
+/// One sample for each finding and host, for causes only: a consequence would raise a second alarm.
 fn findings(report: &Report) -> Family {
     let mut family = Family::gauge(
         "kubectl_mtls_finding",
@@ -228,7 +228,7 @@ impl Family {
         }
     }
 
-    /// A gauge of moments. Its name says the unit, as the format asks.
+    /// A gauge of timestamps. Its name includes the unit, as the format requires.
     fn expiry(subject: &str, help: &str) -> Self {
         let name = format!("{subject}_expiry_timestamp_seconds");
         Self {
@@ -255,7 +255,7 @@ impl Family {
     }
 }
 
-/// A label's value without control characters, with the three escapes that the format knows.
+/// A label's value without control characters, with the three escapes of the format.
 fn escaped(value: &str) -> String {
     printable(value)
         .replace('\\', "\\\\")

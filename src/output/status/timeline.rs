@@ -1,4 +1,4 @@
-//! What ends when, as bars.
+//! Expiry dates as bars.
 
 use colored::Colorize;
 use time::Duration;
@@ -8,16 +8,16 @@ use crate::resources::printable::printable_line;
 
 /// Columns of the longest bar.
 const BAR: usize = 30;
-/// What a whole bar stands for; what ends later has an arrow at its end.
+/// The time that a full bar stands for; a later expiry has an arrow at its end.
 const HORIZON: Duration = Duration::weeks(52);
-/// Ends within this time are red.
+/// Expiry within this time is red.
 const URGENT: Duration = Duration::weeks(2);
-/// Ends within this time are yellow.
+/// Expiry within this time is yellow.
 const SOON: Duration = Duration::weeks(8);
 
-/// A bar for each end, and one for each week in which clients' certificates end.
+/// A bar for each expiry, and one for each week in which client certificates expire.
 pub(super) fn render(timeline: &Timeline) -> String {
-    let mut text = format!("{}\n", "what ends when (a whole bar is a year)".bold());
+    let mut text = format!("{}\n", "expiry dates (a full bar is a year)".bold());
     for end in &timeline.ends {
         let left = end.at - timeline.now;
         let bar = coloured(&bar(left), left);
@@ -56,7 +56,7 @@ fn bar(left: Duration) -> String {
     format!("{:BAR$}", "█".repeat(scaled(part, whole)))
 }
 
-/// The columns for a part of a whole, at least one.
+/// Number of columns for a part of a whole, at least one.
 fn scaled(part: usize, whole: usize) -> usize {
     let columns = part.saturating_mul(BAR) / whole.max(1);
     columns.clamp(1, BAR)
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(
             text,
             "\
-what ends when (a whole bar is a year)
+expiry dates (a full bar is a year)
   2026-08-31  ✗ ended                         server certificate old.example.com
   2026-10-31  ████                            server certificate httpbin.example.com
   2031-08-06  █████████████████████████████▶  client CA CA 1e54a643

@@ -1,7 +1,7 @@
 //! Certificate revocation lists (RFC 5280, 5), as a gateway needs them.
 //!
-//! Envoy refuses every client of a CA whose CRL is expired or lies in the future, so nextUpdate is the CA's own end and
-//! thisUpdate lies an hour back; of two CRLs of one CA the newest counts, so thisUpdate grows all the same.
+//! Envoy rejects every client of a CA whose CRL is expired or not yet valid, so nextUpdate is the CA's notAfter and thisUpdate lies an hour
+//! back; of two CRLs of one CA the newest counts, so thisUpdate grows from one to the next.
 
 mod reason;
 pub mod succession;
@@ -26,30 +26,30 @@ use x509_parser::{
     extensions::ParsedExtension, prelude::FromDer, revocation_list::CertificateRevocationList,
 };
 
-/// How far back thisUpdate lies, so that a slow clock at a gateway does not refuse every client.
+/// How far back thisUpdate lies, so that a gateway with a slow clock does not reject every client.
 const BACKDATED: Duration = Duration::hours(1);
 
-/// Why a CRL cannot be made or read.
+/// Why a CRL cannot be signed or read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// The CA is expired, or not one.
+    /// The CA is expired, or the certificate is not a CA.
     #[error(transparent)]
     Authority(#[from] authority::Error),
-    /// keyUsage without cRLSign: a gateway would refuse all clients of that CA.
+    /// keyUsage lacks cRLSign: a gateway would reject all clients of that CA.
     #[error(
         "CA `{subject}` may not sign revocation lists (its keyUsage lacks cRLSign); rotate to a CA that may"
     )]
     MayNotSign {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
-    /// The last CRL lies so far ahead that the next one would lie in the future.
+    /// The previous CRL's thisUpdate is so far ahead that the next one would be in the future.
     #[error("the published CRL's thisUpdate is {}, ahead of this clock; check the clock", utc(*.previous))]
     Ahead {
-        /// thisUpdate of the CRL before.
+        /// thisUpdate of the previous CRL.
         previous: OffsetDateTime,
     },
-    /// Not PEM.
+    /// The text is not PEM.
     #[error("CRL: {0}")]
     Pem(#[from] pem_text::Error),
     /// A PEM block of another kind.
@@ -58,7 +58,7 @@ pub enum Error {
         /// Label of the block.
         label: String,
     },
-    /// DER that is no CRL.
+    /// DER that is not a CRL.
     #[error("CRL is damaged: {0}")]
     Damaged(String),
     /// Encoding failed.
@@ -69,11 +69,11 @@ pub enum Error {
 /// One revoked certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
-    /// Its serial number.
+    /// The certificate's serial number.
     pub serial: Serial,
-    /// When it was revoked, UTC, whole seconds.
+    /// When the certificate was revoked, UTC, whole seconds.
     pub at: OffsetDateTime,
-    /// Why.
+    /// The reason of the revocation.
     pub reason: Reason,
 }
 
@@ -94,8 +94,8 @@ pub struct Crl {
 impl Crl {
     /// Signs a CRL over all entries given.
     ///
-    /// `number` must be greater than that of the CRL before (RFC 5280, 5.2.3), whose thisUpdate is `previous`. thisUpdate: an
-    /// hour back, but after `previous`; nextUpdate: the CA's notAfter. The authority key identifier is the CA's own SKI.
+    /// `number` must be greater than that of the previous CRL (RFC 5280, 5.2.3), whose thisUpdate is `previous`. thisUpdate: an hour back,
+    /// but after `previous`; nextUpdate: the CA's notAfter. The authority key identifier is the CA's own SKI.
     pub fn sign(
         authority: &Authority,
         number: u64,
@@ -133,7 +133,7 @@ impl Crl {
         let (rest, parsed) = CertificateRevocationList::from_der(der)
             .map_err(|error| Error::Damaged(error.to_string()))?;
         if !rest.is_empty() {
-            return Err(Error::Damaged("bytes follow it".to_owned()));
+            return Err(Error::Damaged("extra bytes at the end".to_owned()));
         }
         // version, signature.
         if !der::is_signed(der, 0x02, 0) {
@@ -209,7 +209,7 @@ impl Crl {
         self.aki.as_deref().map(sha256::hex)
     }
 
-    /// CRL number; `None` where there is none, or one above 2⁶⁴ − 1.
+    /// CRL number; `None` if there is none, or one above 2⁶⁴ − 1.
     pub fn number(&self) -> Option<u64> {
         self.number
             .as_deref()?
@@ -219,23 +219,23 @@ impl Crl {
             })
     }
 
-    /// First second in which it counts, UTC.
+    /// thisUpdate, the first second in which the list is valid, UTC.
     pub fn this_update(&self) -> OffsetDateTime {
         self.this_update
     }
 
-    /// When it ends, UTC.
+    /// nextUpdate, the end of the list's validity, UTC.
     pub fn next_update(&self) -> Option<OffsetDateTime> {
         self.next_update
     }
 
-    /// Whether verifiers refuse every client because of its age, or because it lies in the future.
+    /// Whether the list is valid at this time; if not, verifiers reject every client of its CA.
     pub fn is_current_at(&self, now: OffsetDateTime) -> bool {
         now >= self.this_update && self.next_update.is_some_and(|end| now < end)
     }
 
-    /// Whether it has a critical extension, as a list of changes or of some certificates only has: a gateway does not take such a
-    /// list for one of its CA (`BoringSSL`, `x509_vfy.cc`, `get_crl_score`).
+    /// Whether the list has a critical extension, as only delta lists and lists of some certificates have: a gateway does not accept such a
+    /// list for a CA (`BoringSSL`, `x509_vfy.cc`, `get_crl_score`).
     pub fn has_critical_extension(&self) -> bool {
         self.has_critical
     }
@@ -245,7 +245,7 @@ impl Crl {
         &self.revoked
     }
 
-    /// Whether `authority` signed it: same name, key identifiers that agree, and a signature that verifies.
+    /// Whether `authority` signed the list: same name, key identifiers that agree, and a signature that verifies.
     pub fn is_signed_by(&self, authority: &Certificate) -> bool {
         let same_key = self
             .aki_hex()

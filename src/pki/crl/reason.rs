@@ -5,23 +5,24 @@ use std::{fmt, str::FromStr};
 use thiserror::Error;
 use x509_parser::x509::ReasonCode;
 
-/// Why a certificate was revoked (RFC 5280, 5.3.1), as far as it applies to a client's.
+/// Why a certificate was revoked (RFC 5280, 5.3.1); only the reasons that apply to client
+/// certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Reason {
-    /// Not said; takes no space in the list.
+    /// No reason given; takes no space in the list.
     #[default]
     Unspecified,
     /// The key is known to others, or may be.
     KeyCompromise,
-    /// The client belongs elsewhere now.
+    /// The client belongs to another organization now.
     AffiliationChanged,
-    /// Another certificate took its place.
+    /// Another certificate replaced this one.
     Superseded,
-    /// No longer needed.
+    /// The certificate is no longer needed.
     CessationOfOperation,
-    /// Suspended.
+    /// The certificate is suspended.
     CertificateHold,
-    /// The client lost the right.
+    /// The client lost its permission.
     PrivilegeWithdrawn,
 }
 
@@ -84,13 +85,13 @@ impl fmt::Display for Reason {
 }
 
 impl serde::Serialize for Reason {
-    /// The name in RFC 5280.
+    /// Serializes the name in RFC 5280.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-/// A name that is no [`Reason`].
+/// A name that is not a [`Reason`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("unknown reason `{given}`; one of {}", Reason::ALL.map(Reason::name).join(", "))]
 pub struct UnknownReason {
@@ -100,7 +101,7 @@ pub struct UnknownReason {
 impl FromStr for Reason {
     type Err = UnknownReason;
 
-    /// The name in RFC 5280, in any case.
+    /// Reads the name in RFC 5280, in any case.
     fn from_str(name: &str) -> Result<Self, UnknownReason> {
         Self::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! What CRLs beside a bundle must be, so that no valid client is refused and no revoked one comes back.
+//! The rules for CRLs beside a trust bundle: no valid client is rejected, and no revoked one is accepted again.
 
 use super::Crl;
 use crate::pki::inspect::Certificate;
@@ -8,28 +8,29 @@ use time::OffsetDateTime;
 /// Why CRLs may not be published beside a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// A gateway refuses all clients of a CA without CRL as soon as another CA has one.
+    /// A CA without a CRL, while another CA has one: a gateway rejects all its clients.
     #[error(
         "the CA `{subject}` has no valid CRL, and others have one: all its clients would be refused"
     )]
     Missing {
-        /// The CA, RFC 4514.
+        /// The CA's subject as RFC 4514 text.
         subject: String,
     },
-    /// It would undo revocations, or be passed over: of two CRLs of one CA the newest counts.
+    /// A CRL older than the published one: it would undo revocations, or be ignored, because the
+    /// newest of two CRLs counts.
     #[error(
-        "the CRL of the CA `{subject}` is older than the published one: what was revoked since would be admitted again"
+        "the CRL of the CA `{subject}` is older than the published one: clients revoked since then would be accepted again"
     )]
     Older {
-        /// The CA, RFC 4514.
+        /// The CA's subject as RFC 4514 text.
         subject: String,
     },
 }
 
-/// Checks the CRLs that are to stand beside a bundle in the place of those `before`.
+/// Checks the CRLs that are to be published beside a bundle instead of those in `before`.
 ///
-/// Where there is any CRL, or was one: every CA has one that is valid now and no older than the one before it, by number
-/// (RFC 5280, 5.2.3) and thisUpdate.
+/// If there is any CRL, or was one: every CA needs one that is valid now and not older than the previous one, by number (RFC 5280, 5.2.3)
+/// and thisUpdate.
 pub fn check<'a>(
     bundle: impl IntoIterator<Item = &'a Certificate>,
     before: &[Crl],
@@ -55,7 +56,7 @@ pub fn check<'a>(
     Ok(())
 }
 
-/// The CRL of a CA that counts.
+/// The newest CRL of a CA, the one that counts.
 pub fn newest<'a>(ca: &Certificate, crls: &'a [Crl]) -> Option<&'a Crl> {
     crls.iter()
         .filter(|crl| crl.is_signed_by(ca))

@@ -36,12 +36,12 @@ pub(super) struct KeyUsage {
 #[derive(Clone, Default)]
 pub(super) struct Extensions {
     pub(super) is_ca: bool,
-    /// How many intermediates may stand between this CA and a leaf.
+    /// The number of intermediate CAs that may be between this CA and a leaf.
     pub(super) path_length: Option<u32>,
     pub(super) key_usage: Option<KeyUsage>,
     /// Whether extendedKeyUsage, if there is one, holds clientAuth.
     pub(super) client_auth: Option<bool>,
-    /// The same for serverAuth; `anyExtendedKeyUsage` does too.
+    /// Whether extendedKeyUsage, if there is one, holds serverAuth or `anyExtendedKeyUsage`.
     pub(super) server_auth: Option<bool>,
     pub(super) ski: Option<Vec<u8>>,
     pub(super) aki: Option<Vec<u8>>,
@@ -49,16 +49,18 @@ pub(super) struct Extensions {
     pub(super) dns: Vec<String>,
     pub(super) emails: Vec<String>,
     pub(super) ips: Vec<IpAddr>,
-    /// Whether it holds signed timestamps of Certificate Transparency logs (RFC 6962, 3.3).
+    /// Whether the certificate holds signed timestamps of Certificate Transparency logs (RFC 6962,
+    /// 3.3).
     pub(super) has_timestamps: bool,
-    /// Whether it says where the issuer's certificate is (`id-ad-caIssuers`; RFC 5280, 4.2.2.1).
+    /// Whether the certificate names the address of its issuer's certificate (`id-ad-caIssuers`;
+    /// RFC 5280, 4.2.2.1).
     pub(super) has_issuer_address: bool,
-    /// A critical extension that `BoringSSL` does not know, as its dotted object identifier.
+    /// A critical extension that `BoringSSL` does not support, as its dotted object identifier.
     pub(super) unknown_critical: Option<String>,
 }
 
 impl Extensions {
-    /// Fails on a repeated or unreadable extension of a kind that matters here.
+    /// Reads the extensions; fails on a repeated or unreadable one of a kind that [`matters`].
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Result<Self, X509Error> {
         let constraints = certificate.basic_constraints()?;
         let mut facts = Self {
@@ -123,7 +125,8 @@ impl Extensions {
     }
 }
 
-/// Key identifiers, key usage, SAN, basic constraints, extended key usage.
+/// Whether an extension is one of key identifiers, key usage, SAN, basic constraints, extended key
+/// usage.
 fn matters(oid: &str) -> bool {
     ["14", "15", "17", "19", "35", "37"]
         .map(|last| format!("2.5.29.{last}"))

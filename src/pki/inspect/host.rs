@@ -1,4 +1,4 @@
-//! Which hosts a server certificate stands for.
+//! Which hosts a server certificate covers.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What a certificate says, whoever made it.
+//! The facts in a certificate, whoever issued it.
 //!
 //! Facts are read once, when the certificate is read; after that nothing can fail.
 
@@ -34,18 +34,18 @@ pub enum Error {
         /// Label of the block.
         label: String,
     },
-    /// One certificate was wanted.
+    /// There are several certificates where one is expected.
     #[error("{count} certificates where one is expected; keep the right one")]
     Several {
-        /// How many there are.
+        /// The number of certificates.
         count: usize,
     },
-    /// DER that is no certificate, or one that contradicts itself.
+    /// DER that is not a certificate, or one that contradicts itself.
     #[error("certificate is damaged: {0}")]
     Damaged(String),
 }
 
-/// An X.509 certificate and the facts in it. Two are equal when their DER is.
+/// An X.509 certificate and the facts in it. Two certificates are equal if their DER is.
 #[derive(Clone)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -62,12 +62,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads one certificate in DER; nothing may follow it.
+    /// Reads one certificate in DER; no bytes may follow it.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let damaged = |reason: &dyn fmt::Display| Error::Damaged(reason.to_string());
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|error| damaged(&error))?;
         if !rest.is_empty() {
-            return Err(damaged(&"bytes follow it"));
+            return Err(damaged(&"extra bytes at the end"));
         }
         // [0] version, serialNumber, signature.
         if !der::is_signed(der, 0xa0, 1) {
@@ -115,7 +115,7 @@ impl Certificate {
         &self.der
     }
 
-    /// The certificate as PEM, encoded anew: LF, 64 columns, nothing around it.
+    /// The certificate as PEM, newly encoded: LF, 64 columns, nothing around it.
     pub fn pem(&self) -> String {
         (*pem_text::encode("CERTIFICATE", &self.der)).clone()
     }
@@ -140,7 +140,7 @@ impl Certificate {
         &self.subject
     }
 
-    /// Subject in DER, as it stands in the certificate.
+    /// Subject in DER, byte by byte.
     pub fn subject_der(&self) -> &[u8] {
         &self.subject_der
     }
@@ -150,7 +150,7 @@ impl Certificate {
         &self.issuer
     }
 
-    /// Issuer in DER, as it stands in the certificate.
+    /// Issuer in DER, byte by byte.
     pub fn issuer_der(&self) -> &[u8] {
         &self.issuer_der
     }
@@ -165,7 +165,7 @@ impl Certificate {
         self.not_after
     }
 
-    /// Whether validity has ended: from notAfter on, as OpenSSL and `BoringSSL` count (RFC 5280 includes that second).
+    /// Whether the validity has ended: from notAfter on, as OpenSSL and `BoringSSL` count (RFC 5280 includes that second).
     pub fn is_expired(&self, now: OffsetDateTime) -> bool {
         now >= self.not_after
     }
@@ -180,38 +180,40 @@ impl Certificate {
         self.extensions.is_ca
     }
 
-    /// How many intermediate CAs may stand between this CA and a leaf; any number without it.
+    /// The number of intermediate CAs that may be between this CA and a leaf; `None` means any
+    /// number.
     pub fn path_length(&self) -> Option<u32> {
         self.extensions.path_length
     }
 
-    /// A critical extension that a gateway does not know, as a dotted object identifier: it refuses such a certificate.
+    /// A critical extension that a gateway does not support, as a dotted object identifier: the gateway rejects such a certificate.
     pub fn unknown_critical_extension(&self) -> Option<&str> {
         self.extensions.unknown_critical.as_deref()
     }
 
-    /// Whether keyUsage allows signing certificates; an absent one allows all (RFC 5280, 4.2.1.3).
+    /// Whether keyUsage allows signing certificates; without keyUsage everything is allowed (RFC
+    /// 5280, 4.2.1.3).
     pub fn may_sign_certificates(&self) -> bool {
         self.extensions
             .key_usage
             .is_none_or(|usage| usage.key_cert_sign)
     }
 
-    /// Whether it says at all what its key is for; what plain `openssl req -x509` makes does not.
+    /// Whether the certificate has keyUsage; those of plain `openssl req -x509` have none.
     pub fn has_key_usage(&self) -> bool {
         self.extensions.key_usage.is_some()
     }
 
-    /// Whether keyUsage allows signing revocation lists; an absent one allows all.
+    /// Whether keyUsage allows signing revocation lists; without keyUsage everything is allowed.
     pub fn may_sign_crls(&self) -> bool {
         self.extensions.key_usage.is_none_or(|usage| usage.crl_sign)
     }
 
-    /// Whether key usages let it stand for a TLS client at Envoy.
+    /// Whether the key usages allow the certificate for a TLS client at Envoy.
     ///
-    /// extendedKeyUsage absent or with clientAuth (`anyExtendedKeyUsage` alone does not do: `BoringSSL`,
-    /// `v3_purp.c`, `check_purpose_ssl_client`), keyUsage absent or with digitalSignature. Holds for CAs above the client, too, as far as
-    /// extendedKeyUsage goes.
+    /// extendedKeyUsage is absent or has clientAuth (`anyExtendedKeyUsage` alone is not enough: `BoringSSL`, `v3_purp.c`,
+    /// `check_purpose_ssl_client`), keyUsage is absent or has digitalSignature. The rule on extendedKeyUsage also holds for the client's
+    /// CAs.
     pub fn allows_client_auth(&self) -> bool {
         self.extended_usage_allows_clients()
             && self
@@ -225,7 +227,8 @@ impl Certificate {
         self.extensions.client_auth.unwrap_or(true)
     }
 
-    /// Whether extendedKeyUsage lets it stand for a TLS server; an absent one allows all.
+    /// Whether extendedKeyUsage allows the certificate for a TLS server; without extendedKeyUsage
+    /// everything is allowed.
     pub fn allows_server_auth(&self) -> bool {
         self.extensions.server_auth.unwrap_or(true)
     }
@@ -240,8 +243,8 @@ impl Certificate {
         self.extensions.aki.as_deref().map(sha256::hex)
     }
 
-    /// What certificates and CRLs of this CA name as their authority key: its SKI; for a CA without one, the first 160
-    /// bits of SHA-256 over its public key (RFC 7093, 2, method 4).
+    /// The authority key identifier in certificates and CRLs of this CA: its SKI; for a CA without one, the first 160 bits of SHA-256 over
+    /// its public key (RFC 7093, 2, method 4).
     pub fn key_id(&self) -> Vec<u8> {
         self.extensions
             .ski
@@ -249,7 +252,8 @@ impl Certificate {
             .unwrap_or_else(|| public_key::key_id(&self.public_key))
     }
 
-    /// [`key_id`](Self::key_id) in lower-case hexadecimal: the AKI of what this CA signs.
+    /// [`key_id`](Self::key_id) in lower-case hexadecimal: the AKI of certificates that this CA
+    /// signs.
     pub fn key_id_hex(&self) -> String {
         sha256::hex(&self.key_id())
     }
@@ -274,8 +278,8 @@ impl Certificate {
         &self.extensions.ips
     }
 
-    /// Whether a client that asks for `host` accepts this certificate: a DNS SAN equal to it, or one `*` for its first
-    /// label (RFC 6125, 6.4); an IP SAN for an address. The common name never counts.
+    /// Whether a client that connects to `host` accepts this certificate: a DNS SAN equal to it, or one with `*` for the first label (RFC
+    /// 6125, 6.4); an IP SAN for an address. The common name never counts.
     pub fn covers_host(&self, host: &str) -> bool {
         host::covers(self.dns_sans(), self.ips(), host)
     }
@@ -285,7 +289,7 @@ impl Certificate {
         sha256::hex_digest(&self.der)
     }
 
-    /// The name of a CA in every output: the first eight digits of its [`fingerprint`](Self::fingerprint).
+    /// The identifier of a CA in every output: the first eight digits of its [`fingerprint`](Self::fingerprint).
     pub fn id(&self) -> String {
         let mut id = self.fingerprint();
         id.truncate(8);
@@ -302,8 +306,8 @@ impl Certificate {
         PublicKeyKind::of(&self.public_key).to_string()
     }
 
-    /// Whether `authority` signed it: the names agree, the key identifiers do not contradict each other, and the signature
-    /// verifies under its key. Says nothing about validity, nor whether the authority may sign.
+    /// Whether `authority` signed the certificate: the names agree, the key identifiers do not contradict each other, and the signature
+    /// verifies under its key. Checks neither validity nor whether the authority may sign.
     pub fn is_signed_by(&self, authority: &Self) -> bool {
         let same_key = match (&self.extensions.aki, &authority.extensions.ski) {
             (Some(wanted), Some(found)) => wanted == found,
@@ -314,13 +318,13 @@ impl Certificate {
         same_key && same_name && signature::certificate_verifies(&self.der, &authority.public_key)
     }
 
-    /// Whether a CA that everybody trusts signed it, as the timestamps in it tell: such a CA is never a root (CA/Browser Forum,
-    /// Baseline Requirements, 6.1.7).
+    /// Whether a publicly trusted CA signed the certificate, by the timestamps in it: such a CA is never a root (CA/Browser Forum, Baseline
+    /// Requirements, 6.1.7).
     pub fn is_publicly_trusted(&self) -> bool {
         self.extensions.has_timestamps
     }
 
-    /// Whether it says where the certificate of its issuer can be fetched.
+    /// Whether the certificate names the address of its issuer's certificate.
     pub fn has_issuer_address(&self) -> bool {
         self.extensions.has_issuer_address
     }
@@ -330,12 +334,12 @@ impl Certificate {
         self.subject_der == self.issuer_der
     }
 
-    /// Whether it is signed by its own key.
+    /// Whether the certificate is signed by its own key.
     pub fn is_self_signed(&self) -> bool {
         self.is_signed_by(self)
     }
 
-    /// Whether a proxy takes it for a CA: `CA:TRUE`, or an X.509 v1 root (`BoringSSL`, `v3_purp.c`, `check_ca`).
+    /// Whether a proxy accepts the certificate as a CA: `CA:TRUE`, or an X.509 v1 root (`BoringSSL`, `v3_purp.c`, `check_ca`).
     pub fn may_be_anchor(&self) -> bool {
         (self.is_ca() && self.may_sign_certificates())
             || (self.version == 1 && self.subject_der == self.issuer_der)

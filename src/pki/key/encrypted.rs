@@ -1,5 +1,5 @@
-//! Encrypted PKCS#8 keys (RFC 5958, 3): PBES2 of any usual kind in, PBKDF2-HMAC-SHA256 with AES-256-CBC out, which every
-//! program reads (`GnuTLS` knows no scrypt).
+//! Encrypted PKCS#8 keys (RFC 5958, 3): reads PBES2 of any usual kind, writes PBKDF2-HMAC-SHA256 with AES-256-CBC, which every program
+//! reads (`GnuTLS` does not support scrypt).
 
 use super::{Error, PrivateKey};
 use crate::pki::pem_text;
@@ -8,7 +8,7 @@ use pkcs8::der::{Encode, asn1::OctetStringRef};
 use pkcs8::pkcs5::pbes2::Parameters;
 use zeroize::Zeroizing;
 
-/// Some 25 ms.
+/// Iterations of PBKDF2, some 25 ms.
 const ITERATIONS: u32 = 100_000;
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 

@@ -23,13 +23,13 @@ use x509_parser::{
 };
 use zeroize::Zeroizing;
 
-/// What can be wrong with a private key.
+/// Why a private key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
     /// The bytes are not PEM.
     #[error("private key: {0}")]
     Pem(#[from] pem_text::Error),
-    /// PEM, but no key in it.
+    /// PEM without a key.
     #[error(
         "no private key: the file holds `{label}`; a key starts with `-----BEGIN PRIVATE KEY-----`"
     )]
@@ -40,7 +40,7 @@ pub enum Error {
     /// More than one key.
     #[error("{count} private keys in one file; keep the one that belongs to the certificate")]
     Several {
-        /// How many.
+        /// The number of keys.
         count: usize,
     },
     /// Encrypted PKCS#8, or the older `Proc-Type: 4,ENCRYPTED`.
@@ -51,10 +51,10 @@ pub enum Error {
         "private key is encrypted in an unsupported way; convert it with `openssl pkcs8 -topk8 -in KEY -out NEW`"
     )]
     UnknownEncryption,
-    /// The password does not open it.
+    /// The password does not decrypt the key.
     #[error("the password does not open the private key")]
     WrongPassword,
-    /// A label of a key, with contents that are none.
+    /// A PEM block with the label of a key, but other contents.
     #[error("private key is damaged")]
     Damaged,
     /// A key of a type or size that cannot be used.
@@ -99,7 +99,7 @@ impl KeyType {
         Self::Rsa4096,
     ];
 
-    /// The type of a public key (`SubjectPublicKeyInfo`, DER); none for keys that are not generated here.
+    /// The type of a public key (`SubjectPublicKeyInfo`, DER); `None` for types that this plugin does not generate.
     pub fn of(public_key: &[u8]) -> Option<Self> {
         match PublicKeyKind::of(public_key) {
             PublicKeyKind::P256 => Some(Self::P256),
@@ -111,7 +111,7 @@ impl KeyType {
         }
     }
 
-    /// The name that flags take.
+    /// The type's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::P256 => "p256",
@@ -129,7 +129,7 @@ impl fmt::Display for KeyType {
     }
 }
 
-/// A name that is no [`KeyType`].
+/// A name that is not a [`KeyType`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("unknown key type `{0}`; one of p256, p384, rsa2048, rsa3072, rsa4096")]
 pub struct UnknownKeyType(String);
@@ -147,8 +147,8 @@ impl FromStr for KeyType {
 
 /// An unencrypted private key.
 ///
-/// The PKCS#8 bytes are wiped when dropped, and so is the library's own copy (aws-lc cleanses what it frees). `Debug` shows
-/// the type and the public key's hash only.
+/// The PKCS#8 bytes are wiped when dropped, and so is the library's own copy (aws-lc wipes memory that it frees). `Debug` shows only the
+/// type and the public key's hash.
 pub struct PrivateKey {
     pair: Pair,
     pkcs8: Zeroizing<Vec<u8>>,
@@ -162,7 +162,7 @@ enum Pair {
 }
 
 impl PrivateKey {
-    /// Makes a new key. The randomness is aws-lc-rs's own. P-256 takes some 20 µs, RSA 2048 some 80 ms.
+    /// Generates a key. The randomness is aws-lc-rs's own. P-256 takes some 20 µs, RSA 2048 some 80 ms.
     pub fn generate(key_type: KeyType) -> Result<Self, Error> {
         let rsa = |size| RsaKeyPair::generate(size).map(Pair::Rsa);
         let pair = match key_type {
@@ -175,10 +175,10 @@ impl PrivateKey {
         Self::from_pair(pair)
     }
 
-    /// Reads one PEM key: PKCS#8, SEC1 (`EC PRIVATE KEY`, `EC PARAMETERS` before it are skipped) or PKCS#1.
+    /// Reads one PEM key: PKCS#8, SEC1 (`EC PRIVATE KEY`, after an optional `EC PARAMETERS`) or PKCS#1.
     ///
-    /// Takes P-256, P-384, P-521, RSA from 2048 to 8192 bits, and Ed25519: a CA may have any of them. Certificates in the
-    /// same file are ignored.
+    /// Accepts P-256, P-384, P-521, RSA from 2048 to 8192 bits, and Ed25519: a CA may have any of them. Certificates in the same file are
+    /// ignored.
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         let blocks = pem_text::blocks(pem.as_ref())?;
         let first = blocks.first().map_or("", pem::Pem::tag).to_owned();
@@ -262,12 +262,12 @@ impl PrivateKey {
         &self.public
     }
 
-    /// What kind of key it is.
+    /// The kind of the key.
     pub fn kind(&self) -> PublicKeyKind {
         PublicKeyKind::of(&self.public)
     }
 
-    /// Whether the certificate holds this key's public half.
+    /// Whether the certificate is for this key.
     pub fn matches(&self, certificate: &Certificate) -> bool {
         public_bits(&self.public).is_some_and(|bits| {
             Some(bits) == public_bits(certificate.public_key_der())
@@ -363,7 +363,7 @@ fn rsa(key: Result<RsaKeyPair, aws_lc_rs::error::KeyRejected>) -> Result<Pair, E
         })
 }
 
-/// The algorithm of a PKCS#8 key (RFC 5958, 2), dotted. Copies nothing of the key.
+/// The algorithm of a PKCS#8 key (RFC 5958, 2), as dotted text. Copies nothing of the key.
 fn pkcs8_algorithm(der: &[u8]) -> Option<String> {
     let (_, info) = Sequence::from_der(der).ok()?;
     let (rest, _version) = Integer::from_der(&info.content).ok()?;

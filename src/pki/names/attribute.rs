@@ -1,4 +1,4 @@
-//! The attributes of X.500 names, and what may stand in them.
+//! The attributes of X.500 names, and their allowed values.
 
 use super::Error;
 use std::{fmt, str::FromStr};
@@ -37,7 +37,7 @@ pub enum Attribute {
     Surname,
 }
 
-/// How X.520 and RFC 5280 (appendix A) want a value encoded.
+/// The string type that X.520 and RFC 5280 (appendix A) require for a value.
 enum StringType {
     Utf8,
     Printable,
@@ -126,9 +126,9 @@ impl Attribute {
                 refuse("must be two capital letters, such as `DE` (ISO 3166)".into())
             }
             StringType::Printable if !value.bytes().all(is_printable) => {
-                refuse("takes letters, digits, blanks and `'()+,-./:=?` only".into())
+                refuse("may only contain letters, digits, spaces and `'()+,-./:=?`".into())
             }
-            StringType::Ia5 if !value.is_ascii() => refuse("takes ASCII only".into()),
+            StringType::Ia5 if !value.is_ascii() => refuse("may only contain ASCII".into()),
             _ => Ok(()),
         }
     }
@@ -154,7 +154,7 @@ impl fmt::Display for Attribute {
 impl FromStr for Attribute {
     type Err = Error;
 
-    /// A short name in any case (RFC 4514, 3).
+    /// Reads a short name in any case (RFC 4514, 3).
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL
             .into_iter()
@@ -174,12 +174,13 @@ fn is_country(value: &str) -> bool {
     value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// X.680, 41.4.
+/// Whether a byte is allowed in a `PrintableString` (X.680, 41.4).
 pub(super) fn is_printable(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
-/// Control characters, and those that make text read in another order than it stands.
+/// Whether a character is a control character, or one that changes the order in which text is
+/// displayed.
 pub fn is_bad_character(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')

@@ -1,17 +1,18 @@
-//! The name of a client, as it stands in its certificate, its files and its inventory entry.
+//! The name of a client, in its certificate, its files and its inventory entry.
 
 use super::{Error, hash6, is_bad_character};
 use std::{fmt, str::FromStr};
 
-/// A name that fits a certificate, a file and a URI.
+/// A name that is valid in a certificate, a file name and a URI.
 ///
-/// 1 to 64 characters (X.520, `ub-common-name`), no control characters, no `/`, `\` or `..`, no blanks around it.
+/// 1 to 64 characters (X.520, `ub-common-name`), no control characters, no `/`, `\` or `..`, no leading or trailing blanks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientName(String);
 
 impl ClientName {
     const MAX_CHARACTERS: usize = 64;
-    /// File systems allow 255 bytes; the longest suffix, `.p12.password` and a temporary one, must fit too.
+    /// Largest length of a file name's stem, in bytes: file systems allow 255, which must also hold the longest suffix, `.p12.password`,
+    /// and that of a temporary file.
     const MAX_STEM_BYTES: usize = 200;
     const MAX_SLUG: usize = 40;
 
@@ -20,9 +21,9 @@ impl ClientName {
         &self.0
     }
 
-    /// The name for files, without suffix; the same as the name wherever every file system allows it.
+    /// The stem of the client's file names; equal to the name wherever every file system allows it.
     ///
-    /// Characters that Windows forbids become `_`, as does a leading `-`; what would be too long is cut and gets a hash.
+    /// Characters that Windows forbids become `_`, as does a leading `-`; a name that is too long is cut and gets a hash.
     pub fn file_stem(&self) -> String {
         let mut stem: String = self
             .0
@@ -44,9 +45,9 @@ impl ClientName {
         stem
     }
 
-    /// A piece for names of Kubernetes objects: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 40 characters (RFC 1123).
+    /// A part for names of Kubernetes objects: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 40 characters (RFC 1123).
     ///
-    /// Not unique: [`hash8`](super::hash8) makes it so.
+    /// Not unique: [`hash8`](super::hash8) is added to make it so.
     pub fn slug(&self) -> String {
         let mut slug = String::with_capacity(Self::MAX_SLUG);
         for character in self.0.chars().flat_map(char::to_lowercase) {

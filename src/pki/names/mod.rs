@@ -1,4 +1,4 @@
-//! Names: of clients, of their URI identities, and X.500 subjects.
+//! Names of clients, their URI identities, and X.500 subjects.
 
 mod attribute;
 mod client;
@@ -21,40 +21,40 @@ use thiserror::Error;
 /// Why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Nothing there.
+    /// The name is empty.
     #[error("client name is empty; give a name such as `alice`")]
     Empty,
-    /// Longer than X.520 allows for a common name.
+    /// The name is longer than X.520 allows for a common name.
     #[error(
         "client name has {characters} characters; at most 64 fit into a certificate's common name (X.520)"
     )]
     TooLong {
-        /// Unicode characters.
+        /// The number of Unicode characters.
         characters: usize,
     },
-    /// `.`, `..`, `/` or `\`: a name becomes a file name.
+    /// The name has `.`, `..`, `/` or `\`, which are not possible in a file name.
     #[error("client name `{0}` cannot be a file name; leave out `/`, `\\` and `..`")]
     Path(String),
-    /// Line ends, tabs, NUL, characters that reorder text.
+    /// The name has line ends, tabs, NUL, or characters that reorder text.
     #[error("client name `{}` contains control characters; leave them out", .0.escape_debug())]
     Control(String),
-    /// Blanks at the start or the end.
-    #[error("client name `{0}` starts or ends with a blank; leave it out")]
+    /// The name has blanks at the start or the end.
+    #[error("client name `{0}` starts or ends with a space; leave the space out")]
     Blanks(String),
-    /// Not a URI, or one that a proxy's header would blur.
+    /// A text that is not a URI, or a URI that is ambiguous in a proxy's header.
     #[error("URI SAN `{uri}`: {reason}")]
     Uri {
-        /// As given.
+        /// The URI as given.
         uri: String,
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// An identity that belongs to somebody else.
     #[error("URI SAN `{uri}` is refused: {reason}")]
     ForeignIdentity {
-        /// As given.
+        /// The URI as given.
         uri: String,
-        /// Whose it is, and what to do.
+        /// The owner of the identity, and what to do.
         reason: String,
     },
     /// A part of a subject that X.520 or its string type does not allow.
@@ -62,25 +62,25 @@ pub enum Error {
     Attribute {
         /// Short name, such as `OU`.
         attribute: String,
-        /// As given.
+        /// The value as given.
         value: String,
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// A name of somebody else's making that is not taken over.
-    #[error("subject `{text}` is not taken over: {reason}; give another one with `--subject`")]
+    /// A name in a request or certificate that cannot be copied.
+    #[error("subject `{text}` cannot be used again: {reason}; give another one with `--subject`")]
     Taken {
-        /// RFC 4514 text, escaped.
+        /// The name as RFC 4514 text, escaped.
         text: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// Text that is no distinguished name.
+    /// A text that is not a distinguished name.
     #[error("subject `{text}`: {reason}; write it like `CN=alice,OU=devices,O=Example` (RFC 4514)")]
     Subject {
-        /// As given.
+        /// The text as given.
         text: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -97,7 +97,7 @@ pub fn hash6(text: &str) -> String {
     sha256::hex(&sha256::digest(text.as_bytes())[..3])
 }
 
-/// The first twelve bytes of SHA-256 over the text: equal ones have equal texts, as far as anybody can tell.
+/// The first twelve bytes of SHA-256 over the text, used in place of the text in comparisons.
 pub fn hash12(text: &str) -> [u8; 12] {
     let mut short = [0; 12];
     short.copy_from_slice(&sha256::digest(text.as_bytes())[..12]);

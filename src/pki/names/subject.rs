@@ -1,4 +1,4 @@
-//! X.500 subjects: attributes in order, repeats kept.
+//! X.500 subjects: attributes in order, including repeated ones.
 
 use super::text::{common_names, escape_value, name_fault, name_text, name_values};
 use super::{Attribute, Error, is_bad_character};
@@ -6,34 +6,33 @@ use crate::pki::der;
 use std::{fmt, str::FromStr};
 use yasna::models::ObjectIdentifier;
 
-/// A subject: attributes from the most general to the most specific, one per RDN, repeats kept in order.
+/// A subject: attributes from the most general to the most specific, one per RDN, repeated ones kept in order.
 ///
-/// As text (RFC 4514) the order is the reverse: `CN=alice,OU=a,OU=b,DC=example` stands in the certificate as DC, OU=b, OU=a,
-/// CN. `FromStr` reads that text; multi-valued RDNs (`CN=a+UID=b`) and `#hex` values are refused there, not in a name of
-/// somebody else's making ([`from_der`](Self::from_der)).
+/// As text (RFC 4514) the order is the reverse: `CN=alice,OU=a,OU=b,DC=example` is encoded in the certificate as DC, OU=b, OU=a, CN.
+/// `FromStr` reads that text; it refuses multi-valued RDNs (`CN=a+UID=b`) and `#hex` values, which [`from_der`](Self::from_der) accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Subject {
     attributes: Vec<(Attribute, String)>,
     verbatim: Option<Verbatim>,
 }
 
-/// A name as somebody else wrote it, with its RFC 4514 text.
+/// A name from a request or certificate, byte by byte, with its RFC 4514 text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Verbatim {
     der: Vec<u8>,
     text: String,
 }
 
-/// More than any real value; gateways put the whole subject into a header.
+/// Longest accepted value, in characters; gateways put the whole subject into a header.
 const LONGEST_VALUE: usize = 256;
 
 impl Subject {
-    /// A subject of nothing but `CN=<value>`.
+    /// The subject `CN=<value>`.
     pub fn common_name(value: &str) -> Result<Self, Error> {
         Self::default().with(Attribute::CommonName, value)
     }
 
-    /// Adds an attribute behind the others, thus more specific than they are.
+    /// Adds an attribute as the last, most specific one.
     pub fn with(mut self, attribute: Attribute, value: impl Into<String>) -> Result<Self, Error> {
         let value = value.into();
         attribute.check(&value)?;
@@ -41,16 +40,15 @@ impl Subject {
         Ok(self)
     }
 
-    /// A name in DER as it stands in a request or a certificate, kept to the last byte: with unknown attributes, several in
-    /// one part, and its own string types. Refuses values that their string type does not allow, control characters, and values of
-    /// more than 256 characters.
+    /// A name in DER from a request or a certificate, kept byte by byte: with unknown attributes, multi-valued RDNs, and its own string
+    /// types. Refuses values that their string type does not allow, control characters, and values of more than 256 characters.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let text = name_text(der);
         let fail = |reason: &str| Error::Taken {
             text: text.escape_debug().to_string(),
             reason: reason.to_owned(),
         };
-        let values = name_values(der).ok_or_else(|| fail("it is damaged"))?;
+        let values = name_values(der).ok_or_else(|| fail("the name is damaged"))?;
         if let Some(fault) = name_fault(der) {
             return Err(fail(fault));
         }
@@ -59,10 +57,10 @@ impl Subject {
         }
         for value in &values {
             if value.chars().any(is_bad_character) {
-                return Err(fail("it contains control characters"));
+                return Err(fail("the name contains control characters"));
             }
             if value.chars().count() > LONGEST_VALUE {
-                return Err(fail("a value of it is longer than 256 characters"));
+                return Err(fail("a value of the name is longer than 256 characters"));
             }
         }
         Ok(Self {
@@ -74,17 +72,17 @@ impl Subject {
         })
     }
 
-    /// Its common names, from the most general to the most specific one.
+    /// The common names of the subject, from the most general to the most specific one.
     pub fn common_names(&self) -> Vec<String> {
         common_names(&self.to_der())
     }
 
-    /// Whether there is no attribute at all.
+    /// Whether the subject has no attributes.
     pub fn is_empty(&self) -> bool {
         self.attributes.is_empty() && self.verbatim.is_none()
     }
 
-    /// The `Name` in DER (RFC 5280, 4.1.2.4): `UTF8String`, but `PrintableString` and `IA5String` where the attribute demands it.
+    /// The `Name` in DER (RFC 5280, 4.1.2.4): `UTF8String`, except where an attribute requires `PrintableString` or `IA5String`.
     pub fn to_der(&self) -> Vec<u8> {
         if let Some(verbatim) = &self.verbatim {
             return verbatim.der.clone();
@@ -133,7 +131,7 @@ impl FromStr for Subject {
         for part in split_unescaped(text).into_iter().rev() {
             let (name, value) = part
                 .split_once('=')
-                .ok_or_else(|| fail("a part has no `=`"))?;
+                .ok_or_else(|| fail("a part of the name has no `=`"))?;
             let value = unescape_value(value).map_err(fail)?;
             subject = subject.with(name.trim().parse()?, value)?;
         }
@@ -155,7 +153,8 @@ fn split_unescaped(text: &str) -> Vec<&str> {
     parts
 }
 
-/// RFC 4514, 3: `\` before a special character, or before two hexadecimal digits of a UTF-8 byte.
+/// Decodes an escaped value (RFC 4514, 3): `\` before a special character, or before two
+/// hexadecimal digits of a UTF-8 byte.
 fn unescape_value(value: &str) -> Result<String, &'static str> {
     let mut rest = value.trim_start().as_bytes();
     if rest.starts_with(b"#") {
@@ -174,7 +173,7 @@ fn unescape_value(value: &str) -> Result<String, &'static str> {
                     (None, Some(special)) if b" \"#+,;<=>\\".contains(special) => (*special, 1),
                     _ => {
                         return Err(
-                            "a backslash stands before neither a special character nor two hexadecimal digits",
+                            "a backslash is followed by neither a special character nor two hexadecimal digits",
                         );
                     }
                 };

@@ -9,7 +9,8 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, X509Name},
 };
 
-/// RFC 4514 text: most specific first, `+` within a multi-valued RDN, UTF-8 unescaped.
+/// RFC 4514 text of a name: most specific attribute first, `+` within a multi-valued RDN, UTF-8
+/// unescaped.
 ///
 /// Attributes without a short name appear as `1.2.3.4=#hex`.
 pub(in crate::pki) fn rfc4514(name: &X509Name<'_>) -> String {
@@ -21,12 +22,12 @@ pub(in crate::pki) fn rfc4514(name: &X509Name<'_>) -> String {
     parts.join(",")
 }
 
-/// RFC 4514 text of a name in DER; what is no name is shown as hexadecimal.
+/// RFC 4514 text of a name in DER; anything else is shown as hexadecimal.
 pub fn name_text(der: &[u8]) -> String {
     X509Name::from_der(der).map_or_else(|_| sha256::hex(der), |(_, name)| rfc4514(&name))
 }
 
-/// The values of a name in DER, as text where they are text; `None` where it is no name, or more than one.
+/// The values of a name in DER, as text if they are text; `None` if the bytes are not exactly one name.
 pub(super) fn name_values(der: &[u8]) -> Option<Vec<String>> {
     let (rest, name) = X509Name::from_der(der).ok()?;
     let shown = |attribute: &AttributeTypeAndValue<'_>| {
@@ -36,7 +37,7 @@ pub(super) fn name_values(der: &[u8]) -> Option<Vec<String>> {
         .then(|| name.iter_attributes().map(shown).collect())
 }
 
-/// The common names in a name in DER that are text; none where it is damaged.
+/// The common names in a name in DER that are text; none if the name is damaged.
 pub(super) fn common_names(der: &[u8]) -> Vec<String> {
     let Ok((_, name)) = X509Name::from_der(der) else {
         return Vec::new();
@@ -44,11 +45,11 @@ pub(super) fn common_names(der: &[u8]) -> Vec<String> {
     name.iter_common_name().filter_map(text).collect()
 }
 
-/// Why a name in DER is not one that every library reads and writes again alike: a value that its string type does not allow,
-/// or that is no text (X.680, 41; OpenSSL's `ASN1_STRING_to_UTF8` fails on such, or changes them).
+/// Why some libraries would fail on a name in DER, or change it: a value that its string type does not allow, or that is not text (X.680,
+/// 41; OpenSSL's `ASN1_STRING_to_UTF8`).
 pub(super) fn name_fault(der: &[u8]) -> Option<&'static str> {
     let Ok((_, name)) = X509Name::from_der(der) else {
-        return Some("it is damaged");
+        return Some("the name is damaged");
     };
     name.iter_attributes()
         .find_map(|attribute| value_fault(attribute.attr_value()))
@@ -76,12 +77,12 @@ fn value_fault(value: &Any<'_>) -> Option<&'static str> {
         Tag::BmpString => units(2),
         Tag::UniversalString => units(4),
         // `VisibleString` among them: it is not of the types that OpenSSL reads in names (`ASN1_PRINTABLE`).
-        _ => return Some("a value of it has a type that names do not have"),
+        _ => return Some("a value of the name has an unsupported ASN.1 type"),
     };
-    (!is_text).then_some("a value of it holds what its string type does not allow")
+    (!is_text).then_some("a value of the name has characters that its string type does not allow")
 }
 
-/// Whether two names are the same to a verifier: case and runs of blanks do not count (RFC 5280, 7.1), string types neither.
+/// Whether a verifier treats two names as the same: case, runs of blanks (RFC 5280, 7.1) and string types do not count.
 pub(in crate::pki) fn same_name(one: &str, other: &str) -> bool {
     let canonical = |name: &str| {
         name.split_whitespace()

@@ -1,12 +1,12 @@
-//! URI identities in certificates: the default one, and those that are refused.
+//! URI identities in certificates: the default one, and refused ones.
 //!
-//! Two readers decide the rules. The gateway copies URI SANs into a header, comma-separated. Istio authorizes a certificate
-//! by the text after `spiffe://`, whoever signed it, and its policies take `*` as a wildcard.
+//! Two readers determine the rules. The gateway copies URI SANs into a header, comma-separated. Istio authorizes a certificate by the text
+//! after `spiffe://`, whoever signed it, and `*` is a wildcard in its policies.
 
 use super::{ClientName, Error};
 use std::fmt::Write;
 
-/// `spiffe://<authority>-clients/<name, percent-encoded>`.
+/// The default URI of a client: `spiffe://<authority>-clients/<name, percent-encoded>`.
 pub fn default_uri(authority: &str, name: &ClientName) -> String {
     format!(
         "spiffe://{authority}-clients/{}",
@@ -56,18 +56,18 @@ pub fn check_uri_san(
         .any(|known| known.eq_ignore_ascii_case(domain));
     if mesh {
         return foreign(format!(
-            "`{domain}` is the mesh's trust domain, where it would pass for a workload; choose another"
+            "`{domain}` is the mesh's trust domain, where the client would pass for a workload; choose another trust domain"
         ));
     }
     if domain == format!("{authority}-clients") && uri != default_uri(authority, name) {
         return foreign(format!(
-            "under `spiffe://{domain}/` stand the names of this authority's clients, and this client is `{name}`; leave the flag out"
+            "`spiffe://{domain}/` is reserved for the names of this authority's clients, and this client is `{name}`; leave the flag out"
         ));
     }
     Ok(())
 }
 
-/// The part of [`check_uri_san`] that holds for every certificate: syntax, and never `cluster.local`.
+/// The part of [`check_uri_san`] that needs no context: syntax, and never `cluster.local`.
 pub(in crate::pki) fn check_syntax(uri: &str) -> Result<(), Error> {
     let refuse = |reason: &str| {
         Err(Error::Uri {
@@ -77,11 +77,13 @@ pub(in crate::pki) fn check_syntax(uri: &str) -> Result<(), Error> {
     };
     if uri.contains([',', '*']) {
         return refuse(
-            "`,` and `*` have a meaning to the proxy's headers and policies; percent-encode them",
+            "`,` and `*` have a special meaning in the proxy's headers and policies; percent-encode them",
         );
     }
     if !uri.bytes().all(is_uri_character) || !valid_escapes(uri) {
-        return refuse("holds characters that no URI may hold; percent-encode them (RFC 3986)");
+        return refuse(
+            "contains characters that a URI may not have; percent-encode them (RFC 3986)",
+        );
     }
     let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
     let valid_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -89,7 +91,7 @@ pub(in crate::pki) fn check_syntax(uri: &str) -> Result<(), Error> {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     if !valid_scheme || uri.len() == scheme.len() + 1 {
-        return refuse("is no absolute URI; it must look like `spiffe://example.org/alice`");
+        return refuse("is not an absolute URI; it must look like `spiffe://example.org/alice`");
     }
     let Some(id) = spiffe_id(uri) else {
         if scheme.eq_ignore_ascii_case("spiffe") {
@@ -102,13 +104,13 @@ pub(in crate::pki) fn check_syntax(uri: &str) -> Result<(), Error> {
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
     if domain.is_empty() || !domain.bytes().all(valid) || id.contains(['?', '#']) {
         return refuse(
-            "is no SPIFFE ID: its trust domain takes lower-case letters, digits and `-._` only",
+            "is not a SPIFFE ID: its trust domain may only contain lower-case letters, digits and `-._`",
         );
     }
     if domain == "cluster.local" {
         return Err(Error::ForeignIdentity {
             uri: uri.to_owned(),
-            reason: "`cluster.local` is the mesh's trust domain, where it would pass for a workload; choose another"
+            reason: "`cluster.local` is the mesh's trust domain, where the client would pass for a workload; choose another trust domain"
                 .to_owned(),
         });
     }
@@ -119,7 +121,7 @@ fn spiffe_id(uri: &str) -> Option<&str> {
     uri.strip_prefix("spiffe://")
 }
 
-/// RFC 3986, 2.2 and 2.3, and `%`.
+/// Whether a byte is allowed in a URI (RFC 3986, 2.2 and 2.3, and `%`).
 fn is_uri_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! Which authority a command uses: the one that is named, or that of a Gateway.
+//! The choice of the authority that a command uses: the named one, or that of a Gateway.
 
 use std::collections::BTreeSet;
 
@@ -9,30 +9,30 @@ use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
 use crate::resources::{Kind, Object};
 
-/// How the user says which authority is meant.
+/// How the user chooses the authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// By its name.
+    /// By the authority's name.
     Named(String),
-    /// That of this Gateway.
+    /// By a Gateway that reads it.
     Gateway(GatewayName),
-    /// That of the Gateway which serves a host.
+    /// By a host, whose Gateway reads it.
     Host {
         /// The host.
         host: String,
-        /// Where to look when the Gateways of all namespaces may not be listed.
+        /// The namespace to search when the Gateways of all namespaces may not be listed.
         namespace: String,
     },
-    /// That of the Gateway in a namespace; where there is none, the first authority.
+    /// By the namespace of its Gateway; without a Gateway there, the first authority.
     Namespace(String),
 }
 
 /// The authority that a command uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
-    /// Its name.
+    /// The authority's name.
     pub authority: String,
-    /// Why this one; nothing where the user named it.
+    /// Why this authority was chosen; `None` if the user named it.
     pub note: Option<String>,
 }
 
@@ -47,10 +47,10 @@ impl Chosen {
     }
 }
 
-/// The next step of a command, which is told its authority once that is known.
+/// The next step of a command, which gets the authority's name once it is known.
 ///
-/// What tells the authority is read together with what the command reads first of the cluster's first authority, which it most
-/// often is: so nothing takes longer.
+/// The Gateways are read together with the first reads for the cluster's first authority, which it usually is: so the choice takes no extra
+/// time.
 pub fn reconcile<T>(
     choice: &Choice,
     observed: &Observed,
@@ -72,7 +72,7 @@ pub fn reconcile<T>(
 }
 
 impl Choice {
-    /// The authority; blocks on reading what tells it.
+    /// The chosen authority; blocks on reading the Gateways.
     fn resolve(&self, observed: &Observed) -> Reconciled<Chosen> {
         match self {
             Self::Named(name) => Ok(Chosen {
@@ -86,7 +86,7 @@ impl Choice {
     }
 }
 
-/// A server that asks clients for certificates of an authority, and that authority.
+/// The authority of a server that requests its clients' certificates.
 fn authority_of(gateway: &Gateway, server: &Server) -> Option<String> {
     let names = || gateway.names(server).authority;
     (server.is_mutual() && !server.credential.is_empty()).then(names)
@@ -110,7 +110,7 @@ fn of_gateway(name: &GatewayName, observed: &Observed) -> Reconciled<Chosen> {
         Seen::Missing => {
             return Err(Failure::refused(format!("there is no Gateway `{name}`"))
                 .hint(format!(
-                    "`kubectl -n {} get gateways.networking.istio.io` lists those of its namespace",
+                    "`kubectl -n {} get gateways.networking.istio.io` lists the Gateways of that namespace",
                     name.namespace
                 ))
                 .into());
@@ -223,7 +223,9 @@ fn of_host(host: &str, namespace: &str, observed: &Observed) -> Reconciled<Chose
         ([], ..) => {
             let failure = Failure::refused(format!("no Gateway serves `{host}`"));
             let unseen = unseen.map(|reason| {
-                format!("only those in the namespace `{namespace}` could be listed ({reason})")
+                format!(
+                    "only the Gateways in the namespace `{namespace}` could be listed ({reason})"
+                )
             });
             Err(failure
                 .hints(unseen)
@@ -241,7 +243,7 @@ fn of_host(host: &str, namespace: &str, observed: &Observed) -> Reconciled<Chose
     }
 }
 
-/// Gateways that can be read; one that cannot has no server that could be meant.
+/// Gateways that can be read; an unreadable Gateway has no server to choose.
 fn readable(objects: &[Object]) -> Vec<Gateway> {
     let gateways = objects
         .iter()

@@ -1,4 +1,4 @@
-//! `--accept-inventory`: the inventory was lost or replaced, and what is left of it counts from now on.
+//! `--accept-inventory`: after an inventory was lost or replaced, the existing one becomes the authority's inventory.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::witness::{Witness, reference};
 
 impl Run<'_> {
-    /// Records the id of the inventory that is there; where it has none, it gets one.
+    /// Records the id of the existing inventory; an inventory without an id gets one.
     pub(super) fn accept_inventory(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         match witness::hear(&state.authority, Some(state), self.observed)? {
@@ -39,7 +39,7 @@ impl Run<'_> {
         }
     }
 
-    /// The inventory that is there knows of all that the authority did, as far as anybody can tell.
+    /// Updates the witness: the existing inventory counts as complete from now on.
     fn witness_of(&self, heard: Witness) -> Reconciled<Effect> {
         let state = &self.standing.state;
         let object = Witness {
@@ -49,11 +49,11 @@ impl Run<'_> {
         }
         .object();
         let live = self.observed.get(&reference(&state.authority))?;
-        let live = live.ok_or_else(|| Failure::failed("the witness is gone again"))?;
+        let live = live.ok_or_else(|| Failure::failed("the witness was deleted again"))?;
         Ok(Effect::Write(Write::Replace(object.changing(live))))
     }
 
-    /// What the inventory holds of each CA: the evidence on which a CA leaves, and by which clients are revoked by name.
+    /// The number of inventory entries per CA: finishing a rotation and revoking by name rely on them.
     pub(super) fn entries_by_ca(&self) -> Reconciled<Vec<String>> {
         let objects = self.observed.list(&self.inventory())?;
         let (entries, unreadable) = list_clients::entries(objects);
@@ -75,7 +75,7 @@ impl Run<'_> {
             })
             .collect();
         lines.extend(counts.into_iter().map(|(ski, [live, revoked])| {
-            format!("of the CA with the key identifier {ski}, which is not trusted, it holds {live} live and {revoked} revoked ones")
+            format!("of the CA with the key identifier {ski}, which is not trusted, the inventory holds {live} live and {revoked} revoked certificates")
         }));
         lines.extend(unreadable);
         Ok(lines)

@@ -1,4 +1,4 @@
-//! Who still depends on a CA that is to leave: what the inventory knows of, and no more.
+//! The clients that still use a CA that is being removed, as far as the inventory knows them.
 
 use std::collections::BTreeSet;
 
@@ -9,47 +9,47 @@ use super::Run;
 use crate::plan::{Effect, Query, Reconciled, Seen, list_clients};
 use crate::resources::inventory::{Entry, EntryState};
 
-/// A live certificate of a CA that is to leave.
+/// A live certificate of a CA that is being removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dependent {
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The client's exact name.
     pub name: String,
-    /// Counts the certificates of this name from 1.
+    /// The number of the certificate among those of the name, counted from 1.
     pub number: u32,
-    /// Whether it is delivered, or only reserved.
+    /// Whether the certificate is delivered, or only reserved.
     pub state: EntryState,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// The CA, by its hex SKI.
+    /// The issuing CA's SKI, hex.
     pub issuer_ski: String,
-    /// The number of the certificate that renews it, delivered.
+    /// The number of the delivered certificate that renews this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed_by: Option<u32>,
 }
 
-/// What the inventory says of CAs that are to leave.
+/// The inventory's entries for CAs that are being removed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dependents {
-    /// What ends first first.
+    /// The live certificates, sorted by expiry.
     pub live: Vec<Dependent>,
-    /// Entries that cannot be read: they may stand for live certificates.
+    /// Entries that cannot be read: they may belong to live certificates.
     pub unreadable: Vec<String>,
 }
 
 impl Run<'_> {
-    /// The inventory's metadata.
+    /// The query for the inventory's metadata.
     pub(super) fn inventory(&self) -> Query {
         list_clients::inventory(&self.request.authority)
     }
 
-    /// Live certificates of these CAs, by hex SKI, in an inventory that was read after the authority's state.
+    /// Live certificates of these CAs (hex SKIs), in an inventory that was read after the authority's state.
     ///
-    /// The order is what makes the count complete: whoever reserved an entry later finds the CA that issues now, and
-    /// delivers nothing of another one.
+    /// That order makes the count complete: a run that reserves an entry later reads the new issuing CA, and delivers no certificate of
+    /// another one.
     pub(super) fn counted(&self, skis: &BTreeSet<String>) -> Reconciled<Dependents> {
         let list = self.inventory();
         if !self.observed.was_listed_after(&list, &self.names.state()) {
@@ -59,7 +59,7 @@ impl Run<'_> {
         Ok(of(objects, skis, self.now))
     }
 
-    /// The same as far as it was read; else why not.
+    /// As [`Self::counted`], as far as the inventory was read; else the reason why not.
     pub(super) fn known(&self, skis: &BTreeSet<String>) -> Reconciled<Result<Dependents, String>> {
         Ok(match self.observed.try_list(&self.inventory())? {
             Seen::Found(objects) => Ok(of(objects, skis, self.now)),

@@ -1,4 +1,4 @@
-//! The end: CAs leave when no live certificate of them is known.
+//! The end of a rotation: CAs are removed when no live certificate of them is known.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use crate::resources::audit::RotationStep;
 use crate::resources::inventory::EntryState;
 use crate::resources::rotation::Phase;
 
-/// Clients that one message names.
+/// Number of clients that one message names.
 const MOST_NAMED: usize = 10;
 
-/// What is to leave.
+/// The CAs to remove.
 pub(super) struct Leaving {
-    /// The fingerprints of all of it.
+    /// The fingerprints of all CAs to remove.
     pub fingerprints: BTreeSet<String>,
-    /// The key identifiers of the CAs of ours among it.
+    /// The key identifiers of those among them whose keys the authority holds.
     pub skis: BTreeSet<String>,
 }
 
@@ -39,7 +39,7 @@ impl Run<'_> {
         Err(self.commit(next, RotationStep::CaDropped)?)
     }
 
-    /// What is to leave, if it may.
+    /// The CAs to remove, or an error if one may not be removed.
     pub(super) fn leaving(&self, finish: &Finish) -> Reconciled<Leaving> {
         let state = &self.standing.state;
         match state.phase() {
@@ -49,7 +49,7 @@ impl Run<'_> {
                     "the new CA `{target}` does not issue yet: not every gateway was seen to have loaded it"
                 ))
                 .hint(format!(
-                    "`{}` goes on until it does",
+                    "`{}` continues until it issues",
                     self.command("")
                 ))
                 .into());
@@ -59,7 +59,7 @@ impl Run<'_> {
                     "no CA of the authority `{}` issues",
                     state.authority
                 ))
-                .hint(format!("`{}` lets one issue", self.command("")))
+                .hint(format!("`{}` makes one of them issue", self.command("")))
                 .into());
             }
             Phase::Overlap | Phase::Settled => {}
@@ -79,7 +79,7 @@ impl Run<'_> {
         })
     }
 
-    /// The foreign CAs of these fingerprints. Those that have left are done with; unknown ones are refused.
+    /// The external CAs with these fingerprints. Those that were removed already are skipped; unknown ones are refused.
     fn foreign_among(&self, wanted: &BTreeSet<String>) -> Reconciled<BTreeSet<String>> {
         let state = &self.standing.state;
         let foreign: BTreeSet<String> = self.foreign().map(Certificate::fingerprint).collect();
@@ -91,9 +91,9 @@ impl Run<'_> {
                 && state.issuing.as_ref() == Some(fingerprint)
             {
                 return Err(Failure::refused(format!(
-                    "`--drop-external {fingerprint}`: this CA issues"
+                    "`--drop-external {fingerprint}`: this is the issuing CA"
                 ))
-                .hint("rotate to another one first")
+                .hint("rotate to another CA first")
                 .into());
             } else if !state.knows(fingerprint) {
                 return Err(self.unknown_foreign(fingerprint).into());
@@ -111,17 +111,20 @@ impl Run<'_> {
             .map(|ca| format!("`{}`: {}", ca.subject(), ca.fingerprint()))
             .collect();
         if known.is_empty() {
-            return failure.hint("it trusts no foreign CA at all");
+            return failure.hint("the authority trusts no external CA");
         }
-        failure.hints(known).hint("give one of these fingerprints")
+        failure.hints(known).hint(
+            "give one of the fingerprints that `kubectl mtls ca-rotate --status -o wide` shows",
+        )
     }
 
-    /// The CAs that gateways trust and of which this authority has no key.
+    /// The CAs that gateways trust and whose keys the authority does not hold.
     pub(super) fn foreign(&self) -> impl Iterator<Item = &Certificate> {
         self.standing.state.external.iter()
     }
 
-    /// A CA whose key others have, or had, may have clients that the inventory does not hold: it leaves by name only.
+    /// Refuses to remove a CA with a key that others hold, or held, unless its fingerprint is given: it may have clients that are not in
+    /// the inventory.
     fn check_given(&self, own: &[&Certificate], finish: &Finish) -> Result<(), Failure> {
         let given = &self.standing.state.given;
         let mut unnamed = own.iter().filter(|ca| {
@@ -134,16 +137,17 @@ impl Run<'_> {
             return Ok(());
         };
         Err(Failure::refused(format!(
-            "the CA `{}` was not made here: what others signed with it is not in the inventory, and nobody can list it",
+            "the CA `{}` was not created by kubectl-mtls: certificates that others signed with it are not in the inventory, and cannot be listed",
             ca.subject()
         ))
         .hint(format!(
-            "when all its clients have certificates of the new CA: `{}`",
+            "when all clients of the old CA have certificates of the new CA: `{}`",
             self.command(&format!(" --finish --drop-external {}", ca.fingerprint()))
         )))
     }
 
-    /// Goes on when no live certificate of what leaves is known, or when that does not matter.
+    /// Returns when no live certificate of the CAs to remove is known, or when `finish` forces the
+    /// removal.
     fn until_free(&self, finish: &Finish, leaving: &Leaving) -> Reconciled<()> {
         let dependents = self.counted(&leaving.skis)?;
         if finish.force || (dependents.live.is_empty() && dependents.unreadable.is_empty()) {
@@ -151,7 +155,7 @@ impl Run<'_> {
         }
         if finish.wait_for_clients && dependents.unreadable.is_empty() {
             let progress = vec![format!(
-                "{} that still open the gateway with the old CA: {}",
+                "{} of the old CA that the gateway still accepts: {}",
                 certificates(dependents.live.len()),
                 named(&dependents)
             )];
@@ -173,24 +177,24 @@ impl Run<'_> {
     fn depended_upon(&self, dependents: &Dependents) -> Failure {
         if let Some(first) = dependents.unreadable.first() {
             return Failure::refused(format!(
-                "{} of the inventory cannot be read, and may stand for live certificates: {first}",
+                "{} of the inventory cannot be read, and may belong to live certificates: {first}",
                 match dependents.unreadable.len() {
                     1 => "an entry".to_owned(),
                     more => format!("{more} entries"),
                 }
             ))
-            .hint("restore what cannot be read, or go on with `--force`");
+            .hint("restore the unreadable entries, or continue with `--force`");
         }
         Failure::refused(format!(
-            "{} of the old CA would be refused: {}",
+            "{} of the old CA would be rejected: {}",
             certificates(dependents.live.len()),
             named(dependents)
         ))
         .hint(format!(
-            "renew them with `{}`, and revoke the old ones, or let them expire",
+            "renew these certificates with `{}`, revoke them, or let them expire",
             super::command("renew-client", &self.request.authority, " NAME")
         ))
-        .hint("`--wait-for-clients` waits for that; `--force` drops the CA all the same")
+        .hint("`--wait-for-clients` waits until none is left; `--force` drops the CA anyway")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What would be done, and where things stand: nothing is written, not even what an interrupted run has left to do.
+//! A dry run: the planned steps and the current state. Nothing is written, not even to complete an interrupted run.
 
 use time::OffsetDateTime;
 
@@ -21,7 +21,7 @@ pub(super) fn work(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     let Some(object) = observed.get(&names.state())? else {
-        return Err(Failure::failed("the authority is gone").into());
+        return Err(Failure::failed("the authority was deleted").into());
     };
     let state = AuthorityState::read(object)
         .map_err(|error| witness::unreadable(&names.authority, &error))?;
@@ -44,7 +44,7 @@ pub(super) fn work(
     let fault = Fault::of(Some(&run.standing.state), heard.as_ref());
     report.notes.extend(fault.map(|fault| {
         format!(
-            "{}; {} mends it",
+            "{}; {} repairs the authority",
             fault.says(&run.names.authority),
             run.command(&format!(" {}", fault.mended_by()))
         )
@@ -58,7 +58,7 @@ pub(super) fn work(
         report.planned = run.entries_by_ca()?;
         report
             .planned
-            .push("record that as the inventory".to_owned());
+            .push("record this inventory as the inventory of the authority".to_owned());
         return Ok(report);
     }
     report.planned = run.planned()?;
@@ -66,10 +66,10 @@ pub(super) fn work(
 }
 
 impl Run<'_> {
-    /// What would be done, in order. On request the API server is asked whether it would take the state's change.
+    /// The planned steps, in order. On request the API server is asked whether it would accept the change of the state.
     fn planned(&self) -> Reconciled<Vec<String>> {
         let state = &self.standing.state;
-        let look = "look at every gateway until it has loaded that".to_owned();
+        let look = "probe every gateway until it has loaded the change".to_owned();
         let (mut planned, next) = match (&self.request.goal, state.phase()) {
             (Goal::Advance(given), phase)
                 if phase == Phase::Settled || state.trusted.is_empty() =>
@@ -86,13 +86,13 @@ impl Run<'_> {
                 let next = self.started(ca, given.is_some())?;
                 let lines = vec![
                     format!(
-                        "keep the key of a new CA, `{}`, until {}",
+                        "store the key of a new CA, `{}`, valid until {}",
                         ca.certificate().subject(),
                         ca.certificate().not_after().date()
                     ),
-                    "trust it beside the old one".to_owned(),
+                    "trust the new CA beside the old one".to_owned(),
                     look,
-                    "let it issue".to_owned(),
+                    "let the new CA issue".to_owned(),
                 ];
                 (lines, Some((next, RotationStep::Started)))
             }
@@ -104,14 +104,14 @@ impl Run<'_> {
             (Goal::Advance(_), Phase::Stopped) => {
                 let next = state.clone().resumed();
                 (
-                    vec![look, "let it issue".to_owned()],
+                    vec![look, "let a trusted CA issue".to_owned()],
                     Some((next, RotationStep::Resumed)),
                 )
             }
             (Goal::TakeIn(ca), _) if !state.trusted.contains(ca.certificate()) => {
                 self.check_taken_in(ca.certificate())?;
                 let lines = vec![format!(
-                    "keep the key of `{}`, which is trusted already",
+                    "store the key of `{}`, which is trusted already",
                     ca.certificate().subject()
                 )];
                 (lines, Some((self.taken_in(ca)?, RotationStep::CaTakenIn)))
@@ -124,7 +124,7 @@ impl Run<'_> {
                 if phase == Phase::Spreading || state.turning_back_to().is_some() =>
             {
                 let next = state.clone().turned_back();
-                let lines = vec!["let the CA before issue".to_owned()];
+                let lines = vec!["let the previous CA issue".to_owned()];
                 (lines, Some((next, RotationStep::Aborted)))
             }
             _ => (Vec::new(), None),
@@ -141,15 +141,15 @@ impl Run<'_> {
                 .into());
             };
             planned.push(match answer.unknown() {
-                None => "(the API server would take it)".to_owned(),
-                Some(reason) => format!("(the API server would not take it: {reason})"),
+                None => "(the API server would accept the change)".to_owned(),
+                Some(reason) => format!("(the API server would not accept the change: {reason})"),
             });
         }
         Ok(planned)
     }
 }
 
-/// What would be done, and the change of the state that it begins with.
+/// The planned steps, and the first change of the state.
 type Course = (Vec<String>, Option<(AuthorityState, RotationStep)>);
 
 impl Run<'_> {
@@ -163,13 +163,13 @@ impl Run<'_> {
         if !live.is_empty() {
             let what = certificates(live.len());
             lines.push(match (finish.force, finish.wait_for_clients) {
-                (true, _) => format!("shut out {what}"),
+                (true, _) => format!("reject {what}"),
                 (_, true) => format!("wait for {what}"),
                 _ => format!("refuse, because of {what}"),
             });
         }
         lines.push(format!("drop {} CA(s)", leaving.fingerprints.len()));
-        lines.push("remove their keys, once no gateway trusts them".to_owned());
+        lines.push("remove the keys of dropped CAs, once no gateway trusts them".to_owned());
         let next = self.standing.state.clone().without(&leaving.fingerprints);
         Ok((lines, Some((next, RotationStep::CaDropped))))
     }

@@ -1,4 +1,4 @@
-//! CAs that were not made here: which may be rotated to, which may be taken in, and what is wrong with them.
+//! CAs that were not generated here: which of them may be a rotation's target or be imported, and their flaws.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::resources::audit::RotationStep;
 use crate::resources::authority::Origin;
 use crate::resources::rotation::{Entrance, Phase};
 
-/// Refuses a CA as the one to go to which gateways cannot trust and revoke clients of.
+/// Refuses a CA as a rotation's target if gateways cannot trust it or check revocations of its
+/// clients.
 pub(super) fn check_anchor(given: &Authority) -> Result<(), Failure> {
     let ca = given.certificate();
     if !ca.is_self_signed() {
@@ -25,8 +26,8 @@ pub(super) fn check_anchor(given: &Authority) -> Result<(), Failure> {
             ca.subject(),
             ca.issuer()
         ))
-        .hint("once a client is revoked, a gateway refuses everybody below an intermediate CA that stands alone")
-        .hint("and with its root beside it, a gateway admits the clients of every other CA below that root")
+        .hint("once a client is revoked, a gateway rejects every client of an intermediate CA whose root is not in the trust bundle")
+        .hint("with the root in the trust bundle, a gateway accepts the clients of every other CA below that root")
         .hint("give a self-signed CA that signs clients only"));
     }
     if !ca.may_sign_crls() {
@@ -38,7 +39,7 @@ pub(super) fn check_anchor(given: &Authority) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a CA beside others from which verifiers could not tell it: they pick issuers by subject and key identifier.
+/// Refuses a CA that verifiers could not tell from another trusted one: they find issuers by subject and key identifier.
 pub(super) fn check_distinct<'a>(
     given: &Certificate,
     others: impl IntoIterator<Item = &'a Certificate>,
@@ -52,16 +53,16 @@ pub(super) fn check_distinct<'a>(
             continue;
         };
         return Err(Failure::refused(format!(
-            "the CA `{}` has the same {shared} as another trusted one, from which gateways could not tell it",
+            "the CA `{}` has the same {shared} as another trusted CA, so gateways could not tell them apart",
             given.subject()
         ))
-        .hint("make it anew with another subject and another key"));
+        .hint("create the CA again with another subject and another key"));
     }
     Ok(())
 }
 
 impl Run<'_> {
-    /// Refuses a CA that a rotation cannot go to.
+    /// Refuses a CA as a rotation's target.
     pub(super) fn check_target(&self, given: &Authority) -> Result<(), Failure> {
         check_anchor(given)?;
         let ca = given.certificate();
@@ -74,15 +75,15 @@ impl Run<'_> {
         let state = &self.standing.state;
         if state.dropped.contains(&ca.fingerprint()) || state.retired.contains(&ca.key_id_hex()) {
             return Err(Failure::refused(format!(
-                "the CA `{}` was dropped from this authority, and does not come back",
+                "the CA `{}` was dropped from this authority, and cannot be added again",
                 ca.subject()
             ))
-            .hint("make a new one, with a new key"));
+            .hint("create a new CA, with a new key"));
         }
         Ok(())
     }
 
-    /// Takes in the key of a CA that gateways trust already.
+    /// Imports the key of a CA that gateways trust already.
     pub(super) fn take_in(&self, given: &Arc<Authority>) -> Reconciled<Report> {
         let state = &self.standing.state;
         let ca = given.certificate();
@@ -99,7 +100,7 @@ impl Run<'_> {
         Err(self.commit(self.taken_in(given)?, RotationStep::CaTakenIn)?)
     }
 
-    /// Refuses to take in what gateways do not trust.
+    /// Refuses to import the key of a CA that gateways do not trust.
     pub(super) fn check_taken_in(&self, ca: &Certificate) -> Result<(), Failure> {
         self.check_not_dropped(ca)?;
         let others = self.published().iter().chain(&self.standing.state.trusted);
@@ -107,7 +108,7 @@ impl Run<'_> {
         check_shown(ca, self.published())
     }
 
-    /// The state with a CA of before as its oldest.
+    /// The state with an imported CA as its oldest.
     pub(super) fn taken_in(
         &self,
         given: &Authority,
@@ -128,7 +129,7 @@ impl Run<'_> {
     }
 }
 
-/// Refuses a CA that is not among those that gateways read.
+/// Refuses a CA that is not in the bundle that gateways read.
 pub(super) fn check_shown(ca: &Certificate, shown: &[Certificate]) -> Result<(), Failure> {
     if shown.contains(ca) {
         return Ok(());
@@ -141,18 +142,18 @@ pub(super) fn check_shown(ca: &Certificate, shown: &[Certificate]) -> Result<(),
     .hint("`--to-cert` and `--to-key` rotate to a CA that is not trusted yet"))
 }
 
-/// What is wrong with a CA that was not made here.
+/// The flaws of a CA that was not generated here.
 pub(super) fn flaws(ca: &Certificate, now: OffsetDateTime) -> Vec<String> {
     let name = ca.subject();
     let mut flaws = vec![format!(
-        "what `{name}` signed before is not in the inventory, and nobody can list it: it stays admitted until that CA leaves"
+        "certificates that `{name}` signed before are not in the inventory: they stay accepted until this CA is removed"
     )];
     flaws.push(format!(
         "clients made by hand with `openssl x509 -req`, as in Kyma's tutorial, are often X.509 v1 without a URI SAN and all with serial 0 or 1: revoking one of `{name}` revokes all that share its serial"
     ));
     if !ca.may_sign_crls() {
         flaws.push(format!(
-            "`{name}` may not sign revocation lists (its keyUsage lacks cRLSign): nobody can be revoked while it is trusted"
+            "`{name}` may not sign revocation lists (its keyUsage lacks cRLSign): nobody can be revoked while this CA is trusted"
         ));
     }
     if ca.ski_hex().is_none() {
@@ -162,12 +163,12 @@ pub(super) fn flaws(ca: &Certificate, now: OffsetDateTime) -> Vec<String> {
     }
     if !ca.is_self_signed() {
         flaws.push(format!(
-            "`{name}` is an intermediate CA: once a client is revoked, gateways refuse everybody below it"
+            "`{name}` is an intermediate CA: once a client is revoked, gateways reject all its clients"
         ));
     }
     if ca.not_after() - now < CLIENT_TTL {
         flaws.push(format!(
-            "`{name}` ends on {}, and with it every certificate of it",
+            "`{name}` ends on {}, and so does every certificate that it signed",
             ca.not_after().date()
         ));
     }

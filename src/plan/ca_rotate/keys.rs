@@ -1,4 +1,4 @@
-//! The keys of an authority's CAs: kept before a state names their CA, removed after no gateway trusts it any more.
+//! The keys of an authority's CAs: stored before a state names their CA, removed after no gateway trusts it any more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ impl Run<'_> {
         self.observed.get(&self.keys_secret())
     }
 
-    /// The keys that are there.
+    /// The stored keys, if there are any.
     pub(super) fn keys(&self) -> Reconciled<Option<Keys>> {
         let keys = self.keys_object()?.map(Keys::read).transpose();
         keys.map_err(|error| self.damaged(&error.to_string()).into())
     }
 
-    /// A trusted CA with its key, which must be there and its own.
+    /// A trusted CA with its key; fails if the key is missing or does not belong to it.
     pub(super) fn signer(&self, ca: &Certificate) -> Reconciled<Arc<Authority>> {
         let state = &self.standing.state;
         let keys = signers::keys(state, self.observed)?;
         Ok(signers::signer(ca, &keys, state, self.now)?)
     }
 
-    /// Keeps the key of a CA, where it is not kept already.
+    /// Stores the key of a CA, unless it is stored already.
     pub(super) fn keep(&self, ca: &Authority, origin: Origin) -> Reconciled<()> {
         let (certificate, key) = (ca.certificate(), ca.key());
         let Some(live) = self.keys_object()? else {
@@ -71,15 +71,15 @@ impl Run<'_> {
         Err(self.damaged(&what).into())
     }
 
-    /// The trusted CAs, and where each came from.
+    /// The trusted CAs, each with its origin.
     fn origins(&self) -> impl Iterator<Item = (&Certificate, Origin)> {
         let state = &self.standing.state;
         let origin = |ca: &Certificate| Origin::of(state.given.contains(&ca.fingerprint()));
         state.trusted.iter().map(move |ca| (ca, origin(ca)))
     }
 
-    /// Retires the keys that interrupted runs left without a CA, with a line in the history: such a key is never used, since
-    /// nobody knows who has seen it. A run that still wants one of them fails to commit, because this change comes first.
+    /// Retires the keys that interrupted runs left without a CA, with an entry in the history: such a key is never used, since nobody knows
+    /// who has seen it. A run that still wants to use one fails to commit, because this change comes first.
     pub(super) fn retire_orphans(
         &self,
         new_ca: &Authority,
@@ -102,7 +102,8 @@ impl Run<'_> {
         Ok(next)
     }
 
-    /// Removes the keys of CAs that have left the state, once no gateway is seen to trust them.
+    /// Removes the keys of CAs that are no longer in the state, once every gateway proxy stopped
+    /// trusting them.
     pub(super) fn clean_up(&self) -> Reconciled<()> {
         let state = &self.standing.state;
         if state.retired.is_empty() {
@@ -126,7 +127,7 @@ impl Run<'_> {
         Err(Effect::Write(Write::Replace(changed)).into())
     }
 
-    /// The CAs that gateways read.
+    /// The CAs in the bundle that gateways read.
     pub(super) fn published(&self) -> &[Certificate] {
         self.standing.published.bundle.certificates()
     }

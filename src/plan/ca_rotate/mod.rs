@@ -1,10 +1,9 @@
-//! `ca-rotate`: another CA in the place of the one that gateways trust, without one refused valid client.
+//! `ca-rotate`: replaces the CA that gateways trust, without rejecting one valid client.
 //!
-//! The phase is told by the authority's state alone, so the command can be stopped anywhere and run again: a key is kept
-//! before a state names its CA, the state is committed before gateways read it, and the new CA issues only after every
-//! gateway was seen to have loaded it. The old CA leaves only when the inventory, read after the state, holds no live
-//! certificate of it: an issuer reads the state again between reserving an entry and delivering, so it delivers nothing
-//! that was not counted.
+//! The phase follows from the authority's state alone, so the command can be stopped anywhere and run again: a key is stored before a state
+//! names its CA, the state is committed before gateways read it, and the new CA issues only after every gateway has loaded it. The old CA
+//! is removed only when the inventory, read after the state, holds no live certificate of it: an issuer reads the state again between
+//! reserving an entry and delivering, so it delivers nothing that was not counted.
 
 mod accept;
 mod dependents;
@@ -42,56 +41,56 @@ use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 use crate::resources::rotation::Phase;
 use crate::resources::witness::reference;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority whose CA is replaced.
     pub authority: String,
-    /// What is wanted.
+    /// The goal of the run.
     pub goal: Goal,
-    /// How a new CA is made.
+    /// The parameters of a new CA.
     pub new: NewAuthority,
     /// Whether anything is written.
     pub dry_run: DryRun,
-    /// How long all waiting may take.
+    /// Time limit for all waiting.
     pub timeout: Duration,
-    /// `HOST:PORT` in the place of the load balancer.
+    /// Address of the gateway to use instead of the load balancer, `HOST:PORT`.
     pub connect_to: Option<String>,
-    /// Whether what a tool keeps, as it is written down elsewhere, is changed all the same.
+    /// Whether objects of tools such as Argo CD are changed too.
     pub force_conflicts: bool,
 }
 
-/// What is wanted.
+/// The goal of the run.
 #[derive(Debug, Clone)]
 pub enum Goal {
-    /// The next step: start, or go on, or tell what is waited for. With a CA, a rotation to that one.
+    /// The next step: start or continue a rotation, or report what it waits for. With a CA, a rotation to that CA.
     Advance(Option<Arc<Authority>>),
-    /// The key of a CA that the gateway trusts already.
+    /// Import the key of a CA that the gateway trusts already.
     TakeIn(Arc<Authority>),
-    /// The old CA leaves.
+    /// Remove the old CA.
     Finish(Finish),
-    /// The old CA issues again.
+    /// Let the old CA issue again.
     Abort,
-    /// What is left of the inventory counts.
+    /// Accept the existing inventory.
     AcceptInventory,
-    /// The authority is made again of what is left.
+    /// Restore the authority.
     Restore(Restore),
-    /// Only to see where it stands.
+    /// Only report the state.
     Status,
 }
 
-/// How the old CA leaves.
+/// How the old CA is removed.
 #[derive(Debug, Clone, Default)]
 pub struct Finish {
-    /// Although certificates of it are live.
+    /// Remove it even if certificates of it are live.
     pub force: bool,
-    /// As soon as none is.
+    /// Wait until no certificate of it is live.
     pub wait_for_clients: bool,
-    /// CAs whose clients nobody can know, by their fingerprints.
+    /// The fingerprints of CAs to remove whose clients are not in the inventory.
     pub foreign: BTreeSet<String>,
 }
 
-/// One run on an authority as it stands.
+/// One run on an existing authority.
 struct Run<'a> {
     request: &'a Request,
     names: CredentialNames,
@@ -100,7 +99,7 @@ struct Run<'a> {
     now: OffsetDateTime,
 }
 
-/// Does what the goal says with the authority.
+/// Works towards the goal.
 pub fn reconcile(
     request: &Request,
     observed: &Observed,
@@ -114,8 +113,8 @@ pub fn reconcile(
     }
     if observed.get(&names.state())?.is_none() {
         let makes_one = [
-            "create one with its Gateway: kubectl mtls expose SERVICE",
-            "create one from a Gateway that reads its client CA from a Secret: kubectl mtls expose SERVICE --fail-closed",
+            "create an authority with its Gateway: kubectl mtls expose SERVICE",
+            "create an authority from a Gateway that reads its client CA from a Secret: kubectl mtls expose SERVICE --fail-closed",
         ];
         return Err(absent(&names.authority, &makes_one, observed)?.into());
     }
@@ -175,7 +174,7 @@ impl Run<'_> {
         }
     }
 
-    /// Lets the new CA issue, once every gateway was seen to have loaded it.
+    /// Lets the new CA issue, once every gateway has loaded it.
     fn promote(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         if let Some(ca) = state.target_ca() {
@@ -211,11 +210,11 @@ impl Run<'_> {
             return failure;
         }
         failure
-            .hint("the last one is finished: its old CA has left, and the key of it is gone")
-            .hint(format!("`{}` starts another one", self.command("")))
+            .hint("the last rotation is finished: the old CA was removed, and its key deleted")
+            .hint(format!("`{}` starts another rotation", self.command("")))
     }
 
-    /// Refuses another CA than the one that is under way.
+    /// Refuses another CA than the target of the current rotation.
     fn check_same(&self, given: Option<&Arc<Authority>>) -> Result<(), Failure> {
         let state = &self.standing.state;
         let Some(given) = given else { return Ok(()) };
@@ -229,13 +228,13 @@ impl Run<'_> {
             given.certificate().subject()
         ))
         .hint(format!(
-            "`{}` ends it, `{}` goes back",
+            "`{}` finishes the rotation, `{}` aborts it",
             self.command(" --finish"),
             self.command(" --abort")
         )))
     }
 
-    /// The line that a user types, for this authority.
+    /// The command line to show to the user, for this authority.
     fn command(&self, flags: &str) -> String {
         command("ca-rotate", &self.request.authority, flags)
     }
@@ -245,11 +244,11 @@ impl Run<'_> {
             "the state of the authority `{}` is damaged: {what}",
             self.request.authority
         ))
-        .hint("restore it from a backup")
+        .hint("restore the authority from a backup")
     }
 }
 
-/// Refuses while a Gateway reads a Secret, or may do so, in the place of the authority: it would have to be changed in step.
+/// Refuses to continue while a Gateway reads a Secret, or may do so, instead of the authority: both would have to change together.
 fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Reconciled<()> {
     let state = observed.get(&names.state())?;
     // Whoever reads a damaged one refuses it with the reason.
@@ -261,12 +260,12 @@ fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Reconciled<()
         "a Gateway still reads {secret} in the place of the authority `{}`",
         names.authority
     ))
-    .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client")
-    .hint("where it was moved already, that run must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`")
+    .hint("`kubectl mtls expose SERVICE --fail-closed` moves the Gateway to the authority, and no client is rejected")
+    .hint("where the Gateway was moved already, `expose` must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`")
     .into())
 }
 
-/// The line that a user types for a command on an authority.
+/// The command line to show to the user, for a command on an authority.
 fn command(name: &str, authority: &str, flags: &str) -> String {
     let authority = match authority {
         FIRST_AUTHORITY => String::new(),

@@ -1,4 +1,4 @@
-//! Looking at every gateway before a step: the CAs that it asks for, and fresh clients of each CA of ours.
+//! Probing every gateway before a step: the CAs that it requests, and canaries of each CA of the authority.
 
 use std::collections::BTreeSet;
 
@@ -13,18 +13,18 @@ use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served};
 use crate::plan::{Generate, Reconciled, revocations};
 
-/// A client that ends within this time is made anew.
+/// A canary that ends within this time is generated again.
 const ENDING: Duration = Duration::seconds(5);
 
-/// Fresh clients, and the CAs of which none could be made.
+/// The canaries, and the CAs for which none could be generated.
 struct Canaries {
     clients: Vec<(Client, ExpectedAnswer)>,
     unmade: Vec<String>,
 }
 
 impl Run<'_> {
-    /// Looks until every gateway asks for all published CAs, lets in fresh clients of each trusted CA of ours that has not
-    /// expired, and refuses those of a CA that left in this run.
+    /// Probes until every gateway requests all published CAs, accepts canaries of each trusted CA that has a key and has not expired, and
+    /// rejects those of a CA that this run removed.
     pub(super) fn prove(&self) -> Reconciled<Looked> {
         let served = self.served()?;
         if served.is_empty() {
@@ -73,7 +73,7 @@ impl Run<'_> {
         Ok(looked)
     }
 
-    /// The Gateways that read what this authority publishes.
+    /// The Gateways that read this authority's trust bundle.
     pub(super) fn served(&self) -> Reconciled<Vec<Served>> {
         probe::served(&self.standing.state, self.observed)
     }
@@ -126,9 +126,9 @@ impl Run<'_> {
 
 fn unreachable(at: &Served, reason: Option<&str>) -> Failure {
     Failure::refused(format!(
-        "the Gateway `{}` cannot be looked at: {}",
+        "the Gateway `{}` cannot be probed: {}",
         at.gateway,
-        reason.unwrap_or("it has no address")
+        reason.unwrap_or("no address is known")
     ))
-    .hint("`--connect-to HOST[:PORT]` names an address of it; nothing further was written")
+    .hint("`--connect-to HOST[:PORT]` gives an address of the Gateway; nothing further was written")
 }

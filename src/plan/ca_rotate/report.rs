@@ -1,4 +1,4 @@
-//! What `ca-rotate` tells: where the rotation stands, what was done, who still depends on the old CA, what comes next.
+//! The report of `ca-rotate`: the phase of the rotation, what was done, which clients still use the old CA, and the next command.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +15,17 @@ use crate::plan::{Reconciled, probe, witness};
 use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
 
-/// How a CA stands in a rotation.
+/// The role of a CA in a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It signs.
+    /// The CA signs.
     Issuing,
-    /// It is trusted, and will sign.
+    /// The CA is trusted, and will sign.
     Next,
-    /// It is trusted for the clients that it has.
+    /// The CA is trusted for its present clients.
     Leaving,
-    /// Somebody else put it there.
+    /// An external CA.
     Foreign,
 }
 
@@ -33,33 +33,33 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ca {
-    /// How it stands.
+    /// The CA's role.
     pub role: Role,
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
-    /// SHA-256, lower-case hex.
+    /// SHA-256 fingerprint, lower-case hex.
     pub fingerprint: String,
-    /// Hex SKI: its clients name it so.
+    /// The SKI in hex, which is the AKI in its clients' certificates.
     pub ski: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// Whether others have, or had, its key.
+    /// Whether others hold, or held, the CA's key.
     pub given: bool,
 }
 
-/// What was looked at.
+/// The result of probing the gateways.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Looked {
-    /// The Gateways that read what the authority publishes.
+    /// The Gateways that read the authority's trust bundle.
     pub gateways: Vec<String>,
-    /// The ways that were taken: proxies, or addresses.
+    /// The proxies or addresses that were probed.
     pub through: Vec<String>,
-    /// Why replicas were not told apart.
+    /// Why replicas were not probed one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas_unknown: Option<String>,
-    /// CAs of which no fresh client could be shown.
+    /// CAs for which no canary could be presented.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_shown: Vec<String>,
 }
@@ -70,40 +70,40 @@ pub struct Looked {
 pub struct Report {
     /// The authority.
     pub authority: String,
-    /// Where the rotation stands.
+    /// The phase of the rotation.
     pub phase: Phase,
     /// What this run did, one line each.
     pub done: Vec<String>,
-    /// What it would do, where nothing was written.
+    /// The planned steps of a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<String>,
-    /// The trusted CAs, newest first, foreign ones last.
+    /// The trusted CAs, newest first, external ones last.
     pub cas: Vec<Ca>,
-    /// Live certificates of CAs that are to leave, what ends first first; none where the inventory was not read.
+    /// Live certificates of CAs that are being removed, sorted by expiry; `None` if the inventory was not read.
     pub dependents: Option<Vec<Dependent>>,
-    /// Certificates that this run shut out.
+    /// Certificates that are rejected since this run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shut_out: Vec<Dependent>,
-    /// What was looked at.
+    /// The result of probing the gateways.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked: Option<Looked>,
-    /// What was done to the authority, oldest first; only where it was asked for.
+    /// The authority's history, oldest entry first; only if it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// The next command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// RFC 3339, UTC.
+/// A time as RFC 3339 text, UTC.
 pub(super) fn utc(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 impl Run<'_> {
-    /// The end of a run: its Events, and what it came to.
+    /// The end of a run: writes its Events, and returns the report.
     pub(super) fn done(&self) -> Reconciled<Report> {
         witness::catch_up_unless_unproven(&self.standing.state.authority, self.observed)?;
         self.leave_events()?;
@@ -122,7 +122,7 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// Where it stands.
+    /// The report of the current state.
     pub(super) fn report(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         let mut notes = Vec::new();
@@ -133,13 +133,13 @@ impl Run<'_> {
                     known
                         .unreadable
                         .iter()
-                        .map(|entry| format!("{entry}; it may stand for a live certificate")),
+                        .map(|entry| format!("{entry}; it may belong to a live certificate")),
                 );
                 Some(known.live)
             }
             Err(reason) => {
                 notes.push(format!(
-                    "who depends on an old CA is not known: the inventory was not read: {reason}"
+                    "which clients still use an old CA is not known: the inventory was not read: {reason}"
                 ));
                 None
             }
@@ -187,12 +187,12 @@ impl Run<'_> {
             .collect()
     }
 
-    /// What nobody can know: said each time.
+    /// Notes on clients that cannot be known, repeated by each run.
     fn unknown_clients(&self) -> Vec<String> {
         let state = &self.standing.state;
         let foreign = self.foreign().map(|ca| {
             format!(
-                "the clients of the foreign CA `{}` cannot be known: nobody but whoever has its key can list them; when they are gone, `{}`",
+                "the clients of the external CA `{}` are not known: only the owner of its key can list them; when no client uses this CA any more, run `{}`",
                 ca.subject(),
                 self.command(&format!(" --finish --drop-external {}", ca.fingerprint()))
             )
@@ -202,14 +202,13 @@ impl Run<'_> {
             .filter(|ca| state.given.contains(&ca.fingerprint()))
             .map(|ca| {
                 format!(
-                    "what others signed with `{}` cannot be known: only what was issued here is in the inventory",
+                    "certificates that others signed with `{}` are not known: the inventory holds only those that kubectl-mtls issued",
                     ca.subject()
                 )
             });
         let all = foreign.chain(given);
-        let evidence = (state.leaving().count() > 0).then(|| {
-            "the inventory is all the evidence there is of who depends on an old CA".to_owned()
-        });
+        let evidence = (state.leaving().count() > 0)
+            .then(|| "only the inventory shows which clients still use an old CA".to_owned());
         all.chain(evidence).collect()
     }
 
@@ -218,7 +217,7 @@ impl Run<'_> {
         let is_replaced = self.standing.state.phase() == Phase::Spreading;
         (!is_replaced && ca.not_after() - self.now < CLIENT_TTL).then(|| {
             format!(
-                "the CA `{}` that issues ends on {}, and with it every certificate of it: replace it with `{}`",
+                "the issuing CA `{}` ends on {}, and so does every certificate that it signed: replace it with `{}`",
                 ca.subject(),
                 ca.not_after().date(),
                 self.command("")
@@ -230,12 +229,12 @@ impl Run<'_> {
         let authority = &self.request.authority;
         Some(match self.standing.state.phase() {
             Phase::Settled => return None,
-            Phase::Spreading => format!("{} goes on", self.command("")),
+            Phase::Spreading => format!("{} continues the rotation", self.command("")),
             Phase::Stopped => format!("{} lets the CA issue", self.command("")),
             Phase::Overlap => match dependents {
                 Some(0) => format!("{} drops the old CA", self.command(" --finish")),
                 count => format!(
-                    "{} gives {} a certificate of the CA that issues; then {}",
+                    "{} gives {} a certificate of the issuing CA; then {}",
                     command("renew-client", authority, " NAME"),
                     count.map_or("every client".to_owned(), |count| format!(
                         "the clients of {}",
@@ -247,7 +246,7 @@ impl Run<'_> {
         })
     }
 
-    /// What was looked at; none where this run probed no Gateway of those that read the authority.
+    /// The result of probing; `None` if this run probed no Gateway that reads the authority.
     fn looked(&self) -> Reconciled<Option<Looked>> {
         let mut looked = Looked::default();
         let connect_to = self.request.connect_to.as_deref();
@@ -281,16 +280,14 @@ impl Run<'_> {
             | RotationStep::InventoryAccepted
             | RotationStep::AuthorityRestored => step.what().to_owned(),
             RotationStep::IssuingMoved => format!(
-                "every gateway has loaded it: `{}` issues now",
+                "every gateway has loaded the new CA: `{}` issues now",
                 name(state.issuing_ca())
             ),
             RotationStep::Aborted => match state.issuing_ca() {
                 Some(ca) => format!("`{}` issues again", ca.subject()),
-                None => "no CA of ours issues".to_owned(),
+                None => "no CA of kubectl-mtls issues".to_owned(),
             },
-            RotationStep::CaDropped => {
-                "the CAs that were to leave are trusted no longer".to_owned()
-            }
+            RotationStep::CaDropped => "the removed CAs are no longer trusted".to_owned(),
         }
     }
 
@@ -301,15 +298,15 @@ impl Run<'_> {
             let what = if matches!(self.request.goal, Goal::Advance(_))
                 && state.phase() == Phase::Settled
             {
-                "completed what an interrupted run had left; no rotation was started: run it again for that"
+                "completed an interrupted run; no rotation was started: run the command again to start one"
             } else {
-                "completed what an interrupted run had left"
+                "completed an interrupted run"
             };
             notes.push(what.to_owned());
         }
         if steps.contains(&RotationStep::Aborted) && state.phase() == Phase::Overlap {
             notes.push(
-                "the newer CA stays trusted until no live certificate of it is known: nobody is refused".to_owned(),
+                "the newer CA stays trusted until no live certificate of it is known: no client is rejected".to_owned(),
             );
         }
         if steps.is_empty()
@@ -325,7 +322,7 @@ impl Run<'_> {
             return Ok(notes);
         }
         if self.served()?.is_empty() {
-            notes.push("no Gateway reads this authority yet: nothing was looked at".to_owned());
+            notes.push("no Gateway reads this authority yet: no gateway was probed".to_owned());
         } else {
             notes.extend(probe::others_unknown(self.observed));
         }

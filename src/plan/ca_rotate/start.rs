@@ -1,4 +1,5 @@
-//! The start: a new CA, its key kept first, then trusted beside the old one.
+//! The start of a rotation: the key of a new CA is stored first, then the CA is trusted beside the
+//! old one.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::resources::authority::Origin;
 use crate::resources::rotation::Entrance;
 
 impl Run<'_> {
-    /// Starts a rotation; not in a run that had to complete what another one left.
+    /// Starts a rotation; not in a run that had to complete an interrupted one.
     pub(super) fn start(&self, given: Option<&Arc<Authority>>) -> Reconciled<Report> {
         let state = &self.standing.state;
         if given.is_some_and(|given| state.trusted.contains(given.certificate())) {
@@ -38,7 +39,7 @@ impl Run<'_> {
         Err(self.commit(next, RotationStep::Started)?)
     }
 
-    /// The CA to go to, in memory.
+    /// The target CA of the rotation: the given one, or a new one.
     pub(super) fn new_ca(&self, given: Option<&Arc<Authority>>) -> Result<Generate, Failure> {
         if let Some(given) = given {
             self.check_target(given)?;
@@ -48,7 +49,7 @@ impl Run<'_> {
         Ok(Generate::Authority(self.request.new.clone()))
     }
 
-    /// Refuses a subject that a CA beside the new one has: proxies find the issuer of a certificate by its subject.
+    /// Refuses a subject that another CA of the bundle has: proxies find the issuer of a certificate by its subject.
     fn check_subject(&self) -> Result<(), Failure> {
         let Some(subject) = &self.request.new.subject else {
             return Ok(());
@@ -61,10 +62,10 @@ impl Run<'_> {
         Err(Failure::refused(format!(
             "the authority has a CA with the subject `{subject}` already"
         ))
-        .hint("give another one with `--ca-subject`, or leave it out"))
+        .hint("give another subject with `--ca-subject`, or leave that flag out"))
     }
 
-    /// The state that trusts the new CA too.
+    /// The state that also trusts the new CA.
     pub(super) fn started(
         &self,
         ca: &Authority,
@@ -78,7 +79,7 @@ impl Run<'_> {
         Ok(state.going_to(ca.certificate().clone(), entrance))
     }
 
-    /// The CRL with which a CA joins others that have one; it goes on where the published one of that CA ends.
+    /// The first CRL of a CA that joins others with CRLs; its number follows the CA's published one.
     pub(super) fn entering_crl(&self, ca: &Authority) -> Reconciled<Option<String>> {
         let published = commit::crls(&self.standing.state);
         let published = published.map_err(|error| self.damaged(&error.to_string()))?;
@@ -90,7 +91,7 @@ impl Run<'_> {
     }
 }
 
-/// The next CRL of a CA, with all that the one before revokes.
+/// The next CRL of a CA, with all revocations of the previous one.
 fn following(
     ca: &Authority,
     before: Option<&Crl>,
@@ -101,7 +102,7 @@ fn following(
     let previous = before.map(Crl::this_update);
     let crl = Crl::sign(ca, number, revoked, previous, now).map_err(|error| {
         Failure::refused(format!(
-            "the CA `{}` cannot have a revocation list, and others have one",
+            "the CA `{}` cannot have a revocation list, and the other CAs have one",
             ca.certificate().subject()
         ))
         .caused_by(error)

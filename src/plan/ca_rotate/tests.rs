@@ -375,7 +375,7 @@ fn beside_a_foreign_ca_ours_issues_only_once_loaded_and_the_foreign_one_leaves_b
         adopted
             .notes
             .iter()
-            .any(|note| note.contains("cannot be known"))
+            .any(|note| note.contains("are not known"))
     );
     let ours = cluster.issue("alice");
     assert_eq!(
@@ -422,7 +422,9 @@ fn a_foreign_ca_whose_key_is_taken_in_is_the_oldest_generation() {
     cluster.revoke_in_inventory(first);
     let failure = cluster.run(&finish()).unwrap_err();
     assert!(
-        failure.to_string().contains("was not made here"),
+        failure
+            .to_string()
+            .contains("was not created by kubectl-mtls"),
         "{failure}"
     );
     cluster.run(&forced()).unwrap();

@@ -1,4 +1,4 @@
-//! What a rotation does to the authority's state, each with its line of history and its Event.
+//! The changes of an authority's state in a rotation, each with a history entry and an Event.
 
 use super::Run;
 use crate::pki::inspect::Certificate;
@@ -7,7 +7,7 @@ use crate::resources::audit::{AuditEntry, RotationStep, Transition};
 use crate::resources::authority::AuthorityState;
 use time::OffsetDateTime;
 
-/// The fingerprints that a change is about: of CAs that came or left, else of the one that issues, or is to.
+/// The fingerprints in an audit entry: of CAs that were added or removed, else of the issuing CA or the target.
 fn about(before: Option<&AuthorityState>, after: &AuthorityState) -> Vec<String> {
     let came = after.trusted.iter().map(Certificate::fingerprint);
     let came = came.filter(|ca| before.is_none_or(|before| !before.knows(ca)));
@@ -65,7 +65,7 @@ impl Run<'_> {
         Ok(commit::commit(&self.standing, next, &entry, self.now)?.into())
     }
 
-    /// The state's object with a change, to be tried out.
+    /// The object with a changed state, for a dry run of the API server.
     pub(super) fn tried(
         &self,
         next: AuthorityState,
@@ -77,7 +77,7 @@ impl Run<'_> {
         Ok(object)
     }
 
-    /// Leaves an Event for every step of this run.
+    /// Writes an Event for every step of this run.
     pub(super) fn leave_events(&self) -> Reconciled<()> {
         for own in self.own_changes() {
             let entry = AuditEntry {
@@ -95,7 +95,7 @@ impl Run<'_> {
         self.own_changes().map(|own| own.step).collect()
     }
 
-    /// What this run changed of the state, in order, with the entry that each written state carries.
+    /// The changes of the state in this run, in order, with the history entry of each written state.
     fn own_changes(&self) -> impl Iterator<Item = OwnChange<'_>> {
         let reference = self.names.state();
         let who = self.observed.who().unwrap_or_default();

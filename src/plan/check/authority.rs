@@ -1,4 +1,4 @@
-//! The authority: its state, its keys, its rotation, its inventory and its clients.
+//! Checks of the authority: its state, its keys, its rotation, its inventory and its clients.
 
 use super::{Check, Severity};
 
@@ -7,7 +7,7 @@ pub(crate) const AUTHORITY_LOST: Check = Check {
     severity: Severity::Error,
     cause: "The authority does not exist any more",
     found_by: "the authorities, their witnesses, and what the Gateways read",
-    why: "proxies keep the CA that they have, a restarted one rejects every client, and nothing can be issued or revoked",
+    why: "running proxies keep their CA, a restarted proxy rejects every client, and nothing can be issued or revoked",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["client-ca/*", "client/*", "authority/*", "revocation/*"],
 };
@@ -45,9 +45,9 @@ pub(crate) const AUTHORITY_LISTS_EDITED: Check = Check {
 pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {
     id: "authority/being-deleted",
     severity: Severity::Error,
-    cause: "Somebody deleted the authority, and its finalizer keeps it",
+    cause: "Somebody deleted the authority, and only its finalizer still keeps the object",
     found_by: "the deletion time of the authority",
-    why: "it is lost when the finalizer goes: a proxy that starts then rejects everybody",
+    why: "the authority is lost when the finalizer is removed: a proxy that starts then rejects every client",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[],
 };
@@ -57,7 +57,7 @@ pub(crate) const AUTHORITY_IMMUTABLE: Check = Check {
     severity: Severity::Warning,
     cause: "Somebody made the authority immutable",
     found_by: "`immutable` of the authority's ConfigMap",
-    why: "no client can be revoked and no CA replaced, until it is created again",
+    why: "no client can be revoked and no CA replaced, until the ConfigMap is created again",
     remedy: "kubectl replace --force -f FILE",
     consequences: &[],
 };
@@ -67,7 +67,7 @@ pub(crate) const AUTHORITY_NOT_KEPT: Check = Check {
     severity: Severity::Warning,
     cause: "The authority has lost its finalizer",
     found_by: "the finalizers of the authority's ConfigMap",
-    why: "if somebody deletes it while a Gateway reads it, a proxy that starts then rejects everybody",
+    why: "if somebody deletes the authority while a Gateway reads it, a proxy that starts then rejects every client",
     remedy: "kubectl patch configmaps -n kubectl-mtls AUTHORITY --type=merge -p PATCH",
     consequences: &[],
 };
@@ -77,7 +77,7 @@ pub(crate) const AUTHORITY_OTHER_BUNDLE: Check = Check {
     severity: Severity::Error,
     cause: "Somebody added a trust bundle to the authority under the key `cacert`",
     found_by: "the keys of the authority's ConfigMap",
-    why: "istiod takes `cacert` and `crl` in the place of `ca.crt` and `ca.crl`: other clients get in, and nobody is revoked",
+    why: "istiod reads `cacert` and `crl` instead of `ca.crt` and `ca.crl`: clients of another CA get in, and no revocation has an effect",
     remedy: "kubectl patch configmaps -n kubectl-mtls AUTHORITY --type=merge -p PATCH",
     consequences: &[
         "client-ca/*",
@@ -92,7 +92,7 @@ pub(crate) const AUTHORITY_NEARLY_FULL: Check = Check {
     severity: Severity::Warning,
     cause: "The authority takes most of what a ConfigMap can hold",
     found_by: "the size of the authority's ConfigMap",
-    why: "once it is full, nobody can be revoked",
+    why: "once the ConfigMap is full, nobody can be revoked",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
@@ -120,9 +120,9 @@ pub(crate) const AUTHORITY_ROTATION_UNFINISHED: Check = Check {
 pub(crate) const AUTHORITY_CA_SHORTER_THAN_CLIENTS: Check = Check {
     id: "authority/ca-shorter-than-clients",
     severity: Severity::Warning,
-    cause: "The issuing CA ends before a certificate issued now would",
+    cause: "The issuing CA ends before a certificate that is issued now",
     found_by: "the end of the issuing CA, and the usual lifetime of client certificates",
-    why: "new certificates end with the CA, earlier than asked for",
+    why: "new certificates end with the CA, earlier than requested",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
@@ -132,7 +132,7 @@ pub(crate) const AUTHORITY_NOT_CHECKED: Check = Check {
     severity: Severity::Unknown,
     cause: "The authorities could not be listed",
     found_by: "the authorities",
-    why: "which CAs and clients are known is not known",
+    why: "which CAs are trusted and which clients exist is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
@@ -150,7 +150,7 @@ pub(crate) const INVENTORY_LOST: Check = Check {
 pub(crate) const INVENTORY_REPLACED: Check = Check {
     id: "inventory/replaced",
     severity: Severity::Error,
-    cause: "Another inventory took the place of the authority's",
+    cause: "The authority's inventory was replaced by another one",
     found_by: "the id of the inventory, in the authority and in the witness",
     why: "which clients have certificates is not known, so revoking by name and finishing a rotation are not reliable",
     remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
@@ -172,7 +172,7 @@ pub(crate) const INVENTORY_DAMAGED: Check = Check {
     severity: Severity::Warning,
     cause: "An entry of the inventory cannot be read",
     found_by: "the inventory",
-    why: "it may stand for a certificate that is still accepted",
+    why: "the entry may belong to a certificate that is still accepted",
     remedy: "kubectl edit configmaps -n kubectl-mtls-clients NAME",
     consequences: &[],
 };
@@ -192,7 +192,7 @@ pub(crate) const CLIENT_ENDING: Check = Check {
     severity: Severity::Warning,
     cause: "A client's last certificate ends soon",
     found_by: "the inventory",
-    why: "after its end the gateway rejects the client",
+    why: "after the end of the certificate the gateway rejects the client",
     remedy: "kubectl mtls renew-client NAME --authority AUTHORITY",
     consequences: &[],
 };
@@ -222,7 +222,7 @@ pub(crate) const CLIENT_NEVER_DELIVERED: Check = Check {
     severity: Severity::Warning,
     cause: "A certificate was reserved and never delivered",
     found_by: "the inventory",
-    why: "if somebody has it after all, the gateway accepts it",
+    why: "if somebody has the certificate after all, the gateway accepts it",
     remedy: "kubectl mtls revoke-client --serial SERIAL --authority AUTHORITY",
     consequences: &[],
 };
@@ -242,7 +242,7 @@ pub(crate) const REVOCATION_NOT_LISTED: Check = Check {
     severity: Severity::Error,
     cause: "A certificate that the inventory calls revoked is on no revocation list",
     found_by: "the inventory, and the revocation lists",
-    why: "the gateway accepts it again: somebody edited the list, or restored an older one",
+    why: "the gateway accepts the certificate again: somebody edited the list, or restored an older one",
     remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
     consequences: &[],
 };
@@ -252,12 +252,12 @@ pub(crate) const CLOCK_SKEW: Check = Check {
     severity: Severity::Warning,
     cause: "The clock of this computer differs from the cluster's",
     found_by: "the `Date` of the API server's answers",
-    why: "what ends when is judged by the cluster's clock; certificates that this computer makes may not be valid yet",
+    why: "the cluster's clock decides what has expired; certificates that this computer makes may not be valid yet",
     remedy: "set the clock of this computer",
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &AUTHORITY_LOST,
     &AUTHORITY_DAMAGED,

@@ -1,4 +1,5 @@
-//! The client CA: the trust bundle and its revocation lists, in the object that the Gateway reads.
+//! Checks of the client CA: the trust bundle and its revocation lists, in the object that the
+//! Gateway reads.
 
 use super::{Check, Severity};
 
@@ -7,7 +8,7 @@ pub(crate) const CLIENT_CA_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "The object with the client CA does not exist",
     found_by: "the object that the Gateway names",
-    why: "proxies keep the CA that they have; a restarted one refuses every client on its port, other hosts included",
+    why: "running proxies keep their CA; a restarted proxy rejects every client on its port, other hosts included",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "client-ca/*",
@@ -21,7 +22,7 @@ pub(crate) const CLIENT_CA_MISSING: Check = Check {
 pub(crate) const CLIENT_CA_FAILS_OPEN: Check = Check {
     id: "client-ca/fails-open",
     severity: Severity::Error,
-    cause: "The client-CA Secret does not exist, and istiod takes the server's issuer in its place",
+    cause: "The client-CA Secret does not exist, and istiod uses the server's issuer instead",
     found_by: "the Secret `<credentialName>-cacert`, and the server Secret",
     why: "anyone with a certificate from the server's CA gets in",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
@@ -47,7 +48,7 @@ pub(crate) const CLIENT_CA_MAY_FAIL_OPEN: Check = Check {
 pub(crate) const CLIENT_CA_SHADOWED: Check = Check {
     id: "client-ca/shadowed",
     severity: Severity::Error,
-    cause: "A Secret exists that istiod takes when the client-CA Secret is missing",
+    cause: "A Secret exists that istiod uses when the client-CA Secret is missing",
     found_by: "the Secret of the same name without `-cacert` (its metadata)",
     why: "if the client-CA Secret is deleted, that Secret's `ca.crt` is trusted",
     remedy: "kubectl delete secrets -n NAMESPACE NAME",
@@ -97,9 +98,9 @@ pub(crate) const CLIENT_CA_FALLBACK_TAKEN: Check = Check {
 pub(crate) const CLIENT_CA_WRONG_KEYS: Check = Check {
     id: "client-ca/wrong-keys",
     severity: Severity::Error,
-    cause: "The client CA stands under a key that istiod does not read",
+    cause: "The client CA is stored under a key that istiod does not read",
     found_by: "the keys of the object that the Gateway reads",
-    why: "proxies keep the CA that they have; a restarted istiod has none for them",
+    why: "running proxies keep their CA; a restarted istiod sends them none",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "client-ca/unreadable",
@@ -115,7 +116,7 @@ pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
     severity: Severity::Error,
     cause: "The trust bundle cannot be read",
     found_by: "the trust bundle that the Gateway reads",
-    why: "proxies keep the CA that they have; a restarted one refuses every client",
+    why: "running proxies keep their CA; a restarted proxy rejects every client",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "proxy/outdated-bundle",
@@ -128,9 +129,9 @@ pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
 pub(crate) const CLIENT_CA_LEAF_IN_BUNDLE: Check = Check {
     id: "client-ca/leaf-in-bundle",
     severity: Severity::Error,
-    cause: "The trust bundle holds a certificate that is no CA",
+    cause: "The trust bundle holds a certificate that is not a CA",
     found_by: "the trust bundle that the Gateway reads",
-    why: "the owner of that certificate is accepted whatever is revoked, and the authority cannot be used",
+    why: "the owner of that certificate is accepted even when revoked, and the authority cannot be used",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["proxy/outdated-bundle", "proxy/update-rejected"],
 };
@@ -150,7 +151,7 @@ pub(crate) const CLIENT_CA_EXPIRED: Check = Check {
     severity: Severity::Error,
     cause: "A client CA has expired",
     found_by: "the trust bundle that the Gateway reads",
-    why: "the gateway rejects all its clients",
+    why: "the gateway rejects all clients of this CA",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &["client/*", "client-ca/external"],
 };
@@ -158,9 +159,9 @@ pub(crate) const CLIENT_CA_EXPIRED: Check = Check {
 pub(crate) const CLIENT_CA_EXPIRED_IN_FRONT: Check = Check {
     id: "client-ca/expired-in-front",
     severity: Severity::Error,
-    cause: "An expired client CA stands in front of its renewed certificate",
+    cause: "An expired client CA precedes its renewed certificate",
     found_by: "the order of the trust bundle",
-    why: "Envoy takes the first of the same name and rejects all clients",
+    why: "Envoy uses the first CA of the same name and rejects all its clients",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
@@ -170,7 +171,7 @@ pub(crate) const CLIENT_CA_ENDING: Check = Check {
     severity: Severity::Warning,
     cause: "A client CA ends soon",
     found_by: "the trust bundle that the Gateway reads",
-    why: "after its end the gateway rejects all its clients",
+    why: "after the end of this CA the gateway rejects all its clients",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
@@ -180,7 +181,7 @@ pub(crate) const CLIENT_CA_NOT_YET_VALID: Check = Check {
     severity: Severity::Error,
     cause: "A client CA is not valid yet",
     found_by: "the trust bundle that the Gateway reads",
-    why: "the gateway rejects all its clients until then",
+    why: "the gateway rejects all clients of this CA until then",
     remedy: "check the clock of the computer that made the CA",
     consequences: &[],
 };
@@ -190,7 +191,7 @@ pub(crate) const CLIENT_CA_SAME_SUBJECT: Check = Check {
     severity: Severity::Error,
     cause: "Two client CAs have the same subject, and no key identifier tells them apart",
     found_by: "the subjects and key identifiers in the trust bundle",
-    why: "Envoy tries only the first of them and rejects the clients of the other",
+    why: "Envoy tries only the first of the two CAs and rejects the clients of the other",
     remedy: "give the new CA another subject, or key identifiers",
     consequences: &[],
 };
@@ -199,7 +200,7 @@ pub(crate) const CLIENT_CA_INTERMEDIATE_ALONE: Check = Check {
     id: "client-ca/intermediate-alone",
     severity: Severity::Error,
     cause: "The trust bundle holds an intermediate CA without its root",
-    found_by: "the issuers of the CAs in the trust bundle, beside a revocation list",
+    found_by: "the issuers of the CAs in the trust bundle, and the revocation lists",
     why: "with a revocation list Envoy needs the whole chain, and rejects all clients of this CA",
     remedy: "add the root CA and its revocation list to the bundle",
     consequences: &[],
@@ -229,8 +230,8 @@ pub(crate) const CLIENT_CA_EXTERNAL_ADDED: Check = Check {
     id: "client-ca/external-added",
     severity: Severity::Error,
     cause: "Somebody added a CA to the authority's trust bundle",
-    found_by: "the trust bundle, beside what the authority recorded",
-    why: "its clients get in, and no client can be revoked while it is there",
+    found_by: "the trust bundle, compared with the CAs that the authority recorded",
+    why: "clients of this CA get in, and no client can be revoked while the CA is in the bundle",
     remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
@@ -239,8 +240,8 @@ pub(crate) const CLIENT_CA_EXTERNAL: Check = Check {
     id: "client-ca/external",
     severity: Severity::Note,
     cause: "The gateway accepts clients of a CA that kubectl-mtls does not manage",
-    found_by: "the trust bundle, beside what the authority recorded",
-    why: "anyone with a certificate of that CA gets in, and only who has its key can revoke a client of it",
+    found_by: "the trust bundle, compared with the CAs that the authority recorded",
+    why: "anyone with a certificate of that CA gets in, and only the owner of its key can revoke a client of it",
     remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
@@ -249,8 +250,8 @@ pub(crate) const CLIENT_CA_DROPPED_IS_BACK: Check = Check {
     id: "client-ca/dropped-is-back",
     severity: Severity::Error,
     cause: "A CA that was removed is in the trust bundle again",
-    found_by: "the trust bundle, beside the fingerprints of removed CAs",
-    why: "its clients get in again",
+    found_by: "the trust bundle, compared with the fingerprints of removed CAs",
+    why: "clients of this CA get in again",
     remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
@@ -259,7 +260,7 @@ pub(crate) const CLIENT_CA_NOT_THE_AUTHORITYS: Check = Check {
     id: "client-ca/not-the-authoritys",
     severity: Severity::Error,
     cause: "The Gateway's client-CA Secret does not hold what the authority recorded",
-    found_by: "the Secret that the Gateway reads, beside the authority",
+    found_by: "the Secret that the Gateway reads, compared with the authority",
     why: "clients of the authority are rejected",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
     consequences: &["client-ca/crl-outdated", "client-ca/external"],
@@ -270,7 +271,7 @@ pub(crate) const CLIENT_CA_NO_KEY_USAGE: Check = Check {
     severity: Severity::Warning,
     cause: "An external CA has no key usage, as in Kyma's tutorial",
     found_by: "the trust bundle that the Gateway reads",
-    why: "clients signed as in the tutorial have no extended key usage and all the serial number 0, so that none of them can be revoked alone",
+    why: "certificates signed as in the tutorial have no extended key usage and all have the serial number 0, so that none of them can be revoked alone",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
@@ -278,9 +279,9 @@ pub(crate) const CLIENT_CA_NO_KEY_USAGE: Check = Check {
 pub(crate) const CLIENT_CA_GIVEN_REMAINS: Check = Check {
     id: "client-ca/given-remains",
     severity: Severity::Warning,
-    cause: "A CA whose key was given still accepts clients that no inventory knows",
+    cause: "A CA whose key was imported has clients that are not in the inventory",
     found_by: "the origin of each CA in the trust bundle",
-    why: "they may lack a URI SAN, and are accepted until that CA leaves the trust bundle",
+    why: "these clients may lack a URI SAN, and are accepted until this CA is removed from the trust bundle",
     remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
@@ -295,7 +296,7 @@ pub(crate) const CLIENT_CA_NOT_CHECKED: Check = Check {
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_MISSING,
     &CLIENT_CA_FAILS_OPEN,

@@ -1,13 +1,13 @@
-//! The revocation lists of the client CA.
+//! Checks of the client CA's revocation lists.
 
 use super::{Check, Severity};
 
 pub(crate) const CLIENT_CA_CRL_IGNORED: Check = Check {
     id: "client-ca/crl-ignored",
     severity: Severity::Error,
-    cause: "The revocation list stands under a key that istiod ignores beside the CA's",
+    cause: "The revocation list is stored under a key that istiod ignores",
     found_by: "the keys of the object that the Gateway reads",
-    why: "nobody is revoked",
+    why: "revoked clients are accepted",
     remedy: "use the keys `ca.crt` and `ca.crl`, or `cacert` and `crl`",
     consequences: &["client-ca/crl-outdated", "revocation/not-listed"],
 };
@@ -51,7 +51,7 @@ pub(crate) const CLIENT_CA_CRL_ENDING: Check = Check {
     severity: Severity::Warning,
     cause: "The revocation list of a client CA ends soon",
     found_by: "the revocation lists beside the trust bundle",
-    why: "after its end Envoy rejects all clients of this CA",
+    why: "after the end of the list Envoy rejects all clients of this CA",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
@@ -62,14 +62,14 @@ pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
     cause: "The revocation list of a client CA is not valid yet",
     found_by: "the revocation lists beside the trust bundle",
     why: "Envoy rejects all clients of this CA until then",
-    remedy: "wait until it is valid, and check the clock of the computer that published it",
+    remedy: "wait until the list is valid, and check the clock of the computer that published it",
     consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
 
 pub(crate) const CLIENT_CA_CRL_FORGED: Check = Check {
     id: "client-ca/crl-forged",
     severity: Severity::Error,
-    cause: "The revocation list of a client CA is not signed by it",
+    cause: "The revocation list of a client CA is not signed by that CA",
     found_by: "the signatures of the revocation lists",
     why: "Envoy rejects all clients of this CA",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
@@ -85,7 +85,7 @@ pub(crate) const CLIENT_CA_CRL_PARTIAL: Check = Check {
     severity: Severity::Error,
     cause: "The revocation list of a client CA is a delta list, or for some certificates only",
     found_by: "the critical extensions of the revocation lists",
-    why: "Envoy does not take it for the list of this CA, and rejects all its clients",
+    why: "Envoy does not accept such a list, and rejects all clients of this CA",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["authority/lists-edited"],
 };
@@ -95,7 +95,7 @@ pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
     severity: Severity::Error,
     cause: "The revocation list cannot be read",
     found_by: "the revocation lists beside the trust bundle",
-    why: "proxies reject the update; a restarted one rejects every client",
+    why: "proxies reject the update; a restarted proxy rejects every client",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "authority/lists-edited",
@@ -110,13 +110,13 @@ pub(crate) const CLIENT_CA_CRL_OUTDATED: Check = Check {
     id: "client-ca/crl-outdated",
     severity: Severity::Error,
     cause: "The client-CA Secret holds an older revocation list than the authority published",
-    found_by: "the Secret that the Gateway reads, beside the authority",
+    found_by: "the Secret that the Gateway reads, compared with the authority",
     why: "the gateway may accept revoked clients",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
     consequences: &["revocation/not-listed"],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_CRL_IGNORED,
     &CLIENT_CA_NO_CRL_SIGN,

@@ -1,4 +1,4 @@
-//! The host's name: its DNSEntry, its provider, and what a resolver answers.
+//! Checks of the host's DNS: its DNSEntry, its provider, and the answer of a resolver.
 
 use super::{Check, Severity};
 
@@ -17,7 +17,7 @@ pub(crate) const DNS_CLASS_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "The DNSEntry of the host, or its DNSProvider, has no class annotation",
     found_by: "the annotation `dns.gardener.cloud/class` of the DNSEntry and the DNSProvider, and the ConfigMap `kube-system/shoot-info`",
-    why: "in a Gardener shoot nobody looks at it, so the record is not kept",
+    why: "in a Gardener shoot no controller acts on an object without it, so the DNS record is not maintained",
     remedy: "kubectl annotate dnsentries.dns.gardener.cloud -n NAMESPACE NAME dns.gardener.cloud/class=garden",
     consequences: &[],
 };
@@ -27,7 +27,7 @@ pub(crate) const DNS_PROVIDER_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "No DNSProvider exists for the host's domain",
     found_by: "the status of the DNSEntry, and the DNSProviders",
-    why: "nobody keeps the record",
+    why: "no controller maintains the DNS record",
     remedy: "register the account of the domain: `kubectl mtls register-domain DOMAIN --provider TYPE`",
     consequences: &[],
 };
@@ -37,7 +37,7 @@ pub(crate) const DNS_PROVIDER_NOT_COVERING: Check = Check {
     severity: Severity::Error,
     cause: "The DNSProviders cover other domains than the host's",
     found_by: "the status of the DNSEntry, and the domains of all DNSProviders",
-    why: "nobody keeps the record",
+    why: "no controller maintains the DNS record",
     remedy: "register the account of the domain: `kubectl mtls register-domain DOMAIN --provider TYPE`",
     consequences: &[],
 };
@@ -57,7 +57,7 @@ pub(crate) const DNS_ENTRY_FAILED: Check = Check {
     severity: Severity::Error,
     cause: "The DNSEntry of the host is not Ready",
     found_by: "the status of the DNSEntry",
-    why: "the record is not kept as the DNSEntry says",
+    why: "the DNS record may differ from the DNSEntry",
     remedy: "kubectl describe dnsentries.dns.gardener.cloud -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -77,7 +77,7 @@ pub(crate) const DNS_OTHER_ADDRESS: Check = Check {
     severity: Severity::Error,
     cause: "The resolver answers another address than the load balancer's",
     found_by: "the resolver's answer, and the addresses of the ingress Service",
-    why: "clients reach another machine, unless one stands there that passes TLS on",
+    why: "clients reach another machine, unless that machine forwards TLS to the gateway",
     remedy: "make the DNS record of the host lead to the load balancer",
     consequences: &[],
 };
@@ -88,7 +88,7 @@ pub(crate) const DNS_RECORD_NOT_SERVED: Check = Check {
     cause: "The DNSEntry is Ready, and the resolver knows no address",
     found_by: "the status of the DNSEntry, and the resolver's answer",
     why: "clients that ask this resolver cannot find the gateway",
-    remedy: "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another one",
+    remedy: "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another resolver",
     consequences: &[],
 };
 
@@ -96,7 +96,7 @@ pub(crate) const DNS_CHALLENGE_HIDES_HOST: Check = Check {
     id: "dns/challenge-hides-host",
     severity: Severity::Error,
     cause: "A pending DNS challenge hides the host from its wildcard record",
-    found_by: "a pending Certificate whose challenge lies beside the host, and no address",
+    found_by: "a pending Certificate with a DNS challenge beside the host's name, and a host without an address",
     why: "clients cannot find the gateway until the Certificate is Ready (RFC 4592, section 3.3.1)",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --dns-entry",
     consequences: &[],
@@ -112,7 +112,7 @@ pub(crate) const DNS_NOT_CHECKED: Check = Check {
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &DNS_NO_RECORD,
     &DNS_CLASS_MISSING,

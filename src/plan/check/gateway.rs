@@ -1,11 +1,11 @@
-//! The Gateway, and other Gateways on the same proxies.
+//! Checks of the Gateway, and of other Gateways on the same proxies.
 
 use super::{Check, Severity};
 
 pub(crate) const GATEWAY_MISSING: Check = Check {
     id: "gateway/missing",
     severity: Severity::Error,
-    cause: "The Gateway does not exist, and a route still names it",
+    cause: "The Gateway does not exist, and a route still names this Gateway",
     found_by: "all Gateways, and the routes of kubectl-mtls",
     why: "nothing serves the host with mutual TLS, and anyone who creates a Gateway of this name decides who reaches the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
@@ -71,7 +71,7 @@ pub(crate) const GATEWAY_PINS: Check = Check {
     severity: Severity::Warning,
     cause: "The Gateway accepts only certificates with certain hashes or names",
     found_by: "`verifyCertificateHash`, `verifyCertificateSpki` and `subjectAltNames` of the Gateway",
-    why: "clients whose certificate is not on that list are rejected, renewed ones too",
+    why: "clients with other certificates are rejected, renewed ones too",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -81,7 +81,7 @@ pub(crate) const GATEWAY_FORWARDS_TCP: Check = Check {
     severity: Severity::Error,
     cause: "The Gateway does not serve the host as HTTPS",
     found_by: "`port.protocol` of the Gateway's server",
-    why: "no HTTP route and no guard acts on its connections, and clients do not reach the Service",
+    why: "no HTTP route and no guard acts on connections to this server, and clients do not reach the Service",
     remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
     consequences: &["server-certificate/*", "proxy/*", "guard/*", "client-ca/*"],
 };
@@ -99,7 +99,7 @@ pub(crate) const GATEWAY_BIND: Check = Check {
 pub(crate) const GATEWAY_HOST_NAMESPACE: Check = Check {
     id: "gateway/host-namespace",
     severity: Severity::Error,
-    cause: "The Gateway takes routes of another namespace only",
+    cause: "The Gateway accepts routes of another namespace only",
     found_by: "the namespace before the Gateway's host, and that of the route",
     why: "every request is answered with 404",
     remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
@@ -111,7 +111,7 @@ pub(crate) const GATEWAY_TLS_LIMITS: Check = Check {
     severity: Severity::Note,
     cause: "The Gateway speaks only some versions of TLS, or some ciphers",
     found_by: "`minProtocolVersion`, `maxProtocolVersion` and `cipherSuites` of the Gateway, and the handshake",
-    why: "clients that do not speak them cannot connect",
+    why: "clients that support none of them cannot connect",
     remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
     consequences: &["server-certificate/not-shown", "proxy/*"],
 };
@@ -120,7 +120,7 @@ pub(crate) const GATEWAY_NO_PROXY: Check = Check {
     id: "gateway/no-proxy",
     severity: Severity::Error,
     cause: "The Gateway's selector matches no Pod",
-    found_by: "the Gateway's selector, and the Pods beside the ingress gateway",
+    found_by: "the Gateway's selector, and the Pods in the namespace of the ingress gateway",
     why: "no proxy serves the host",
     remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
     consequences: &[
@@ -138,7 +138,7 @@ pub(crate) const GATEWAY_SEVERAL_NAMESPACES: Check = Check {
     severity: Severity::Warning,
     cause: "The Gateway's selector matches proxies of another namespace too",
     found_by: "the Pods of all namespaces with the labels that the Gateway selects, and whether istiod keeps Gateways to their namespace",
-    why: "those proxies serve the host too, with the server Secret of their own namespace, or none",
+    why: "the proxies of the other namespace serve the host too, with the server Secret of their own namespace, or none",
     remedy: "kubectl get pods -A -l LABELS --show-labels",
     consequences: &[],
 };
@@ -148,7 +148,7 @@ pub(crate) const GATEWAY_DUPLICATE_HOST: Check = Check {
     severity: Severity::Error,
     cause: "Two Gateways have the same host on the same proxies",
     found_by: "the hosts of all Gateways that share proxies",
-    why: "Istio drops the younger one's server",
+    why: "Istio drops the server of the younger Gateway",
     remedy: "kubectl delete gateways.networking.istio.io -n NAMESPACE NAME",
     consequences: &[
         "server-certificate/*",
@@ -163,7 +163,7 @@ pub(crate) const GATEWAY_SHADOWED: Check = Check {
     severity: Severity::Error,
     cause: "Another Gateway takes the host with a more specific pattern",
     found_by: "the hosts of all Gateways that share proxies",
-    why: "its server answers in the place of this Gateway's",
+    why: "the server of the other Gateway answers instead",
     remedy: "kubectl edit gateways.networking.istio.io -n NAMESPACE NAME",
     consequences: &["server-certificate/*", "proxy/*", "external-route/*"],
 };
@@ -171,9 +171,9 @@ pub(crate) const GATEWAY_SHADOWED: Check = Check {
 pub(crate) const GATEWAY_OTHER_SERVER: Check = Check {
     id: "gateway/other-server",
     severity: Severity::Error,
-    cause: "Another server of the Gateway serves the host with other trust",
+    cause: "Another server of the Gateway serves the host with a different certificate check",
     found_by: "the servers of the Gateway",
-    why: "clients of that server reach the Service without its certificate check, and can choose the identity headers",
+    why: "clients of the other server bypass the certificate check, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --guard",
     consequences: &[],
 };
@@ -183,7 +183,7 @@ pub(crate) const GATEWAY_UNREADABLE: Check = Check {
     severity: Severity::Warning,
     cause: "A Gateway cannot be read",
     found_by: "all Gateways",
-    why: "its hosts are not in this report",
+    why: "the hosts of this Gateway are not in this report",
     remedy: "kubectl edit gateways.networking.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -201,14 +201,14 @@ pub(crate) const GATEWAY_NOT_CHECKED: Check = Check {
 pub(crate) const KYMA_GATEWAY_SHAPE: Check = Check {
     id: "kyma-gateway/shape",
     severity: Severity::Error,
-    cause: "Kyma's own Gateway has a shape that its controller does not take",
+    cause: "Kyma's own Gateway has a shape that Kyma's controller does not accept",
     found_by: "the servers of `kyma-system/kyma-gateway`",
     why: "the controller reconciles no APIRule of the cluster, and writes no status",
     remedy: "kubectl edit gateways.networking.istio.io -n kyma-system kyma-gateway",
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &GATEWAY_MISSING,
     &GATEWAY_WEAKENED,

@@ -6,7 +6,7 @@ pub(crate) const GUARD_MISSING: Check = Check {
     id: "guard/missing",
     severity: Severity::Error,
     cause: "A guard does not exist",
-    found_by: "the AuthorizationPolicies beside the proxies, and the route's annotation",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies, and the route's annotation",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["route/headers-forgeable"],
@@ -15,8 +15,8 @@ pub(crate) const GUARD_MISSING: Check = Check {
 pub(crate) const GUARD_WEAKENED: Check = Check {
     id: "guard/weakened",
     severity: Severity::Error,
-    cause: "A guard does not do what it must",
-    found_by: "the AuthorizationPolicies beside the proxies",
+    cause: "A guard does not deny what it should",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["route/headers-forgeable"],
@@ -27,7 +27,7 @@ pub(crate) const GUARD_DIFFERS: Check = Check {
     severity: Severity::Warning,
     cause: "The guard and the route name different clients",
     found_by: "the guard, and the route's annotation",
-    why: "the guard counts; if it is lost, `expose` restores what the route names",
+    why: "the guard is in force; if it is deleted, `expose` restores it with the clients that the route names",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -37,7 +37,7 @@ pub(crate) const GUARD_CUTS_OTHERS: Check = Check {
     severity: Severity::Error,
     cause: "A guard closes TCP connections of other Gateways",
     found_by: "the guard, and the TCP servers on the same proxies",
-    why: "clients of those TCP servers are cut off",
+    why: "clients of the TCP servers are cut off",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -45,9 +45,9 @@ pub(crate) const GUARD_CUTS_OTHERS: Check = Check {
 pub(crate) const GUARD_NOT_CHECKED: Check = Check {
     id: "guard/not-checked",
     severity: Severity::Unknown,
-    cause: "The AuthorizationPolicies beside the proxies could not be listed",
-    found_by: "the AuthorizationPolicies beside the proxies",
-    why: "whether the guards stand is not known",
+    cause: "The AuthorizationPolicies in the namespace of the proxies could not be listed",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies",
+    why: "whether the guards exist is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
@@ -66,7 +66,7 @@ pub(crate) const INGRESS_POLICY_SHUTS_HOST: Check = Check {
     id: "ingress-policy/shuts-host",
     severity: Severity::Error,
     cause: "Another policy on the ingress gateway rejects the host's clients",
-    found_by: "the AuthorizationPolicies beside the proxies, which is the root namespace of the mesh too",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies, which is often the mesh's root namespace too",
     why: "requests are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
@@ -76,8 +76,8 @@ pub(crate) const INGRESS_POLICY_OTHER_CHECK: Check = Check {
     id: "ingress-policy/other-check",
     severity: Severity::Note,
     cause: "An external authorizer on the ingress gateway decides on the host's requests too",
-    found_by: "the AuthorizationPolicies of action CUSTOM beside the proxies",
-    why: "requests that it rejects are answered with 403, whatever certificate the client has",
+    found_by: "the AuthorizationPolicies of action CUSTOM in the namespace of the proxies",
+    why: "requests that the authorizer rejects are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -86,8 +86,8 @@ pub(crate) const INGRESS_POLICY_TOKENS: Check = Check {
     id: "ingress-policy/tokens",
     severity: Severity::Note,
     cause: "The ingress gateway checks the tokens of the host's requests too",
-    found_by: "the RequestAuthentications beside the proxies, which is the root namespace of the mesh too",
-    why: "requests with a token that it does not accept are answered with 401, whatever certificate the client has",
+    found_by: "the RequestAuthentications in the namespace of the proxies, which is often the mesh's root namespace too",
+    why: "requests with a token that the gateway does not accept are answered with 401, whatever certificate the client has",
     remedy: "kubectl edit requestauthentications.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -95,14 +95,14 @@ pub(crate) const INGRESS_POLICY_TOKENS: Check = Check {
 pub(crate) const INGRESS_POLICY_NOT_CHECKED: Check = Check {
     id: "ingress-policy/not-checked",
     severity: Severity::Unknown,
-    cause: "What else acts on the ingress gateway could not be listed",
-    found_by: "the EnvoyFilters, RequestAuthentications and NetworkPolicies beside the proxies",
-    why: "one of them may keep clients out, or change what checks them",
+    cause: "Other objects that act on the ingress gateway could not be listed",
+    found_by: "the EnvoyFilters, RequestAuthentications and NetworkPolicies in the namespace of the proxies",
+    why: "objects that were not listed may reject clients, or change how their certificates are checked",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &GUARD_MISSING,
     &GUARD_WEAKENED,

@@ -1,4 +1,4 @@
-//! The ingress gateway's Service and its load balancer.
+//! Checks of the ingress gateway's Service and its load balancer.
 
 use super::{Check, Severity};
 
@@ -6,7 +6,7 @@ pub(crate) const INGRESS_SERVICE_MISSING: Check = Check {
     id: "ingress/service-missing",
     severity: Severity::Error,
     cause: "No Service leads to the ingress gateway",
-    found_by: "the Services beside the ingress gateway",
+    found_by: "the Services in the namespace of the ingress gateway",
     why: "nothing leads to the gateway from outside the cluster",
     remedy: "restore the Service of the ingress gateway",
     consequences: &[
@@ -62,7 +62,7 @@ pub(crate) const INGRESS_TYPE: Check = Check {
     id: "ingress/type",
     severity: Severity::Error,
     cause: "The ingress Service is of a type that no client outside the cluster reaches",
-    found_by: "the type and the addresses of the ingress Service; Pods on the network of their nodes need none",
+    found_by: "the type and the addresses of the ingress Service; Pods with `hostNetwork` need none",
     why: "clients outside the cluster cannot reach the gateway",
     remedy: "kubectl edit services -n NAMESPACE NAME",
     consequences: &["dns/no-record"],
@@ -81,8 +81,8 @@ pub(crate) const INGRESS_NO_ADDRESS: Check = Check {
 pub(crate) const INGRESS_NETWORK_POLICY: Check = Check {
     id: "ingress/network-policy",
     severity: Severity::Warning,
-    cause: "No NetworkPolicy lets clients outside the cluster in to the gateway's Pods, and one closes them",
-    found_by: "the NetworkPolicies beside the ingress gateway that select its Pods",
+    cause: "A NetworkPolicy isolates the gateway's Pods, and none admits clients from outside the cluster",
+    found_by: "the NetworkPolicies in the namespace of the ingress gateway that select its Pods",
     why: "where the cluster's network enforces NetworkPolicies, clients cannot connect",
     remedy: "kubectl edit networkpolicies.networking.k8s.io -n NAMESPACE NAME",
     consequences: &["proxy/unreachable"],
@@ -102,7 +102,7 @@ pub(crate) const INGRESS_NOT_CHECKED: Check = Check {
     ],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &INGRESS_SERVICE_MISSING,
     &INGRESS_NO_PORT,

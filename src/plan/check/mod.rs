@@ -1,4 +1,4 @@
-//! Checks and what they found, as data: for `status`, and for the warnings of `expose`.
+//! Checks and findings as data, for `status` and for the warnings of `expose`.
 
 mod authority;
 mod client_ca;
@@ -24,42 +24,42 @@ pub(crate) use self::{
     route::*, server_certificate::*, service::*,
 };
 
-/// What a finding means for the host.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; nothing depends on it.
+    /// A remark; nothing depends on it.
     Note,
     /// The check could not be made.
     Unknown,
-    /// It works, and will stop working or is weaker than it should be.
+    /// Something works, but will stop working or is weaker than it should be.
     Warning,
-    /// It does not work, or somebody gets in who must not.
+    /// Something does not work, or somebody gets in who must not.
     Error,
 }
 
-/// One thing that can be wrong, as `docs/faults.md` describes it.
+/// One possible fault, as `docs/faults.md` describes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Names the check for scripts, `subject/fault`: `gateway/weakened`. It never changes.
+    /// The check's identifier for scripts, `subject/fault`: `gateway/weakened`. It never changes.
     pub id: &'static str,
-    /// How bad it usually is.
+    /// The usual severity.
     pub severity: Severity,
-    /// What is wrong, in one sentence without a full stop.
+    /// The fault, in one sentence without a full stop.
     pub cause: &'static str,
-    /// What is read to find it.
+    /// What is read to find the fault.
     pub found_by: &'static str,
-    /// What follows from it, in one sentence without a full stop.
+    /// The consequence of the fault, in one sentence without a full stop.
     pub why: &'static str,
-    /// The command that ends it, with words in capitals for names; what to do where there is no command.
+    /// The command that resolves the fault, with words in capitals for names; what to do if there is no command.
     pub remedy: &'static str,
-    /// The ids of findings that are only consequences of this one where both are about the same host; `route/*` stands for
-    /// all that begin with `route/`.
+    /// The ids of findings that are only consequences of this one if both are about the same host; `route/*` stands for all that begin with
+    /// `route/`.
     pub consequences: &'static [&'static str],
 }
 
 impl Check {
-    /// Every check, in the order in which a request passes what they look at.
+    /// Every check, in the order in which a request passes the checked objects.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         let hops = [
             dns::ALL,
@@ -86,7 +86,7 @@ impl Check {
         self.id != other.id && self.consequences.iter().any(is_it)
     }
 
-    /// Where `docs/faults.md` describes it.
+    /// The link to the check's description in `docs/faults.md`.
     pub fn docs(&self) -> String {
         format!("docs/faults.md#{}", self.id.replace('/', ""))
     }
@@ -97,22 +97,23 @@ impl Check {
 pub struct Finding {
     /// The check.
     pub check: &'static Check,
-    /// By what follows from it here.
+    /// The severity in this case.
     pub severity: Severity,
-    /// What was seen, in which object. One sentence.
+    /// The observation, with the name of the object. One sentence.
     pub seen: String,
     /// Why it matters. One sentence.
     pub why: Cow<'static, str>,
     /// A command that can be pasted, with real names; what to check where there is no command.
     pub remedy: String,
-    /// The hosts that it is about; none where it is about no single host.
+    /// The hosts of the finding; none if it is about no single host.
     pub hosts: Vec<String>,
-    /// What follows from it on the same host, and would be a finding of its own without it.
+    /// Consequences of this finding on the same host, which would be findings of their own
+    /// otherwise.
     pub consequences: Vec<Finding>,
 }
 
 impl Finding {
-    /// A check that did not pass, with the severity and the reason that it usually has.
+    /// A finding with the usual severity and reason of its check.
     pub fn new(check: &'static Check, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             check,
@@ -125,26 +126,26 @@ impl Finding {
         }
     }
 
-    /// The same with another reason why it matters.
+    /// The finding with another reason why it matters.
     #[must_use]
     pub fn because(mut self, why: impl Into<Cow<'static, str>>) -> Self {
         self.why = why.into();
         self
     }
 
-    /// The same with another severity.
+    /// The finding with another severity.
     #[must_use]
     pub fn graded(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
     }
 
-    /// Whether both say the same, of whichever hosts.
+    /// Whether both findings say the same, whatever their hosts.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.check == other.check && self.seen == other.seen
     }
 
-    /// Puts findings that are consequences of others under them.
+    /// Moves findings that are consequences of others under them.
     pub fn nest(findings: Vec<Self>) -> Vec<Self> {
         let cause_of = |finding: &Self| {
             findings
@@ -195,7 +196,7 @@ impl Serialize for Finding {
     }
 }
 
-/// One sentence per line, the remedy last.
+/// Writes one sentence per line, the remedy last.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n  {}\n  {}", self.seen, self.why, self.remedy)

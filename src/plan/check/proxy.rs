@@ -1,4 +1,4 @@
-//! The proxies: whether each of them acts on what stands in the cluster.
+//! Checks of the proxies: whether each of them acts by the objects in the cluster.
 
 use super::{Check, Severity};
 
@@ -57,7 +57,7 @@ pub(crate) const PROXY_UPDATE_REJECTED: Check = Check {
     severity: Severity::Error,
     cause: "A proxy rejected an update, and has not loaded the client CA",
     found_by: "the counters of rejected updates of each proxy, and the client CA that it has loaded",
-    why: "the proxy keeps its old configuration, and a restarted one has none",
+    why: "the proxy keeps its old configuration, and has none after a restart",
     remedy: "kubectl logs -n NAMESPACE POD",
     consequences: &[],
 };
@@ -88,8 +88,8 @@ pub(crate) const PROXY_LISTENER_REJECTED: Check = Check {
 pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
     id: "proxy/envoy-filter",
     severity: Severity::Warning,
-    cause: "An EnvoyFilter on the ingress gateway changes what checks clients",
-    found_by: "the names in the patches of the EnvoyFilters beside the proxies and in the mesh's root namespace, handshakes, and the policies that each proxy enforces",
+    cause: "An EnvoyFilter on the ingress gateway changes how clients are checked",
+    found_by: "the names in the patches of the EnvoyFilters in the namespace of the proxies and in the mesh's root namespace, handshakes, and the policies that each proxy enforces",
     why: "what the Gateway and the guards say may not be what the proxies do",
     remedy: "kubectl edit envoyfilters.networking.istio.io -n NAMESPACE NAME",
     consequences: &[
@@ -105,7 +105,7 @@ pub(crate) const PROXY_NOT_READY: Check = Check {
     severity: Severity::Warning,
     cause: "A Pod of the ingress gateway is not Ready",
     found_by: "the conditions of the gateway's Pods",
-    why: "the others serve in its place",
+    why: "the other Pods serve the clients",
     remedy: "kubectl describe pods -n NAMESPACE POD",
     consequences: &["proxy/not-checked", "proxy/replicas-not-told-apart"],
 };
@@ -123,9 +123,9 @@ pub(crate) const PROXY_UNREACHABLE: Check = Check {
 pub(crate) const PROXY_NOT_CHECKED: Check = Check {
     id: "proxy/not-checked",
     severity: Severity::Unknown,
-    cause: "A proxy's handshake could not be made or judged",
+    cause: "A handshake with a proxy could not be made or evaluated",
     found_by: "handshakes without a certificate with every proxy",
-    why: "whether it rejects clients without a certificate is not known",
+    why: "whether the proxy rejects clients without a certificate is not known",
     remedy: "name an address of the gateway with `--connect-to HOST:PORT`",
     consequences: &[],
 };
@@ -135,12 +135,12 @@ pub(crate) const PROXY_REPLICAS_NOT_TOLD_APART: Check = Check {
     severity: Severity::Unknown,
     cause: "The gateway's replicas could not be told apart",
     found_by: "the gateway's Pods, through port-forward",
-    why: "a single replica that lags would not be seen",
+    why: "a single replica with an old configuration would not be noticed",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &PROXY_ACCEPTS_EVERYBODY,
     &PROXY_REQUESTS_NO_CERTIFICATE,

@@ -1,4 +1,4 @@
-//! The route.
+//! Checks of the route.
 
 use super::{Check, Severity};
 
@@ -55,7 +55,7 @@ pub(crate) const ROUTE_VIRTUAL_SERVICE_MISSING: Check = Check {
 pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
     id: "route/virtual-service-edited",
     severity: Severity::Error,
-    cause: "The VirtualService of a Ready APIRule differs from it",
+    cause: "The VirtualService of a Ready APIRule differs from that APIRule",
     found_by: "the VirtualService that Kyma made for the APIRule",
     why: "requests go elsewhere than the APIRule says, or the identity headers are missing",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
@@ -65,9 +65,9 @@ pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
 pub(crate) const ROUTE_EDITED: Check = Check {
     id: "route/edited",
     severity: Severity::Error,
-    cause: "The VirtualService of kubectl-mtls does something else than hand requests to its Service",
+    cause: "The VirtualService of kubectl-mtls does not only forward requests to its Service",
     found_by: "the entries of the VirtualService",
-    why: "requests are answered by something else than the Service",
+    why: "requests may not be answered by the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[
         "route/headers-missing",
@@ -95,7 +95,7 @@ pub(crate) const ROUTE_DUPLICATE_HOST: Check = Check {
     severity: Severity::Error,
     cause: "Another VirtualService on the same Gateway has the host too",
     found_by: "the hosts of all VirtualServices that name the Gateway",
-    why: "istiod puts the routes of the older one first, so that they may take every request",
+    why: "istiod puts the routes of the older VirtualService first, so these may take every request",
     remedy: "kubectl delete virtualservices.networking.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -105,7 +105,7 @@ pub(crate) const ROUTE_HEADERS_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "The route does not set all identity headers",
     found_by: "the headers that the route sets",
-    why: "a client can choose the missing ones",
+    why: "a client can choose the missing headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -115,7 +115,7 @@ pub(crate) const ROUTE_HEADERS_FORGEABLE: Check = Check {
     severity: Severity::Warning,
     cause: "Clients of an external CA can choose an identity header",
     found_by: "the CAs in the trust bundle, and the header guard",
-    why: "the Service may take a client for another one",
+    why: "the Service may mistake one client for another",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --identity-headers guarded",
     consequences: &[],
 };
@@ -125,7 +125,7 @@ pub(crate) const ROUTE_XFCC_FORWARDED: Check = Check {
     severity: Severity::Error,
     cause: "The mesh forwards the header X-Forwarded-Client-Cert of clients",
     found_by: "Kyma's Istio resource, and the mesh's proxy configuration",
-    why: "a client can forge its certificate in that header",
+    why: "a client can put a forged certificate into X-Forwarded-Client-Cert",
     remedy: "kubectl edit istios.operator.kyma-project.io -n kyma-system default",
     consequences: &[],
 };
@@ -145,7 +145,7 @@ pub(crate) const ROUTE_UNREADABLE: Check = Check {
     severity: Severity::Warning,
     cause: "A route cannot be read",
     found_by: "the APIRules and VirtualServices",
-    why: "what it routes is not in this report",
+    why: "the hosts of this route are not in this report",
     remedy: "kubectl edit KIND -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -160,7 +160,7 @@ pub(crate) const ROUTE_NOT_CHECKED: Check = Check {
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &ROUTE_NONE,
     &ROUTE_FAILED,

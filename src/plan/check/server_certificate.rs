@@ -1,4 +1,4 @@
-//! The certificate that the gateway shows: its Certificate, its Secret, and the handshake.
+//! Checks of the gateway's server certificate: its Certificate, its Secret, and the handshake.
 
 use super::{Check, Severity};
 
@@ -7,7 +7,7 @@ pub(crate) const SERVER_CERTIFICATE_PENDING: Check = Check {
     severity: Severity::Error,
     cause: "The issuer has not issued the server certificate yet",
     found_by: "the status of the Certificate, and the handshake",
-    why: "clients cannot verify the gateway until it is there",
+    why: "clients cannot verify the gateway until the certificate is issued",
     remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
     consequences: &["server-certificate/*", "dns/challenge-hides-host"],
 };
@@ -17,7 +17,7 @@ pub(crate) const SERVER_CERTIFICATE_NAME_TOO_LONG: Check = Check {
     severity: Severity::Error,
     cause: "The common name of the Certificate has more than 64 characters",
     found_by: "`spec.commonName` of the Certificate, which is not Ready",
-    why: "no issuer takes it (X.520, `ub-common-name`), so the certificate is not issued or not renewed",
+    why: "no issuer accepts it (X.520, `ub-common-name`), so the certificate is not issued or not renewed",
     remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"commonName\":null,\"dnsNames\":[\"HOST\"]}}'",
     consequences: &["server-certificate/*"],
 };
@@ -50,8 +50,8 @@ pub(crate) const SERVER_CERTIFICATE_WRONG_SECRET: Check = Check {
 pub(crate) const SERVER_CERTIFICATE_NO_ISSUER: Check = Check {
     id: "server-certificate/no-issuer",
     severity: Severity::Warning,
-    cause: "No Certificate fills the Secret that the Gateway names any more",
-    found_by: "the Certificates beside the gateway, and the label or annotation by which its issuer marks the Secrets that it fills",
+    cause: "The Secret that the Gateway names is no longer filled by a Certificate",
+    found_by: "the Certificates in the namespace of the gateway, and the label or annotation by which an issuer marks the Secrets that it fills",
     why: "nobody renews the server certificate",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["server-certificate/ending", "server-certificate/expired"],
@@ -127,7 +127,7 @@ pub(crate) const SERVER_CERTIFICATE_ENDING: Check = Check {
     severity: Severity::Warning,
     cause: "The server certificate ends soon, and nobody has renewed it",
     found_by: "the certificate that the gateway shows",
-    why: "clients that verify the gateway refuse it after its end",
+    why: "clients that verify the gateway refuse it after the certificate's end",
     remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[],
 };
@@ -138,7 +138,7 @@ pub(crate) const SERVER_CERTIFICATE_NOT_YET_VALID: Check = Check {
     cause: "The server certificate is not valid yet",
     found_by: "the certificate that the gateway shows",
     why: "clients that verify the gateway refuse it until then",
-    remedy: "wait until it is valid, and check the clock of the issuer",
+    remedy: "wait until the certificate is valid, and check the clock of the issuer",
     consequences: &[],
 };
 
@@ -156,7 +156,7 @@ pub(crate) const SERVER_CERTIFICATE_CHAIN_INCOMPLETE: Check = Check {
     id: "server-certificate/chain-incomplete",
     severity: Severity::Error,
     cause: "The gateway shows its certificate without the issuer's certificate",
-    found_by: "the chain that the gateway shows; an issuer that is a root needs none",
+    found_by: "the chain that the gateway shows; the certificate of a root CA need not be shown",
     why: "clients that do not know the intermediate CA refuse the gateway",
     remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[],
@@ -175,8 +175,8 @@ pub(crate) const SERVER_CERTIFICATE_CHAIN_EXPIRED: Check = Check {
 pub(crate) const SERVER_CERTIFICATE_UNREADABLE: Check = Check {
     id: "server-certificate/unreadable",
     severity: Severity::Warning,
-    cause: "A Certificate beside the gateway cannot be read",
-    found_by: "the Certificates beside the gateway",
+    cause: "A Certificate in the namespace of the gateway cannot be read",
+    found_by: "the Certificates in the namespace of the gateway",
     why: "who renews the server certificate is not known",
     remedy: "kubectl edit certificates.cert.gardener.cloud -n NAMESPACE NAME",
     consequences: &[],
@@ -186,13 +186,13 @@ pub(crate) const SERVER_CERTIFICATE_NOT_CHECKED: Check = Check {
     id: "server-certificate/not-checked",
     severity: Severity::Unknown,
     cause: "The Certificates or the server Secret could not be read",
-    found_by: "the Certificates beside the gateway, and the metadata of the server Secret",
+    found_by: "the Certificates in the namespace of the gateway, and the metadata of the server Secret",
     why: "who renews the server certificate, and what the issuer says, is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &SERVER_CERTIFICATE_PENDING,
     &SERVER_CERTIFICATE_NAME_TOO_LONG,

@@ -1,4 +1,4 @@
-//! The Service, its Pods, and other ways to them.
+//! Checks of the Service, its Pods, and other routes to them.
 
 use super::{Check, Severity};
 
@@ -35,7 +35,7 @@ pub(crate) const SERVICE_NO_ENDPOINTS: Check = Check {
 pub(crate) const SERVICE_TLS_MISMATCH: Check = Check {
     id: "service/tls-mismatch",
     severity: Severity::Error,
-    cause: "The gateway speaks to the Service's Pods otherwise than they demand: with TLS or without",
+    cause: "The gateway uses TLS where the Service's Pods expect plaintext, or plaintext where they expect TLS",
     found_by: "`tls.mode` in the DestinationRules of the Service, the PeerAuthentications of its Pods, and their sidecars",
     why: "every request is answered with 503",
     remedy: "kubectl edit destinationrules.networking.istio.io -n NAMESPACE NAME",
@@ -45,7 +45,7 @@ pub(crate) const SERVICE_TLS_MISMATCH: Check = Check {
 pub(crate) const SERVICE_ANONYMOUS: Check = Check {
     id: "service/anonymous",
     severity: Severity::Error,
-    cause: "A DestinationRule or PeerAuthentication takes the gateway's mesh identity from its requests to the Service",
+    cause: "A DestinationRule or PeerAuthentication removes the gateway's mesh identity from its requests to the Service",
     found_by: "`tls.mode` in the DestinationRules of the Service, the PeerAuthentications and AuthorizationPolicies of its Pods",
     why: "the Service's Pods reject every request",
     remedy: "kubectl edit destinationrules.networking.istio.io -n NAMESPACE NAME",
@@ -67,7 +67,7 @@ pub(crate) const SERVICE_UNREADABLE: Check = Check {
     severity: Severity::Warning,
     cause: "The Service cannot be read",
     found_by: "the Service that the route names",
-    why: "whether its port exists is not known",
+    why: "whether the Service has the route's port is not known",
     remedy: "kubectl edit services -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -77,7 +77,7 @@ pub(crate) const SERVICE_NOT_CHECKED: Check = Check {
     severity: Severity::Unknown,
     cause: "The Service could not be read",
     found_by: "the Service that the route names",
-    why: "whether requests reach it is not known",
+    why: "whether requests reach the Service is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
@@ -87,7 +87,7 @@ pub(crate) const WORKLOAD_NO_SIDECAR: Check = Check {
     severity: Severity::Warning,
     cause: "Pods of the Service have no sidecar",
     found_by: "the containers of the Service's Pods",
-    why: "no policy acts on them: every workload of the cluster reaches them without a client certificate",
+    why: "no policy protects Pods without a sidecar: every workload of the cluster reaches them without a client certificate",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --inject",
     consequences: &["route/failed", "workload/open"],
 };
@@ -97,7 +97,7 @@ pub(crate) const WORKLOAD_OPEN: Check = Check {
     severity: Severity::Warning,
     cause: "Other workloads of the cluster reach the Service",
     found_by: "the AuthorizationPolicies of the Service's Pods",
-    why: "they need no client certificate, and can choose the identity headers",
+    why: "other workloads need no client certificate, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -115,7 +115,7 @@ pub(crate) const WORKLOAD_SHUTS_GATEWAY: Check = Check {
 pub(crate) const WORKLOAD_NETWORK_POLICY: Check = Check {
     id: "workload/network-policy",
     severity: Severity::Warning,
-    cause: "No NetworkPolicy lets the ingress gateway in to the Service's Pods, and one closes them",
+    cause: "A NetworkPolicy isolates the Service's Pods, and none admits the ingress gateway",
     found_by: "the NetworkPolicies in the Service's namespace that select its Pods",
     why: "where the cluster's network enforces NetworkPolicies, every request is answered with 503",
     remedy: "kubectl edit networkpolicies.networking.k8s.io -n NAMESPACE NAME",
@@ -125,9 +125,9 @@ pub(crate) const WORKLOAD_NETWORK_POLICY: Check = Check {
 pub(crate) const WORKLOAD_NOT_CHECKED: Check = Check {
     id: "workload/not-checked",
     severity: Severity::Unknown,
-    cause: "The Pods of the Service, or what acts on them, could not be listed",
+    cause: "The Pods of the Service, or the policies that apply to them, could not be listed",
     found_by: "the Service's Pods, and the policies in its namespace",
-    why: "whether their sidecars keep other workloads out is not known",
+    why: "whether sidecars and policies keep other workloads out is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
@@ -137,7 +137,7 @@ pub(crate) const EXTERNAL_ROUTE_OPEN: Check = Check {
     severity: Severity::Error,
     cause: "The Service can be reached without a client certificate",
     found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
-    why: "callers need no client certificate there, and can choose the identity headers",
+    why: "callers on an external route need no client certificate, and can choose the identity headers",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -147,7 +147,7 @@ pub(crate) const EXTERNAL_ROUTE_OTHER_CHECK: Check = Check {
     severity: Severity::Warning,
     cause: "The Service can be reached with another check than a client certificate",
     found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
-    why: "callers who pass that check need no client certificate, and can choose the identity headers",
+    why: "callers who pass the other check need no client certificate, and can choose the identity headers",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -155,14 +155,14 @@ pub(crate) const EXTERNAL_ROUTE_OTHER_CHECK: Check = Check {
 pub(crate) const EXTERNAL_ROUTE_NOT_CHECKED: Check = Check {
     id: "external-route/not-checked",
     severity: Severity::Unknown,
-    cause: "Other ways to the Service could not be checked",
+    cause: "Other routes to the Service could not be checked",
     found_by: "HTTPRoutes, Ingresses, Services and policies in the namespace",
-    why: "one of them may lead to the Service without a client certificate",
+    why: "an object that could not be checked may lead to the Service without a client certificate",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
 
-/// In the order of `docs/faults.md`.
+/// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &SERVICE_MISSING,
     &SERVICE_NO_PORT,

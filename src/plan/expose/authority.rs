@@ -1,4 +1,4 @@
-//! Whom the gateway will trust: the authority, made or completed first, or what a Gateway by hand reads.
+//! The client CA of the gateway: the authority, created or completed first, or the object that a hand-made Gateway reads.
 
 use time::OffsetDateTime;
 
@@ -23,19 +23,19 @@ use crate::resources::names::CredentialNames;
 use crate::resources::witness::{self as record, REVISION};
 use crate::resources::{Kind, Object};
 
-/// Whom the gateway trusts, as it is, or as it will be once it is written.
+/// The trust bundle of the gateway, as it is, or as it will be after this run.
 pub(super) struct Trust {
     pub source: Source,
     pub client_ca: ClientCa,
-    /// The authority whose clients are let in; none where only CAs of others are trusted.
+    /// The authority whose clients are accepted; `None` if only external CAs are trusted.
     pub state: Option<AuthorityState>,
-    /// The authority, where the Gateway reads it, or will.
+    /// The authority's ConfigMap, if the Gateway reads it or will read it.
     pub authority: Option<Wanted>,
-    /// Whether its CA stands for one that only a run makes which writes.
+    /// Whether the CA is a placeholder: a dry run creates no CA.
     pub is_placeholder: bool,
 }
 
-/// What is read of an authority, of its witness, and of a Secret that was read in its place.
+/// The reads for an authority, its witness, and a Secret that was read instead of it.
 pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query; 3] {
     [
         get(record::reference(&names.authority)),
@@ -47,7 +47,7 @@ pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query;
     ]
 }
 
-/// The authority as it is.
+/// The existing authority.
 pub(super) fn observe<'a>(
     target: &Target,
     observed: &'a Observed,
@@ -55,7 +55,7 @@ pub(super) fn observe<'a>(
     read(observed, &target.names.state(), AuthorityState::read)
 }
 
-/// The Secrets from which a Gateway may read its client CA instead of from the authority, as far as they exist.
+/// The existing Secrets from which a Gateway may read its client CA instead of from the authority.
 pub(super) fn client_cas<'a>(
     target: &Target,
     observed: &'a Observed,
@@ -94,7 +94,7 @@ pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Takes whom the gateway trusts as it is, never taking anybody away; makes the authority where there is none.
+/// Keeps the existing trust bundle without removing a CA; creates the authority if there is none.
 pub(super) fn desired(
     request: &Request,
     target: &Target,
@@ -153,8 +153,8 @@ pub(super) fn desired(
     trusting(source, next, changed, true)
 }
 
-/// Refuses to let a Gateway read an authority that is older than the Secret which it reads now, and which followed it: who was revoked
-/// since would get in again.
+/// Refuses to let a Gateway read an authority that is older than the content of the Secret which it reads now: clients revoked since then
+/// would be accepted again.
 fn refuse_older(state: &AuthorityState, secret: &Object, held: &ClientCa) -> Result<(), Failure> {
     let follows = held.authority.as_ref() == Some(&state.authority);
     let revision: Option<u64> = secret
@@ -173,16 +173,16 @@ fn refuse_older(state: &AuthorityState, secret: &Object, held: &ClientCa) -> Res
         return Ok(());
     }
     Err(Failure::refused(format!(
-        "an older copy of the authority `{}` was restored: {} knows of later changes of it",
+        "an older copy of the authority `{}` was restored: {} recorded later changes",
         state.authority,
         secret.reference()
     ))
-    .hint("who was revoked since would get in again, and CAs that were dropped")
-    .hint("put the newest one back from a backup, then run the same command again")
-    .hint("without one, `--host` and `--gateway` expose the Service by a new Gateway, whose clients get new certificates"))
+    .hint("clients that were revoked since then would get in again, and so would clients of dropped CAs")
+    .hint("restore the newest copy from a backup, then run the same command again")
+    .hint("without a backup, `--host` and `--gateway` expose the Service by a new Gateway, whose clients get new certificates"))
 }
 
-/// What an authority trusts that may still be written.
+/// The trust bundle of an authority that may still be written.
 fn trusting(
     source: Source,
     state: AuthorityState,
@@ -192,7 +192,7 @@ fn trusting(
     let client_ca = ClientCa::of(&state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", state.authority))
             .caused_by(error)
-            .hint("restore it from a backup")
+            .hint("restore the authority from a backup")
     })?;
     let object = write
         .as_ref()
@@ -211,8 +211,7 @@ fn trusting(
     })
 }
 
-/// Takes CAs that a Secret has, and the authority has not, over as external ones, with their revocation lists. Expired ones stay out,
-/// and so does whoever was dropped.
+/// Adds the CAs of a Secret to the authority as external ones, with their revocation lists, except expired and dropped ones.
 fn adopt(state: &mut AuthorityState, held: &ClientCa, now: OffsetDateTime) -> Result<(), Failure> {
     let refused = |error: crate::pki::crl::Error| {
         Failure::refused("the revocation lists of the Secret that the Gateway reads cannot be read")
@@ -236,7 +235,7 @@ fn adopt(state: &mut AuthorityState, held: &ClientCa, now: OffsetDateTime) -> Re
     Ok(())
 }
 
-/// A new authority: with a CA of its own, or with those of others that the user names or the Gateway trusts already.
+/// A new authority: with a new CA, or with the external CAs that the user names or the Gateway trusts already.
 fn new(
     request: &Request,
     target: &Target,
@@ -287,7 +286,7 @@ fn new(
     if request.dry_run == DryRun::None {
         needs.create_namespace(observed)?;
         state.inventory = Some(prepare(&names.authority, None, observed)?);
-        let what = "began with the CAs of others";
+        let what = "began with external CAs";
         let adopted = Transition::AuthorityAdopted;
         let entry = audit::entry(adopted, what, Vec::new(), observed, now)?;
         history::add(&mut state.history, &entry);
@@ -296,18 +295,18 @@ fn new(
     trusting(source, state, Some(write), false)
 }
 
-/// The refusal where the authority of another Gateway, which this one is to read, is not there.
+/// The refusal if the authority of another Gateway, which this one is to read, does not exist.
 fn missing(authority: &str, observed: &Observed) -> Reconciled<Failure> {
     let heard = witness::hear(authority, None, observed)?;
     Ok(match witness::Fault::of(None, heard.as_ref()) {
         Some(fault) => fault.refusal(authority),
         None => Failure::refused(format!("there is no authority `{authority}`"))
-            .hint("`kubectl mtls status` shows those that there are")
-            .hint("without `--authority` a new Gateway gets one of its own"),
+            .hint("`kubectl mtls status` lists the authorities")
+            .hint("without `--authority` a new Gateway gets a new authority"),
     })
 }
 
-/// What a Gateway by hand reads stays as it is.
+/// Keeps the object that a hand-made Gateway reads.
 fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trust> {
     let Some((object, held)) = view.client_ca(&source.object) else {
         return Err(Failure::refused(format!(
@@ -338,7 +337,7 @@ fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trus
     })
 }
 
-/// Another bundle in the place of the one that is there is a conflict: its clients would be shut out.
+/// Refuses a bundle that differs from the existing one: clients of the existing one would be rejected.
 fn check_given(given: &Bundle, live: &[Certificate], source: &Source) -> Result<(), Failure> {
     let is_same = live.iter().all(|ca| given.contains(ca))
         && given.certificates().iter().all(|ca| live.contains(ca));
@@ -349,5 +348,5 @@ fn check_given(given: &Bundle, live: &[Certificate], source: &Source) -> Result<
         "{} trusts other CAs than `--client-ca` names",
         source.object
     ))
-    .hint("its clients would be shut out; leave `--client-ca` out to keep them"))
+    .hint("clients of the present CAs would be rejected; leave `--client-ca` out to keep them"))
 }

@@ -1,17 +1,17 @@
-//! One certificate for several hosts: a client that speaks HTTP/2 may use its connection to one of them for another one
-//! (RFC 9113, section 9.1.1), and browsers do.
+//! One certificate for several hosts: a client that speaks HTTP/2 may use its connection to one of them for another one (RFC 9113, section
+//! 9.1.1), and browsers do.
 //!
-//! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host
-//! is then answered with 404, 421 or, by a guard, 403.
+//! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host is
+//! then answered with 404, 421 or, by a guard, 403.
 
 use super::target::{Target, wildcard_over};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::listing::shortened;
 
-/// How many servers a message names.
+/// Number of servers that a message names.
 const SERVERS_SHOWN: usize = 3;
 
-/// Which hosts on these proxies may share a connection with the host although another server serves them.
+/// A note on hosts of these proxies that may share a connection with the host although another server serves them.
 pub(super) fn note(target: &Target) -> Option<String> {
     let shares_proxies = |gateway: &&Gateway| gateway.shares_proxies_with(&target.ingress);
     let gateways = target.gateways.iter().filter(shares_proxies);
@@ -37,8 +37,8 @@ pub(super) fn note(target: &Target) -> Option<String> {
     })
 }
 
-/// Whether the certificate of one server may cover a host of the other, so that clients use one connection for both. Certificates are not read: their names are taken to be
-/// the hosts of their servers, in which a wildcard stands for one label (RFC 9525, section 6.3).
+/// Whether the certificate of one server may cover a host of the other, so that clients use one connection for both. Certificates are not
+/// read: their names are assumed to be the hosts of their servers, in which a wildcard stands for one label (RFC 9525, section 6.3).
 fn may_share_connections(target: &Target, gateway: &Gateway, server: &Server) -> bool {
     // The Gateway's routes are reached through each of its mutual-TLS servers.
     let is_own = gateway.name == target.gateway && server.is_mutual();

@@ -1,4 +1,4 @@
-//! What kind of cluster this is, decided once from what was read: which kinds it serves.
+//! The kind of cluster, determined once from the resources that it serves.
 
 use super::{Request, get, workload_policy};
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -6,19 +6,19 @@ use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
 use crate::resources::{Kind, certificate};
 
-/// What the cluster has to work with.
+/// The cluster's capabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Environment {
-    /// Kyma's `APIRule` where it is served, else a `VirtualService`.
+    /// `APIRule` if Kyma serves it, else `VirtualService`.
     pub routing: Routing,
-    /// Whether Gardener issues certificates here.
+    /// Whether Gardener issues certificates in this cluster.
     pub has_gardener: bool,
-    /// Whether cert-manager does, as far as that may be seen.
+    /// Whether cert-manager issues certificates, as far as that may be read.
     pub has_cert_manager: bool,
 }
 
 impl Environment {
-    /// What is known before the ingress gateway is: how Services are routed.
+    /// The capabilities that are known before the ingress gateway is: how Services are routed.
     pub fn of(request: &Request, observed: &Observed) -> Reconciled<Self> {
         let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
         let routing = match observed.try_get(&rule)? {
@@ -32,7 +32,7 @@ impl Environment {
         })
     }
 
-    /// The same with who issues certificates in the namespace of the proxies, the only one in which a user may have rights.
+    /// Adds the certificate issuers of the proxies' namespace, the only one in which a user may have rights.
     pub fn with_issuers(self, proxy_namespace: &str, observed: &Observed) -> Reconciled<Self> {
         let certificate = |kind| {
             let name = CredentialNames::first().certificate;
@@ -52,7 +52,7 @@ impl Environment {
         })
     }
 
-    /// The kinds of Certificates that there are.
+    /// The kinds of Certificates that the cluster serves.
     pub fn certificates(self) -> Vec<Kind> {
         let has = |kind: &Kind| match kind {
             Kind::CertManagerCertificate => self.has_cert_manager,
@@ -61,7 +61,7 @@ impl Environment {
         certificate::KINDS.into_iter().filter(has).collect()
     }
 
-    /// What only a cluster without Kyma is asked for.
+    /// The reads that only a cluster without Kyma needs.
     pub fn queries(self, request: &Request, observed: &Observed) -> Reconciled<Vec<Query>> {
         if self.routing == Routing::ApiRule {
             return Ok(Vec::new());

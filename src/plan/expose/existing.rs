@@ -1,4 +1,4 @@
-//! The Gateway where it exists already, and how one of ours is restored that somebody changed.
+//! The existing Gateway, and how a Gateway of this plugin is restored that somebody changed.
 
 use serde_json::Value;
 
@@ -10,29 +10,30 @@ use crate::resources::names::{
 };
 use crate::resources::{Object, client_ca, fail_closed};
 
-/// A Gateway that exists, and its server for the host.
+/// An existing Gateway, and its server for the host.
 #[derive(Debug, Clone)]
 pub(super) struct Existing {
-    /// With the server as it will be, where it is restored.
+    /// The Gateway; if it is restored, with the restored server.
     pub gateway: Gateway,
-    /// The mutual-TLS server for the host; another one where the Gateway serves the host otherwise.
+    /// The mutual-TLS server for the host; another server if the Gateway serves the host in another
+    /// mode.
     pub server: Server,
-    /// As it was read.
+    /// The object as it was read.
     pub object: Object,
-    /// What somebody changed in it, where it is restored.
+    /// What somebody changed, if the Gateway is restored.
     pub weakened: Option<Weakened>,
 }
 
-/// A Gateway of ours that serves its host without mutual TLS, with other checks than that of its client CA, or not at all.
+/// A Gateway of this plugin that serves its host without mutual TLS, with other checks than that of its client CA, or not at all.
 #[derive(Debug, Clone)]
 pub(super) struct Weakened {
-    /// The servers in the place of ours, for a message.
+    /// The servers that somebody wrote instead, for a message.
     pub found: String,
-    /// The manifests of the servers that have nothing to do with the host: they stay.
+    /// The manifests of servers for other hosts, which are kept.
     pub kept: Vec<Value>,
 }
 
-/// The Gateway of this name with its server for the host; restored where it is ours and somebody changed that server.
+/// The Gateway of this name with its server for the host; restored if this plugin made it and somebody changed that server.
 pub(super) fn find(
     name: &GatewayName,
     host: &str,
@@ -113,8 +114,7 @@ fn restored(
     }
 }
 
-/// The names that a Gateway of ours was made with: its own annotation tells the server Secret, the authority that belongs to
-/// it the rest.
+/// The names that a Gateway of this plugin was created with: its annotation has the server Secret, and its authority the rest.
 fn names(gateway: &Gateway, object: &Object, observed: &Observed) -> CredentialNames {
     let names = gateway
         .shared_names()
@@ -126,7 +126,7 @@ fn names(gateway: &Gateway, object: &Object, observed: &Observed) -> CredentialN
     }
 }
 
-/// The names of the authority that says it belongs to a Gateway, as far as it was read.
+/// The names in the authority that belongs to a Gateway, if it was read.
 pub(super) fn of_authority(gateway: &GatewayName, observed: &Observed) -> Option<CredentialNames> {
     let belongs = |names: &CredentialNames| {
         let state = observed.already_read(&names.state());
@@ -139,7 +139,7 @@ pub(super) fn of_authority(gateway: &GatewayName, observed: &Observed) -> Option
         .find(belongs)
 }
 
-/// The names of a Gateway that read the authority of another one, as the Secret beside it tells that lets nobody in.
+/// The names of a Gateway that reads the authority of another one, from its fail-closed Secret.
 pub(super) fn of_fallback(
     proxy_namespace: &str,
     gateway: &GatewayName,
@@ -166,7 +166,7 @@ fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
         gateway.name
     ))
     .hint(format!(
-        "it serves {}; choose one of these with `--host`, or another Gateway with `--gateway`",
+        "the Gateway serves {}; choose one of these hosts with `--host`, or another Gateway with `--gateway`",
         hosts.join(", ")
     ))
 }

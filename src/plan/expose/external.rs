@@ -1,4 +1,5 @@
-//! Other ways to the Service, without a client certificate: told, and left to whoever made them.
+//! External routes to the Service, which need no client certificate: reported, and left to their
+//! owners.
 
 use super::target::Target;
 use super::workload_policy::WorkloadPolicy;
@@ -8,7 +9,7 @@ use crate::plan::external_routes::{self, Exposed};
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Reconciled};
 
-/// What leads to the Service beside the host, and what could not be checked.
+/// The external routes to the Service, and the checks that could not be made.
 pub(super) fn checks(
     request: &Request,
     target: &Target,

@@ -1,4 +1,4 @@
-//! The Secret that lets nobody in, where istiod falls back to when a Gateway does not name its authority any more.
+//! The fail-closed Secret, which trusts nobody: istiod falls back to it when a Gateway loses the name of its authority.
 
 use super::get;
 use super::moving::Source;
@@ -12,19 +12,19 @@ use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, ObjectRef, client_ca};
 
-/// What is written of it, and what the user must know.
+/// The Secret to write, and notes for the user.
 #[derive(Debug, Default)]
 pub(super) struct FailClosedSecret {
     pub wanted: Option<Wanted>,
     pub note: Option<String>,
 }
 
-/// Its name.
+/// The Secret's name.
 pub(super) fn reference(target: &Target) -> ObjectRef {
     target.secret(&target.names.derived_client_ca())
 }
 
-/// What is read of it.
+/// The read of the Secret.
 pub(super) fn query(proxy_namespace: &str, names: &CredentialNames) -> Query {
     get(client_ca::secret(
         proxy_namespace,
@@ -32,14 +32,14 @@ pub(super) fn query(proxy_namespace: &str, names: &CredentialNames) -> Query {
     ))
 }
 
-/// The Secret of the fail-closed name, also one that this plugin did not create.
+/// The Secret with the fail-closed name, also one that this plugin did not create.
 fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Option<&'a Object>> {
     observed.get(&reference(target))
 }
 
-/// Makes it before a Gateway that reads its authority, and puts it right where it is gone or changed.
+/// Writes the Secret before a Gateway that reads its authority, and restores one that is gone or changed.
 ///
-/// On a new Gateway, or one that is moved, whatever stands in its way is a refusal; later it is told.
+/// On a new Gateway, or one that is moved, a conflict is a refusal; later it is a note.
 pub(super) fn desired(
     target: &Target,
     source: &Source,
@@ -66,7 +66,7 @@ pub(super) fn desired(
         if begins {
             return Err(Failure::refused(fault)
                 .hint("give the Gateway a server Secret of its own with `--server-certificate secret/NAME`, whose fallback `NAME-cacert` is free")
-                .hint("`--fail-closed` lets a Gateway that reads its client CA from that Secret read an authority instead")
+                .hint("`--fail-closed` lets a Gateway read an authority instead of its client-CA Secret")
                 .into());
         }
         return Ok(FailClosedSecret {
@@ -90,7 +90,7 @@ pub(super) fn desired(
     })
 }
 
-/// A CA whose key was dropped as soon as it was made.
+/// A CA whose key was dropped as soon as it was generated.
 pub(super) fn nobody(observed: &Observed) -> Reconciled<&Certificate> {
     let made = observed.keyless_authority();
     made.ok_or_else(|| Generate::KeylessAuthority.into())
@@ -122,13 +122,13 @@ fn conflict(
     })
 }
 
-/// Whether a server checks its clients by that Secret; those of the Gateway itself that read the authority, or will, do not.
+/// Whether a server checks its clients by that Secret; servers of the Gateway itself that read the authority, or will, do not.
 fn depends(server: &Server, gateway: &Gateway, target: &Target, reference: &ObjectRef) -> bool {
     let is_own = gateway.name == target.gateway && server.serves(&target.host);
     server.mode.ends_with("MUTUAL") && server.client_ca_source() == *reference && !is_own
 }
 
-/// The old Secret of a Gateway that was moved, as it lets nobody in.
+/// The fail-closed Secret that replaces the old Secret of a moved Gateway.
 pub(super) fn in_place_of(
     live: &Object,
     target: &Target,

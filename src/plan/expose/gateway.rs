@@ -17,29 +17,30 @@ use crate::resources::names::{
 };
 use crate::resources::{Kind, Object, client_ca};
 
-/// All Gateways: another one with the same host would take it over.
+/// The query for all Gateways: another one with the same host would take it over.
 pub(super) fn query() -> Query {
     Query::everywhere(Kind::Gateway)
 }
 
-/// The Gateways that could be read, as this run left them.
+/// The readable Gateways, including this run's changes.
 #[derive(Debug)]
 pub(super) struct Gateways {
-    /// Those that could be read.
+    /// The Gateways that could be read.
     pub readable: Vec<Gateway>,
-    /// Why some could not be read.
+    /// Why some Gateways could not be read.
     pub unseen: Option<String>,
-    /// The one of our name.
+    /// The Gateway with the given name.
     pub ours: Option<Object>,
 }
 
-/// Reads all Gateways. Fails where they may not be listed, or the one of our name cannot be read.
+/// Reads all Gateways. Fails if they may not be listed, or the one with the given name cannot be
+/// read.
 pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gateways> {
     if let Seen::Denied(denial) = observed.try_list(&query())? {
         return Err(Failure::refused(format!(
             "forbidden: cannot list the Gateways of all namespaces: {denial}"
         ))
-        .hint("a Gateway elsewhere with the same host would take it over without a word")
+        .hint("a Gateway in another namespace with the same host would silently take over its requests")
         .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
         .into());
     }
@@ -64,7 +65,7 @@ pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gat
     })
 }
 
-/// A Gateway of the list, or what this run made of it since.
+/// A Gateway of the list, or its latest version after this run's writes.
 pub(super) fn listed(name: &GatewayName, observed: &Observed) -> Reconciled<Option<Object>> {
     let reference = name.reference();
     let mut listed = observed.list(&query())?.iter();
@@ -72,13 +73,14 @@ pub(super) fn listed(name: &GatewayName, observed: &Observed) -> Reconciled<Opti
     Ok(object.map(|object| as_written(object, observed).clone()))
 }
 
-/// An object of a list, or what this run made of it since.
+/// An object of a list, or its latest version after this run's writes.
 fn as_written<'a>(object: &'a Object, observed: &'a Observed) -> &'a Object {
     let written = observed.change_of(object.reference());
     written.map_or(object, |written| &written.answer)
 }
 
-/// Refuses a Gateway that lets clients in without a certificate, and another one that has the host.
+/// Refuses a Gateway that accepts clients without a certificate, and a host that another Gateway
+/// has.
 pub(super) fn conflicts(target: &Target) -> Result<(), Failure> {
     not_mutual(target)?;
     host_on_other_gateways(target)
@@ -101,8 +103,8 @@ fn not_mutual(target: &Target) -> Result<(), Failure> {
     .hint("choose another Gateway with `--gateway`, or another host with `--host`"))
 }
 
-/// Istio merges Gateways by age: the same host string in a later one drops that whole later server without a word. And a
-/// more specific host string elsewhere takes the handshakes away, whatever its age.
+/// Refuses a host that another Gateway has: Istio merges Gateways by age, and silently drops a whole later server with the same host. A
+/// more specific host on another Gateway takes over its handshakes, whatever its age.
 fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
     let rivals = target
         .gateways
@@ -134,7 +136,7 @@ fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
                 .hint("`--host` gives this Service a host, a Gateway and clients of its own")
         } else {
             failure.hint(format!(
-                "it serves it in mode `{}`; choose another host with `--host`",
+                "the other Gateway serves the host in mode `{}`; choose another host with `--host`",
                 server.mode
             ))
         });
@@ -142,7 +144,7 @@ fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks whether a Gateway that lies beside its proxies may be written there: who exposes a Service may have no rights in that namespace.
+/// Asks whether a Gateway may be written in the namespace of its proxies, in which the user may have no rights.
 pub(super) fn check_rights(
     dry_run: DryRun,
     target: &Target,
@@ -157,14 +159,14 @@ pub(super) fn check_rights(
         Some(gateway) => wanted::check_rights(
             dry_run,
             std::slice::from_ref(gateway),
-            "the Gateway must lie beside its proxies",
+            "the Gateway must be in the namespace of its proxies",
             observed,
         ),
     }
 }
 
-/// The Gateway as it must be: moved to its authority, new, restored, or as it is. One of somebody else stays as it is: a mutual
-/// server for the host was seen on it.
+/// The Gateway to write: moved to its authority, new, or restored. A Gateway of somebody else stays as it is, since it has a mutual-TLS
+/// server for the host.
 pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
     if let Some(moved) = plan.moved {
         return Ok(moved.clone());
@@ -221,7 +223,7 @@ fn manifest(target: &Target, client_ca: &str) -> Object {
     }
 }
 
-/// The Gateway with further servers after its own one.
+/// The Gateway with further servers after its first one.
 fn with_servers(object: Object, servers: &[Value]) -> Object {
     let mut spec = object.at(&["spec"]).cloned().unwrap_or_default();
     if let Some(own) = spec.get_mut("servers").and_then(Value::as_array_mut) {
@@ -230,7 +232,7 @@ fn with_servers(object: Object, servers: &[Value]) -> Object {
     object.with("spec", spec)
 }
 
-/// A Gateway says for which Service it was made, so that `unexpose` finds it when the route is gone, and what became of its DNS
+/// Adds annotations to a Gateway: its Service, so that `unexpose` finds the Gateway when the route is gone, and the state of its DNS
 /// record.
 fn annotated(target: &Target, dns: &Dns, gateway: Object, live: Option<&Object>) -> Object {
     let own = format!("{}/{}", target.namespace, target.service);

@@ -1,4 +1,5 @@
-//! The guards of the host: that nobody reaches it past its certificate check, and who may call it.
+//! The guards of the host: they deny requests that bypass its certificate check, and clients that
+//! are not on the allow-list.
 
 mod change;
 mod clients;
@@ -27,47 +28,48 @@ use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef};
 use change::{before, changes, notes, warning};
 
-/// The guards as they must be in the end.
+/// The guards to write.
 pub(super) struct Guards {
-    /// Both of them, as far as they are wanted; before the Gateway and the route.
+    /// The host guard and the header guard, if wanted; written before the Gateway and the route.
     pub wanted: Vec<Wanted>,
-    /// A host guard that is wanted no more; deleted after the route.
+    /// A host guard that is no longer wanted; deleted after the route.
     pub lifted: Option<Wanted>,
     /// The names of both guards, wanted or not.
     names: [ObjectRef; 2],
-    /// Who may call the host, where a host guard is wanted: the route's annotation repeats it.
+    /// The clients that may call the host, if a host guard is wanted; the route's annotation
+    /// repeats them.
     pub clients: Option<Clients>,
     /// Identities that may call the host from now on.
     pub added: Vec<String>,
-    /// Identities that may call it no more.
+    /// Identities that may no longer call the host.
     pub removed: Vec<String>,
-    /// Told before anything is written.
+    /// The warning to print before anything is written.
     pub warning: Option<String>,
-    /// Told in the end.
+    /// Notes to print at the end.
     pub notes: Vec<String>,
 }
 
 impl Guards {
-    /// Whether somebody loses access: the route's annotation says so before the guard does, so that a guard which is lost
-    /// in between never comes back with him.
+    /// Whether some client loses access: then the route's annotation is written before the guard, so that a guard which is lost in between
+    /// is never restored with that client.
     pub fn narrow(&self) -> bool {
         !self.removed.is_empty()
     }
 
-    /// Whether this run has changed any of them.
+    /// Whether this run has changed a guard.
     pub fn are_changed(&self, observed: &Observed) -> bool {
         let mut names = self.names.iter();
         names.any(|name| observed.change_of(name).is_some())
     }
 
-    /// The guards, to be read again.
+    /// The reads that repeat the observation of the guards.
     pub fn queries(&self) -> impl Iterator<Item = Query> {
         self.wanted
             .iter()
             .map(|guard| Query::Get(guard.object.reference().clone()))
     }
 
-    /// Whether a proxy that shows these policies enforces the guards that are wanted, and no other one of their names.
+    /// Whether a proxy that shows these policies enforces the wanted guards, and no outdated guard of their names.
     pub fn are_enforced(&self, policies: &BTreeSet<String>) -> bool {
         self.names.iter().all(|name| {
             let mut wanted = self.wanted.iter();
@@ -79,7 +81,7 @@ impl Guards {
     }
 }
 
-/// What is read of the guards.
+/// The reads of the guards.
 pub(super) fn queries(
     proxy_namespace: &str,
     request: &Request,
@@ -95,7 +97,7 @@ pub(super) fn queries(
     ]
 }
 
-/// The host guard and the header guard as they are.
+/// The existing host guard and header guard.
 pub(super) fn observe<'a>(
     target: &Target,
     observed: &'a Observed,
@@ -106,7 +108,7 @@ pub(super) fn observe<'a>(
     ])
 }
 
-/// Refuses a policy by the name of a guard that somebody else made.
+/// Refuses to write a guard if somebody else made a policy with its name.
 pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
     ownership::refuse_foreign(view.host_guard)?;
     ownership::refuse_foreign(view.header_guard)
@@ -166,7 +168,7 @@ pub(super) fn desired(
     check_rights(
         request.dry_run,
         &wanted,
-        "without its guards the host is not exposed",
+        "the host is not exposed without its guards",
         observed,
     )?;
     refuse_others_changes(&wanted, observed)?;
@@ -212,7 +214,7 @@ fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener,
     )
 }
 
-/// Who may call the host as things stand: the guard tells it, and the route's annotation where the guard is lost or opened.
+/// The clients that may call the host now: those of the guard; those of the route's annotation if the guard is lost or was opened.
 fn current(request: &Request, view: &View<'_>) -> Result<Option<Clients>, Failure> {
     let route = view.route.as_ref().map(|(object, _)| *object);
     let annotation = route
@@ -224,16 +226,19 @@ fn current(request: &Request, view: &View<'_>) -> Result<Option<Clients>, Failur
     match (view.host_guard, &current) {
         (Some(guard), None) if request.access.allow.says_nothing() => Err(Failure::refused(
             format!(
-                "{} was changed, and does not tell any more who may call the host",
+                "{} was changed, and no longer shows which clients may call the host",
                 guard.reference()
             ),
         )
-        .hint("say it again: `--allow CLIENT` lists clients, `--allow-any` admits every client")),
+        .hint(
+            "set the list again: `--allow CLIENT` lists clients, `--allow-any` admits every client",
+        )),
         _ => Ok(current),
     }
 }
 
-/// The headers of `--header` that a client could send itself: an `APIRule` removes none.
+/// The headers of `--header` that a client could send itself, because an `APIRule` does not remove
+/// them.
 fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
     if target.environment.routing == Routing::VirtualService {
         return Ok(BTreeSet::new());
@@ -250,13 +255,13 @@ fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
     match headers.iter().find(separators) {
         None => Ok(headers),
         Some(name) => Err(Failure::usage(format!(
-            "the header `{name}` has more than {MOST_SEPARATORS} `-` and `_`, and each of its spellings takes a rule"
+            "the header `{name}` has more than {MOST_SEPARATORS} `-` and `_`, and each of its spellings needs a rule"
         ))
         .hint("choose a shorter name in `--header`")),
     }
 }
 
-/// The clients of a host guard, where one is wanted or needed.
+/// The clients of a host guard, if one is wanted or needed.
 fn required(
     request: &Request,
     target: &Target,
@@ -270,7 +275,7 @@ fn required(
                 "`--guard=false` contradicts the allow-list of `{}`",
                 target.host
             ))
-            .hint("`--allow-any --guard=false` lifts both"));
+            .hint("`--allow-any --guard=false` removes both"));
         }
         (Some(Clients::Any), Some(false)) => None,
         (None, Some(true)) => Some(Clients::Any),
@@ -281,12 +286,12 @@ fn required(
     });
     if let Some(other) = others.iter().find(|other| !other.is_stopped) {
         return Err(served_otherwise(target, other).hint(
-            "a guard cannot tell its requests from those of the mutual-TLS server, so `--guard` does not help",
+            "a guard cannot tell requests of the other server from those of the mutual-TLS server, so `--guard` does not help",
         ));
     }
     match (clients, others.first()) {
         (None, Some(other)) => Err(served_otherwise(target, other).hint(format!(
-            "or close it for this host: kubectl mtls expose {} -n {} --guard",
+            "or deny its requests for this host: kubectl mtls expose {} -n {} --guard",
             target.service, target.namespace
         ))),
         (None, None) if !headers.is_empty() && request.access.guard == Some(false) => Err(
@@ -307,13 +312,13 @@ fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
         other.admits
     ))
     .hint(format!(
-        "remove that server: {}",
+        "remove the other server: {}",
         command_line::edit(&target.gateway.reference())
     ))
 }
 
-/// Applied where there is none: a Role can hold that to the guard's name, as it cannot a POST. PUT under the version that was
-/// read where it differs: so nobody's change is lost, and what switches a guard off goes, whoever wrote it.
+/// Applies a guard that does not exist: a Role can limit that to the guard's name, but not a POST. Replaces one that differs, by PUT under
+/// the resourceVersion that was read: so no other change is lost, and settings that disable a guard are removed.
 fn plan(
     request: &Request,
     object: Object,
@@ -344,7 +349,7 @@ fn plan(
     })
 }
 
-/// Ends a run whose guard somebody else has changed since: it would wait for what nobody wants any more.
+/// Ends a run whose guard somebody else has changed since: it would wait for an outdated state.
 fn refuse_others_changes(wanted: &[Wanted], observed: &Observed) -> Result<(), Failure> {
     let is_changed = |wanted: &&Wanted| {
         wanted.write.is_some() && observed.change_of(wanted.object.reference()).is_some()

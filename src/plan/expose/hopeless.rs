@@ -1,4 +1,4 @@
-//! Errors of the controllers that cannot heal within the time that is left: to wait for them is in vain.
+//! Errors of the controllers that cannot resolve within the remaining time, so that the run need not wait.
 
 use time::OffsetDateTime;
 
@@ -12,13 +12,13 @@ use crate::resources::api_rule::ApiRule;
 use crate::resources::certificate::Certificate;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// Validation errors of Kyma's controller that only a change of the `APIRule`, of the Service or of another route can end, in
-/// its words (<https://github.com/kyma-project/api-gateway>, `internal/validation/v2alpha1`), and what to do. The others come
-/// and go with Pods, caches and other controllers.
+/// Validation errors of Kyma's controller that only a change of the `APIRule`, of the Service or of another route can resolve, in its words
+/// (<https://github.com/kyma-project/api-gateway>, `internal/validation/v2alpha1`), each with a hint. Other errors come and go with Pods,
+/// caches and other controllers.
 const FAULTS_OF_RULES: [(&str, &str); 7] = [
     (
         "Host is occupied by another Virtual Service",
-        "another VirtualService has this host; choose another host with `--host`, or remove that VirtualService; it is among:\nkubectl get virtualservices.networking.istio.io -A",
+        "another VirtualService has this host; choose another host with `--host`, or remove that VirtualService; to list all of them:\nkubectl get virtualservices.networking.istio.io -A",
     ),
     (
         "Target service label selectors are not defined",
@@ -70,7 +70,8 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A Certificate whose controller will not try again in time, or whose Issuer does not exist.
+/// The error of a Certificate whose controller will not retry in time, or whose Issuer does not
+/// exist.
 fn certificate(
     request: &Request,
     live: &Object,
@@ -104,7 +105,7 @@ fn certificate(
     let failure = if read.kind == Kind::CertManagerCertificate {
         failure
             .hint(format!(
-                "cert-manager tries again at {}, which is later than `--timeout` allows; once the cause is gone, this has it try at once:",
+                "cert-manager tries again at {}, which is later than `--timeout` allows; once the cause is fixed, this command makes cert-manager try at once:",
                 minute(next_try)
             ))
             .hint(command_line::retry(live.reference(), now))
@@ -118,12 +119,12 @@ fn certificate(
         failure.hint(format!("the issuer `{issuer}` does not serve this domain"))
     } else {
         failure.hint(format!(
-            "its controller tries again at {}, which is later than `--timeout` allows",
+            "the controller of the Certificate tries again at {}, which is later than `--timeout` allows",
             minute(next_try)
         ))
     };
     Err(failure
-        .hint("another issuer, an Issuer of your own for example:")
+        .hint("use another issuer, for example an Issuer of your own:")
         .hint(format!(
             "kubectl mtls expose {service} -n {namespace} --issuer {form}"
         ))
@@ -134,7 +135,7 @@ fn certificate(
         .hint(AFTERWARDS))
 }
 
-/// An `APIRule` that its controller refuses for what it says.
+/// The error of an `APIRule` that its controller rejects for its content.
 fn rule(live: &Object, observed: &Observed) -> Result<(), Failure> {
     let rule = ApiRule::read(live).map_err(|error| Failure::failed(error.to_string()))?;
     let is_fresh = match observed.change_of(live.reference()) {
@@ -161,7 +162,7 @@ fn rule(live: &Object, observed: &Observed) -> Result<(), Failure> {
 
 fn failed(object: &ObjectRef, words: &str) -> Failure {
     Failure::refused(format!("{object} has failed: {words}"))
-        .hint("its controller's last words are in:")
+        .hint("the last messages of the object's controller are in:")
         .hint(format!(
             "kubectl -n {} describe {} {}",
             object.namespace,

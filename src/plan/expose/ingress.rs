@@ -1,4 +1,4 @@
-//! The ingress gateway of the host: Istio's default one, the only one there is, or the one that the user names.
+//! The ingress gateway of the host: Istio's default one, the only one in the cluster, or the one that the user names.
 
 use super::existing::Existing;
 use super::{Request, get};
@@ -13,12 +13,12 @@ use crate::resources::route::Routing;
 use crate::resources::service::Service;
 use crate::resources::{Kind, ObjectRef};
 
-/// The identity in the mesh that Kyma's controller admits to Services, whatever the gateway
-/// (<https://github.com/kyma-project/api-gateway>, `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
+/// The mesh identity that Kyma's controller admits to Services, whatever the gateway (<https://github.com/kyma-project/api-gateway>,
+/// `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
 const KYMAS_PRINCIPAL: &str =
     "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
 
-/// The ingress gateway on the guess that it is that of a new Gateway; what tells more of it is read with its Pods.
+/// The assumed ingress gateway of a new Gateway, so that its objects are read together with its Pods.
 pub(super) fn guess(request: &Request) -> IngressGateway {
     let default = IngressGateway::default();
     let selector = request.selector.clone().unwrap_or(default.selector);
@@ -29,7 +29,7 @@ pub(super) fn guess(request: &Request) -> IngressGateway {
     }
 }
 
-/// What is read for it in the first round.
+/// The reads for the ingress gateway in the first round.
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let said = request.ingress.iter();
     let front = said.map(|said| Query::within(Kind::Service, &said.namespace));
@@ -38,8 +38,8 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     front.chain([probe::pods(&guess), everywhere]).collect()
 }
 
-/// A Gateway that exists keeps its ingress gateway, and so does one that is gone while its route notes where its proxies are. A new
-/// one gets the ingress gateway that the user names, else Istio's default one, else the only one there is.
+/// An existing Gateway keeps its ingress gateway, and so does a deleted one whose route notes the namespace of its proxies. A new Gateway
+/// gets the ingress gateway that the user names, else Istio's default one, else the only one in the cluster.
 pub(super) fn choose(
     request: &Request,
     gateway: &GatewayName,
@@ -72,7 +72,7 @@ pub(super) fn choose(
             own.labels(),
             own.namespace
         ))
-        .hint("leave out `--ingress` and `--selector` to use it as it is, or choose another Gateway with `--gateway`")
+        .hint("leave out `--ingress` and `--selector` to use the Gateway as it is, or choose another Gateway with `--gateway`")
         .into());
     }
     Ok(own.clone())
@@ -132,7 +132,7 @@ fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<Ingress
             "no Pod in `{INGRESS_NAMESPACE}` has the labels `{labels}`"
         ))
         .hint(format!(
-            "whether Pods elsewhere have them could not be seen: {reason}"
+            "whether Pods of other namespaces have these labels could not be read: {reason}"
         ))
         .hint("`--ingress NAMESPACE/SERVICE` names the Service in front of the ingress gateway")
         .into());
@@ -156,7 +156,7 @@ fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<Ingress
     }
 }
 
-/// The ingress gateway of a Gateway that is gone, in the namespace that its route notes.
+/// The ingress gateway of a deleted Gateway, in the namespace that its route notes.
 fn former(
     gateway: &GatewayName,
     namespace: &str,
@@ -178,7 +178,7 @@ fn former(
     }
 }
 
-/// Istio's default ingress gateway where it has proxies, or may have them; else the only other one.
+/// Istio's default ingress gateway if it has proxies, or may have them; else the only other one.
 fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
     let default = IngressGateway::default();
     let pods = probe::pods(&default);
@@ -214,13 +214,13 @@ fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
     }
 }
 
-/// The ingress gateways that could be seen.
+/// The ingress gateways that could be read.
 fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
     let found = ingress::candidates(observed)?;
     Ok(found.found().cloned().unwrap_or_default())
 }
 
-/// All ingress gateways; fails where they cannot be listed.
+/// All ingress gateways; fails if they cannot be listed.
 fn known(observed: &Observed) -> Reconciled<Vec<Candidate>> {
     match ingress::candidates(observed)? {
         Seen::Found(found) => Ok(found),
@@ -228,7 +228,7 @@ fn known(observed: &Observed) -> Reconciled<Vec<Candidate>> {
     }
 }
 
-/// Nothing tells which ingress gateway a Gateway is for.
+/// The error that the ingress gateway of a Gateway is not known.
 fn unknown(reason: &str) -> Failure {
     Failure::refused(format!(
         "the cluster's ingress gateways could not be listed: {reason}"
@@ -255,8 +255,8 @@ fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
     )
 }
 
-/// Refuses proxies that Kyma's policies keep out, and for a new Gateway labels that proxies of another namespace have too; tells what was
-/// not seen.
+/// Refuses proxies that Kyma's policies reject, and for a new Gateway labels that proxies of another namespace have too; returns a note on
+/// checks that could not be made.
 pub(super) fn check(
     ingress: &IngressGateway,
     is_new: bool,
@@ -292,7 +292,7 @@ pub(super) fn check(
         other => {
             let reason = other.unknown().unwrap_or_default();
             return Ok(Some(format!(
-                "it was not seen whether proxies with the labels `{}` run in `{}`, where they can read their Secrets: {reason}",
+                "it was not checked whether proxies with the labels `{}` run in `{}`, where they could read the Secrets: {reason}",
                 ingress.labels(),
                 ingress.namespace
             )));
@@ -307,7 +307,7 @@ pub(super) fn check(
             "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
             ingress.labels()
         ))
-        .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
+        .hint("every request would be answered with 403; run the proxies under the admitted ServiceAccount, or choose another ingress")
         .into());
     }
     Ok(note)

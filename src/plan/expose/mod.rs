@@ -1,8 +1,8 @@
-//! `expose`: everything between a Service and a working mutual-TLS host, in the safe order.
+//! `expose`: creates everything between a Service and a working mutual-TLS host, in a safe order.
 //!
-//! The order is the safety: the authority and its fallback stand before anything that could make istiod trust another CA
-//! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service stand
-//! before the `APIRule`, whose controller does not watch them.
+//! The order matters: the authority and its fallback are written before anything that could make istiod trust another CA
+//! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service before the `APIRule`, whose
+//! controller does not watch them.
 
 mod authority;
 mod connection_reuse;
@@ -54,78 +54,79 @@ use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::GatewayName;
 use crate::resources::paths::Paths;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The Service's namespace.
     pub namespace: String,
     /// The Service.
     pub service: String,
-    /// What is made behind the host, if anything.
+    /// The workload to create behind the host, if any.
     pub workload: WorkloadChoice,
-    /// Its port, by number or name; needed where it has several and no earlier run chose one.
+    /// The Service's port, by number or name; needed if it has several and no earlier run chose
+    /// one.
     pub port: Option<String>,
-    /// The exact host; without, what an earlier run made, else `<service>.mtls.<domain>`.
+    /// The exact host; by default that of an earlier run, else `<service>.mtls.<domain>`.
     pub host: Option<String>,
-    /// The domain that leads to the cluster because it runs on the user's own machine; none elsewhere.
+    /// The domain of a cluster on the user's own machine; `None` elsewhere.
     pub local_domain: Option<&'static str>,
-    /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
+    /// The Gateway to use or create; by default that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
-    /// The Service in front of the ingress gateway; without, Istio's default one, else the only one there is.
+    /// The Service in front of the ingress gateway; by default Istio's default one, else the only one in the cluster.
     pub ingress: Option<ObjectRef>,
-    /// The labels of the ingress gateway's proxies; without, those of Istio's default one.
+    /// The labels of the ingress gateway's proxies; by default those of Istio's default one.
     pub selector: Option<BTreeMap<String, String>>,
-    /// What is said of the route; the rest stays as an earlier run made it.
+    /// The user's choices for the route; all else stays as an earlier run made it.
     pub route: RouteChoice,
-    /// What is said of the host's DNS.
+    /// The user's choices for the host's DNS.
     pub dns: DnsChoice,
-    /// Who issues the server certificate; without, the issuer of an earlier run, else Gardener's own.
+    /// The issuer of the server certificate; by default that of an earlier run, else Gardener's own.
     pub issuer: Option<String>,
-    /// Who may call the host.
+    /// The user's choice of the clients that may call the host.
     pub access: AccessChoice,
-    /// Where the gateway's server certificate comes from.
+    /// The source of the gateway's server certificate.
     pub server: ServerChoice,
-    /// The authority that a new Gateway reads; without, one of its own.
+    /// The authority that a new Gateway reads; by default a new one.
     pub authority: Option<String>,
-    /// The CAs to trust instead of one of our own.
+    /// The CAs to trust instead of a new client CA.
     pub client_ca: Option<Bundle>,
-    /// Whether a Gateway of others that reads its client CA from a Secret is moved to an authority.
+    /// Whether a hand-made Gateway that reads its client CA from a Secret is moved to an authority.
     pub fail_closed: bool,
-    /// Whether fields that others wrote, controllers among them, are taken over.
+    /// Whether fields that others wrote, including controllers, are taken over.
     pub force_conflicts: bool,
-    /// How a new authority is made.
+    /// The lifetime of a new client CA.
     pub ca_ttl: time::Duration,
-    /// The kind of its key.
+    /// The type of a new client CA's key.
     pub ca_key_type: crate::pki::key::KeyType,
-    /// Its subject, where it is not the default one.
+    /// The subject of a new client CA, if it is not the default one.
     pub ca_subject: Option<crate::pki::names::Subject>,
     /// Whether anything is written.
     pub dry_run: DryRun,
-    /// Whether to wait for the controllers, and to look at the gateway; else all ends with the last write.
+    /// Whether to wait for the controllers and to probe the gateway; else the run ends with the last write.
     pub wait: bool,
-    /// How long all waiting may take.
+    /// Time limit for all waiting.
     pub timeout: Duration,
-    /// `HOST:PORT` in the place of the load balancer.
+    /// Address of the gateway to use instead of the load balancer, `HOST:PORT`.
     pub connect_to: Option<String>,
 }
 
-/// What is said of the route.
+/// The user's choices for the route.
 #[derive(Debug, Clone, Default)]
 pub struct RouteChoice {
-    /// Its paths.
+    /// The admitted paths.
     pub paths: Option<Paths>,
-    /// Its methods; empty where nothing is said.
+    /// The admitted methods; empty for the default.
     pub methods: Vec<String>,
-    /// The Service's time to answer, in seconds.
+    /// The time limit for the Service's answer, in seconds.
     pub timeout: Option<u32>,
-    /// How the identity stands in its headers.
+    /// The format of the identity headers.
     pub identity: Option<IdentityHeaders>,
     /// Further headers.
     pub headers: BTreeMap<String, String>,
 }
 
 impl RouteChoice {
-    /// Whether anything is said.
+    /// Whether any choice is made.
     fn says_something(&self) -> bool {
         self.paths.is_some()
             || !self.methods.is_empty()
@@ -136,44 +137,44 @@ impl RouteChoice {
 }
 
 impl Allow {
-    /// Whether an existing allow-list stays as it is.
+    /// Whether the allow-list is not changed.
     fn says_nothing(&self) -> bool {
         matches!(self, Self::Keep | Self::Change { .. })
     }
 }
 
-/// What is said of who may call the host, and how strictly that is enforced.
+/// The user's choice of the clients that may call the host, and its options.
 #[derive(Debug, Clone, Default)]
 pub struct AccessChoice {
     /// The allow-list.
     pub allow: Allow,
     /// Whether clients without a valid certificate may be listed.
     pub allow_unknown: bool,
-    /// Whether a host guard is wanted or not; without, one that is there stays.
+    /// Whether a host guard is wanted; `None` keeps the existing state.
     pub guard: Option<bool>,
 }
 
-/// What is said of the allow-list.
+/// The requested change of the allow-list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Allow {
-    /// Nothing: an existing allow-list stays.
+    /// No change.
     #[default]
     Keep,
     /// Every client of the trusted CAs.
     Any,
-    /// These clients only: names of the authority's, or URI SANs.
+    /// Only these clients: names of the authority's clients, or URI SANs.
     Only(Vec<String>),
     /// The listed clients with these added and those removed.
     Change {
-        /// Names of the authority's, or URI SANs.
+        /// Names of the authority's clients, or URI SANs, to add.
         add: Vec<String>,
-        /// The same.
+        /// Names of the authority's clients, or URI SANs, to remove.
         remove: Vec<String>,
     },
 }
 
 impl Request {
-    /// Whose fields an option that says so may take over.
+    /// Whose fields may be taken over by an option that asks for it.
     fn takes_over(&self) -> ownership::From {
         if self.force_conflicts {
             ownership::From::Anybody
@@ -348,7 +349,7 @@ fn finish(
     Ok(done.with_dns(dns, Some(resolution)))
 }
 
-/// Refuses whatever would collide, before the first write, with the name of the other side.
+/// Refuses conflicts before the first write, and names the other object.
 fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<(), Failure> {
     gateway::conflicts(target)?;
     route::conflicts(target, view)?;
@@ -358,10 +359,10 @@ fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<()
     workload_policy::conflicts(view)
 }
 
-/// Everything that was decided.
+/// All decisions of a run.
 struct Plan<'a> {
     request: &'a Request,
-    /// Why it was not seen whether the proxies can read their Secrets.
+    /// Why it is not known whether the proxies can read their Secrets.
     ingress_note: Option<String>,
     target: &'a target::Target,
     view: &'a view::View<'a>,
@@ -375,11 +376,11 @@ struct Plan<'a> {
     workload: &'a workload::Workload,
     /// The Gateway that is moved from a Secret to its authority.
     moved: Option<&'a Wanted>,
-    /// Other ways to the Service.
+    /// External routes to the Service.
     external: &'a [Finding],
 }
 
-/// An answer, or what must be done before there is one.
+/// The query for an object.
 fn get(reference: crate::resources::ObjectRef) -> Query {
     Query::Get(reference)
 }

@@ -1,8 +1,8 @@
-//! What the Gateway reads whom it trusts from, and how one is moved that reads a Secret.
+//! The object from which the Gateway reads its client CA, and how a Gateway that reads a Secret is moved.
 //!
-//! The authority first, with all that the Secret has, then the Gateway; then every proxy is looked at, and only then the Secret goes
-//! ([`retirement`](super::retirement)). Until then the authority's state names the Secret, so that a revocation reaches it too.
-//! Killed anywhere, the same command goes on from there.
+//! The authority is written first, with all CAs and revocations of the Secret, then the Gateway; then every proxy is probed, and only then
+//! the Secret is removed ([`retirement`](super::retirement)). Until then the authority's state names the Secret, so that a revocation is
+//! written into it too. The same command continues a killed run.
 
 use serde_json::json;
 
@@ -25,17 +25,17 @@ use crate::resources::names::{
 };
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What the Gateway reads, or will read.
+/// The object from which the Gateway reads its client CA, now or after this run.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub object: ObjectRef,
-    /// The Secret that it reads until then, or read before this run.
+    /// The Secret that the Gateway reads until then, or read before this run.
     pub old: Option<ObjectRef>,
-    /// The Gateway with the new name in it, where that is to be written.
+    /// The Gateway with the new object's name, if it must be written.
     pub gateway: Option<Object>,
-    /// Who keeps the Gateway as it is written down elsewhere: then only they change it.
+    /// The tool that manages the Gateway, such as Argo CD: then only a change there moves it.
     pub kept_by: Option<&'static str>,
-    /// Why it was not asked whether the Gateway's kind can name an authority.
+    /// Why it was not checked whether the Gateway CRD has the field for an authority.
     pub unchecked: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl Source {
         }
     }
 
-    /// Whether it is the authority of these names.
+    /// Whether the object is the authority of these names.
     pub fn is_authority(&self, target: &Target) -> bool {
         self.object == target.names.state()
     }
@@ -61,13 +61,13 @@ impl Source {
         self.gateway.is_some() || (self.old.is_some() && target.existing.is_none() && !is_made())
     }
 
-    /// Whether the Gateway reads it only once somebody else has changed their manifest.
+    /// Whether the Gateway reads the object only after a change in the tool that manages it.
     pub fn waits_for_git(&self) -> bool {
         self.gateway.is_some() && self.kept_by.is_some()
     }
 }
 
-/// A new Gateway reads the authority. One that reads a Secret is moved where it is ours, or where the user says so.
+/// A new Gateway reads the authority. A Gateway that reads a Secret is moved if this plugin made it, or if the user asks for it.
 pub(super) fn decide(
     request: &Request,
     target: &Target,
@@ -121,8 +121,7 @@ pub(super) fn decide(
     })
 }
 
-/// A Secret that an earlier run, which moved the Gateway, could not close or remove: it trusts nobody whom the authority does not
-/// know.
+/// A Secret that an earlier run, which moved the Gateway, could not close or remove; it trusts no CA that the authority does not know.
 fn left_over(target: &Target, view: &View<'_>) -> Option<ObjectRef> {
     let (_, state) = view.state.as_ref()?;
     let names = &target.names;
@@ -141,8 +140,8 @@ fn left_over(target: &Target, view: &View<'_>) -> Option<ObjectRef> {
     })
 }
 
-/// Refuses where a Gateway cannot name an authority: the field is younger than the kind, and `configmap://` than the field. Tells
-/// why it could not be asked.
+/// Refuses a cluster whose Gateways cannot name an authority: the field came after the kind, and `configmap://` after the field. Returns
+/// the reason if that could not be checked.
 fn may_name(
     request: &Request,
     target: &Target,
@@ -150,7 +149,9 @@ fn may_name(
     observed: &Observed,
 ) -> Reconciled<Option<String>> {
     if is_missing(&target.gateway.namespace, observed) {
-        return Ok(Some("its namespace does not exist yet".to_owned()));
+        return Ok(Some(
+            "the Gateway's namespace does not exist yet".to_owned(),
+        ));
     }
     let manifest = MutualGateway {
         name: asked,
@@ -177,14 +178,14 @@ fn may_name(
         other => {
             let reason = other
                 .unknown()
-                .unwrap_or_else(|| "its namespace does not exist".to_owned());
+                .unwrap_or_else(|| "the Gateway's namespace does not exist".to_owned());
             // Who may not write it beside its proxies gets it for an administrator, once all of it is decided.
             let is_anothers = matches!(other, Seen::Denied(_)) && target.lies_elsewhere();
             if request.dry_run == DryRun::Client || is_anothers {
                 return Ok(Some(reason));
             }
             Err(Failure::refused(format!(
-                "the API server would not take {}: {reason}",
+                "the API server would not accept {}: {reason}",
                 target.gateway.reference()
             ))
             .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
@@ -194,7 +195,7 @@ fn may_name(
     }
 }
 
-/// The Gateway with the authority in every mutual server that reads the same Secret, named or not; all else of it stays.
+/// The Gateway with the authority's name in every mutual-TLS server that reads the same Secret; all else stays.
 fn renamed(existing: &Existing, target: &Target) -> Object {
     let live = &existing.object;
     let old = existing.server.client_ca_source();
@@ -231,7 +232,7 @@ fn renamed(existing: &Existing, target: &Target) -> Object {
     object.with("spec", spec)
 }
 
-/// The change of a Gateway that is moved; one that somebody keeps elsewhere is left to them.
+/// The change of a Gateway that is moved; `None` for one that a tool manages.
 pub(super) fn gateway(
     request: &Request,
     target: &Target,
@@ -256,11 +257,11 @@ pub(super) fn gateway(
     }))
 }
 
-/// What the run tells of a Gateway that only its keeper changes.
+/// The note on a Gateway that must be changed in the tool that manages it.
 pub(super) fn waiting_for_git(target: &Target, source: &Source) -> Option<String> {
     let keeper = source.kept_by.filter(|_| source.waits_for_git())?;
     Some(format!(
-        "waiting for Git: {keeper} keeps the Gateway `{}`, so it was not changed. Give its mutual-TLS server the line `caCertCredentialName: {}` there, then run the same command again; until then it reads {}, which is kept",
+        "waiting for Git: {keeper} manages the Gateway `{}`, so it was not changed. Give its mutual-TLS server the line `caCertCredentialName: {}` there, then run the same command again; until then the Gateway reads {}, which is not deleted",
         target.gateway,
         target.names.client_ca_field(),
         source
@@ -271,7 +272,7 @@ pub(super) fn waiting_for_git(target: &Target, source: &Source) -> Option<String
     ))
 }
 
-/// What applying the Gateway's old manifest again would do.
+/// The note on what applying the Gateway's old manifest again would do.
 pub(super) fn applied_by_kubectl(target: &Target, source: &Source) -> Option<String> {
     let existing = target.existing.as_ref()?;
     let was_applied = source.gateway.is_some() && existing.object.was_applied_by_kubectl();

@@ -9,7 +9,7 @@ use crate::resources::names::{
     CredentialNames, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
 };
 
-/// The names of all that belongs to the Gateway.
+/// The names of all objects that belong to the Gateway.
 pub(super) fn of(
     request: &Request,
     gateway: &GatewayName,
@@ -22,7 +22,7 @@ pub(super) fn of(
     let names = match existing {
         Some(existing) if existing.server.credential.is_empty() => {
             return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
-                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`")
+                .hint("the certificates of this Gateway are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`")
                 .into());
         }
         Some(existing) => {
@@ -76,7 +76,7 @@ fn owner<'a>(authority: &str, observed: &'a Observed) -> Reconciled<Option<&'a s
     Ok(state.and_then(|state| state.annotation(GATEWAY_ANNOTATION)))
 }
 
-/// A Gateway that exists keeps its authority: its clients would be shut out.
+/// Refuses another authority for an existing Gateway: its clients would be rejected.
 fn may_change_authority(
     request: &Request,
     existing: &Existing,
@@ -87,29 +87,31 @@ fn may_change_authority(
             "the Gateway `{}` has another authority than `{authority}`: `{}`",
             existing.gateway.name, names.authority
         ))
-        .hint("the clients of that one would be shut out; leave `--authority` out to keep them")
+        .hint(
+            "the clients of that authority would be rejected; leave `--authority` out to keep them",
+        )
         .hint("`--host` and `--gateway` make another Gateway, which can read `--authority`")),
         _ => Ok(()),
     }
 }
 
-/// A Gateway of somebody else stays as it is, and so does one that has further servers.
+/// Refuses another server Secret for a Gateway of somebody else, or one with further servers.
 fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<(), Failure> {
     match existing {
         Some(Existing {
             gateway, server, ..
         }) if server.credential != secret && (!gateway.is_ours || gateway.servers.len() > 1) => {
             Err(Failure::refused(format!(
-                "the Gateway `{}` reads its server certificate from the Secret `{}`, and is not changed from here",
+                "the Gateway `{}` reads its server certificate from the Secret `{}`, and kubectl-mtls does not change this Gateway",
                 gateway.name, server.credential
             ))
-            .hint("let it name the other Secret in `credentialName`, or choose another Gateway with `--gateway`"))
+            .hint("name the other Secret in `credentialName` of the Gateway, or choose another Gateway with `--gateway`"))
         }
         _ => Ok(()),
     }
 }
 
-/// A cluster's second Gateway gets names of its own; the first has those of the tutorial.
+/// Names for a new Gateway: the tutorial's names for the first one, unique names for a further one.
 fn free_names(
     gateway: &GatewayName,
     gateways: &[Gateway],

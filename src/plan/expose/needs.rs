@@ -1,9 +1,8 @@
-//! What istiod needs to read the authority: a version that takes a client CA from a `ConfigMap`, and the authority's namespace among
-//! those that it sees.
+//! What istiod needs to read the authority: a version that reads a client CA from a `ConfigMap`, and a view of the authority's namespace.
 //!
-//! The istiods in question are those that configure the Gateway's proxies. An older one ignores `configmap://`. One that does not see
-//! the namespace takes the authority for missing: a proxy that starts then refuses everybody, and one that runs keeps the client CAs
-//! and revocations that it has (<https://github.com/istio/istio>, `pilot/pkg/xds/sds.go` and `pkg/kube/namespace/filter.go`).
+//! All istiods that configure the Gateway's proxies are checked. An older one ignores `configmap://`. One that does not see the namespace
+//! treats the authority as missing: a proxy that starts then rejects every client, and one that runs keeps its client CAs and revocations
+//! (<https://github.com/istio/istio>, `pilot/pkg/xds/sds.go` and `pkg/kube/namespace/filter.go`).
 
 mod namespace;
 mod serving;
@@ -22,10 +21,10 @@ use crate::resources::environment;
 use crate::resources::istiod::Istiod;
 use crate::resources::names::INGRESS_NAMESPACE;
 
-/// What is written for it, and what the user must know.
+/// The changes that istiod needs, and notes for the user.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
-    /// The authority's namespace with the labels by which istiod sees it, where it has not got them.
+    /// The authority's namespace with the labels by which istiod sees it, if they are missing.
     pub namespace: Option<Wanted>,
     pub notes: Vec<String>,
     /// Whether istiod is known to read the authority.
@@ -33,7 +32,7 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// Makes the authority's namespace, where it is missing and needs labels: istiod sees the authority as soon as it is there.
+    /// Creates the authority's namespace with labels if it is missing, so that istiod sees the authority at once.
     pub fn create_namespace(&self, observed: &Observed) -> Reconciled<()> {
         let write = self.namespace.as_ref().and_then(|it| it.write.as_ref());
         match write {
@@ -47,11 +46,11 @@ impl Needs {
     }
 }
 
-/// What keeps istiod from reading the authority, and what to do about it.
+/// A reason why istiod cannot read the authority, and what to do about it.
 struct Fault {
     what: String,
     remedy: String,
-    /// The lines that the remedy speaks of.
+    /// The lines that the hint refers to.
     lines: Vec<String>,
     is_for_want_of_rights: bool,
 }
@@ -86,7 +85,7 @@ impl Fault {
     }
 }
 
-/// What can be read before anything is known.
+/// The reads of the first round.
 pub(super) fn queries() -> [Query; 2] {
     [ingress::istiods(), get(environment::mesh_config())]
 }
@@ -97,9 +96,9 @@ pub(super) fn mesh_configs(pods: &Query, observed: &Observed) -> Reconciled<Vec<
     Ok(configs.into_iter().map(get).collect())
 }
 
-/// Checks what istiod needs, for a Gateway that reads the authority or will.
+/// Checks the needs of istiod, for a Gateway that reads the authority or will read it.
 ///
-/// On a new Gateway, or one that is moved, whatever keeps istiod from reading the authority is a refusal; later it is told.
+/// On a new Gateway, or one that is moved, an unmet need is a refusal; later it is a note.
 pub(super) fn decide(
     dry_run: DryRun,
     target: &Target,
@@ -148,7 +147,8 @@ pub(super) fn decide(
     Ok(needs)
 }
 
-/// A Gateway that configures no proxy, since it lies in another namespace than they.
+/// The fault of a Gateway that configures no proxy, because it is in another namespace than they
+/// are.
 fn scoped(target: &Target) -> Option<Fault> {
     let (gateway, proxies) = (&target.gateway, &target.ingress.namespace);
     (gateway.namespace != *proxies).then(|| {

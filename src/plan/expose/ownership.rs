@@ -1,5 +1,5 @@
-//! What others own: fields that they wrote, which an option that says so takes over from kubectl and `--force-conflicts` from
-//! anybody, and whole objects, which stop the run.
+//! Conflicts of ownership: fields that others wrote, which some options take over from kubectl and `--force-conflicts` from anybody, and
+//! objects that others made, which stop the run.
 
 use super::target::Target;
 use super::wanted::Wanted;
@@ -9,14 +9,14 @@ use crate::resources::field_managers::{Claim, claims, keeper};
 use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
 
-/// Whose fields may be taken over.
+/// The fields of others that may be taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
-    /// Nobody's.
+    /// No fields of others.
     Nobody,
-    /// Those that a person wrote with kubectl.
+    /// Fields that a person wrote with kubectl.
     Kubectl,
-    /// Everybody's.
+    /// All fields.
     Anybody,
 }
 
@@ -32,12 +32,12 @@ pub(super) fn apply(object: Object, live: &Object, from: From) -> Result<Write, 
     }
 }
 
-/// Refuses where an object that is put in the place of the live one changes fields of others.
+/// Refuses to replace an object if that changes fields of others.
 pub(super) fn check(object: &Object, live: &Object, from: From) -> Result<(), Failure> {
     apply(object.clone(), live, from).map(|_| ())
 }
 
-/// Every object that is applied over a live one.
+/// Settles the ownership of every object that is applied over an existing one.
 pub(super) fn settle<'a>(
     wanted: &mut [Wanted],
     from: From,
@@ -58,17 +58,17 @@ fn refusal(live: &Object, claims: &[Claim]) -> Failure {
         .iter()
         .map(|claim| format!("`{}` wrote `{}`", claim.manager, claim.field))
         .collect();
-    let keeper = keeper(live).map_or(String::new(), |keeper| format!(", and {keeper} keeps it"));
+    let keeper = keeper(live).map_or(String::new(), |keeper| format!(", and {keeper} manages it"));
     Failure::refused(format!(
         "{} differs from what kubectl-mtls wrote, and somebody else changed it: {}{keeper}",
         live.reference(),
         lines.join(", ")
     ))
-    .hint("change it there, or take these fields over with `--force-conflicts`; whoever keeps them may write them again")
+    .hint("change the object there, or take these fields over with `--force-conflicts`; their manager may write them again")
     .hint("`--dry-run=client` with `--force-conflicts` shows what would change")
 }
 
-/// Refuses an object that says that it belongs to another Gateway.
+/// Refuses an object whose annotation names another Gateway.
 pub(super) fn refuse_other_gateway(target: &Target, object: &Object) -> Result<(), Failure> {
     let ours = target.gateway.to_string();
     match object.annotation(GATEWAY_ANNOTATION) {
@@ -76,19 +76,19 @@ pub(super) fn refuse_other_gateway(target: &Target, object: &Object) -> Result<(
             "{} belongs to the Gateway `{other}`, not to `{ours}`",
             object.reference()
         ))
-        .hint(format!("`--gateway {other}` uses that Gateway; `--host` makes another one with clients of its own"))),
+        .hint(format!("`--gateway {other}` uses that Gateway; `--host` makes another Gateway with clients of its own"))),
         _ => Ok(()),
     }
 }
 
-/// Refuses an object that somebody else made by our name.
+/// Refuses an object with the expected name that somebody else made.
 pub(super) fn refuse_foreign(live: Option<&Object>) -> Result<(), Failure> {
     match live {
         Some(object) if !object.is_ours() => Err(Failure::refused(format!(
-            "{} was not made by this plugin",
+            "{} was not created by kubectl-mtls",
             object.reference()
         ))
-        .hint("rename or remove it")),
+        .hint("rename or remove the existing object")),
         _ => Ok(()),
     }
 }

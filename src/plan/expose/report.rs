@@ -1,4 +1,4 @@
-//! What `expose` tells in the end.
+//! The report of `expose`.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -29,38 +29,38 @@ pub struct Report {
     pub host: String,
     /// The Gateway as `namespace/name`.
     pub gateway: String,
-    /// The authority that issues clients; none where only foreign CAs are trusted.
+    /// The authority that issues clients; `None` if only external CAs are trusted.
     pub authority: Option<String>,
-    /// What the gateway reads whom it trusts from, as `caCertCredentialName` names it.
+    /// The object with the client CA, as `caCertCredentialName` names it.
     pub client_ca: String,
-    /// The DNS record that leads to the load balancer, where one is kept for the host.
+    /// The DNS record of the host, if this plugin writes one.
     pub record: Option<DnsRecord>,
-    /// The only identities that may call the host; none where every client may.
+    /// The only identities that may call the host; `None` if every client may.
     pub allowed: Option<Vec<String>>,
     /// Identities that may call the host from now on.
     pub allowed_added: Vec<String>,
-    /// Identities that may call it no more.
+    /// Identities that may no longer call the host.
     pub allowed_removed: Vec<String>,
-    /// Whether a guard denies what does not come in through the mutual-TLS server.
+    /// Whether a guard denies requests that bypass the mutual-TLS server.
     pub guarded: bool,
-    /// Whose clients are let in.
+    /// The CAs whose clients are accepted.
     pub trusted: Vec<TrustedCa>,
-    /// Whether a client CA would be made, which a dry run cannot show.
+    /// Whether a client CA would be created, which a dry run cannot show.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub new_client_ca: bool,
     /// What was, or would be, done to each object.
     pub changes: Vec<Change>,
-    /// What was not ready when the run ended, which was not to wait: an object, its state, its controller's words.
+    /// The objects that were not ready at the end of a run with `--no-wait`: object, state, and the controller's message.
     pub pending: Vec<String>,
-    /// What the gateway itself showed; none in a dry run, and where nothing was to be waited for.
+    /// The result of probing the gateway; `None` in a dry run and with `--no-wait`.
     pub looked: Option<Looked>,
-    /// The certificate of the CA of ours behind the server certificate, PEM; none where another CA is behind it.
+    /// The CA of kubectl-mtls that signed the server certificate, PEM; `None` if another CA signed it.
     pub server_ca: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// Whether nothing was written.
+    /// Whether the run was a dry run.
     pub dry_run: bool,
-    /// All manifests in apply order, the authority's own objects and key pairs left out.
+    /// All manifests in apply order, without the authority's own objects and key pairs.
     #[serde(skip)]
     pub objects: Vec<Object>,
 }
@@ -68,16 +68,16 @@ pub struct Report {
 /// A DNS record.
 #[derive(Debug, Serialize)]
 pub struct DnsRecord {
-    /// Its name, a wildcard or exact.
+    /// The name of the record, a wildcard or exact.
     pub name: String,
-    /// Where it leads.
+    /// The targets of the record.
     pub targets: Vec<String>,
-    /// Whether DNS gave this answer for the host.
+    /// Whether the host resolves to these targets.
     pub resolves: bool,
 }
 
 impl Report {
-    /// Adds what is kept of the host's DNS, and what it answered, where it was asked.
+    /// Adds the host's DNS record, and the DNS answer, if it was read.
     pub(super) fn with_dns(mut self, dns: &Dns, resolution: Option<Resolution>) -> Self {
         let resolution = resolution.unwrap_or_default();
         if let Some(record) = &dns.record {
@@ -88,7 +88,7 @@ impl Report {
             });
             let unseen = record.provider_unseen.as_ref();
             self.notes.extend(unseen.map(|reason| {
-                format!("DNSProviders could not be read, so none may keep the domain: {reason}")
+                format!("DNSProviders could not be read, so whether one manages the domain is not known: {reason}")
             }));
         }
         self.notes.extend(dns.notes.iter().cloned());
@@ -98,13 +98,13 @@ impl Report {
 }
 
 impl Report {
-    /// Adds what the user must know.
+    /// Adds a note for the user.
     pub(super) fn with_note(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
     }
 
-    /// Tells what a run that was not to wait left to others.
+    /// Adds the pending objects of a run with `--no-wait`.
     pub(super) fn unwaited(mut self, pending: &[Pending]) -> Self {
         self.pending = pending.iter().map(Pending::line).collect();
         self
@@ -115,14 +115,14 @@ impl Report {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedCa {
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
-    /// SHA-256, lower-case hex.
+    /// SHA-256 fingerprint, lower-case hex.
     pub fingerprint: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// Whether the authority holds it; else somebody else put it there.
+    /// Whether the authority holds the CA's key; else the CA is external.
     pub own: bool,
 }
 
@@ -131,29 +131,29 @@ pub struct TrustedCa {
 pub struct Change {
     /// `kind.group/name`, as kubectl prints it.
     pub object: String,
-    /// Its namespace; empty for cluster-scoped objects.
+    /// The object's namespace; empty if it is cluster-scoped.
     pub namespace: String,
     /// `created`, `configured`, `unchanged`.
     pub action: &'static str,
-    /// In a dry run, what changes in the object as it is: one line `path: before -> after` each.
+    /// In a dry run, the changes to the existing object: one line `path: before -> after` each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
 }
 
-/// What handshakes showed.
+/// The result of handshakes.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Looked {
-    /// The Pods or addresses that were looked through; empty when there was no way.
+    /// The Pods or addresses that were probed; empty if none could be.
     pub through: Vec<String>,
-    /// Why replicas could not be told apart.
+    /// Why replicas could not be probed one by one.
     pub replicas_unknown: Option<String>,
-    /// Whether a client of the CA made in this run was let in.
+    /// Whether a client of the CA created in this run was accepted.
     pub own_client_admitted: bool,
-    /// UTC.
+    /// End of the server certificate, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub server_certificate_expires: Option<OffsetDateTime>,
-    /// UTC, by the API server's clock.
+    /// The time of the last probe by the API server's clock, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
 }
@@ -194,7 +194,7 @@ fn action(wanted: &Wanted) -> &'static str {
     }
 }
 
-/// The report of what was done and seen.
+/// The report of a run that has written and probed.
 pub(super) fn done(
     plan: &Plan<'_>,
     wanted: &[Wanted],
@@ -288,7 +288,7 @@ fn report(
     }
 }
 
-/// Whether an object is the authority's own: once it is there, only this plugin changes it, and a placeholder is not to be applied.
+/// Whether an object belongs to the authority: only this plugin changes it, and a placeholder must not be applied.
 fn is_kept_here(plan: &Plan<'_>, object: &Object) -> bool {
     let authority = plan.trust.authority.as_ref();
     authority.is_some_and(|authority| {
@@ -349,9 +349,9 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             authority.object.reference()
         ));
         notes.push(if target.names.authority == FIRST_AUTHORITY {
-            "to apply the manifests, make it first with its first client: kubectl mtls issue-client NAME".to_owned()
+            "to apply the manifests, create the client CA first, with its first client: kubectl mtls issue-client NAME".to_owned()
         } else {
-            "to apply the manifests, make it first: run `expose` once without `--dry-run`, or name a CA that you have with `--client-ca FILE`".to_owned()
+            "to apply the manifests, create the client CA first: run `expose` once without `--dry-run`, or name an existing CA with `--client-ca FILE`".to_owned()
         });
     }
     notes.extend(plan.fail_closed_secret.note.clone());
@@ -367,13 +367,13 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     if guards.clients.is_some() && !foreign.is_empty() {
         let names: Vec<&str> = foreign.iter().map(|ca| ca.subject()).collect();
         notes.push(format!(
-            "the host guard refuses certificates with an empty subject and neither a URI nor a DNS SAN; those of {} may be such",
+            "the host guard rejects certificates with an empty subject and neither a URI nor a DNS SAN; certificates of {} may be like that",
             names.join(", ")
         ));
     }
     if let Some(reason) = &trust.source.unchecked {
         notes.push(format!(
-            "it was not checked whether the Gateway's kind knows `caCertCredentialName`: {reason}"
+            "it was not checked whether the Gateway CRD has `caCertCredentialName`: {reason}"
         ));
     }
     if let Some(reason) = &target.gateways_unseen {

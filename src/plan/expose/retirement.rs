@@ -1,5 +1,5 @@
-//! The Secret that a Gateway read before it was moved: the authority stops telling it what it trusts, and it goes, once no proxy reads
-//! it and nothing else needs it. Under the name to which istiod falls back, one takes its place that lets nobody in.
+//! The Secret that a Gateway read before it was moved. Once no proxy reads it and nothing else needs it, the authority no longer updates
+//! it, and it is deleted; under the name to which istiod falls back, a fail-closed Secret replaces it.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -19,10 +19,10 @@ use crate::resources::names::GatewayName;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The keys of a Secret that holds a client CA and nothing else, in both families that istiod knows.
+/// The keys of a Secret that holds only a client CA, in both naming schemes that istiod reads.
 const OF_CLIENT_CA: [&str; 4] = ["cacert", "crl", "ca.crt", "ca.crl"];
 
-/// What became of the Secret that the Gateway read before: gone, closed, or kept for a reason that is told.
+/// Deletes or closes the old Secret, or keeps it and adds a note with the reason.
 pub(super) fn retire(
     request: &Request,
     target: &Target,
@@ -41,16 +41,16 @@ pub(super) fn retire(
     };
     let kept = |reason: String| {
         Ok(Some(format!(
-            "{old}, which this Gateway reads no more, was kept: {reason}"
+            "{old}, which this Gateway no longer reads, was kept: {reason}"
         )))
     };
     let Some(ways) = seen else {
         return kept(
-            "the gateway was not looked at; run the same command without `--no-wait`".to_owned(),
+            "the gateway was not probed; run the same command without `--no-wait`".to_owned(),
         );
     };
     if let Some(user) = other_reader(target, old) {
-        return kept(format!("the Gateway `{user}` reads it"));
+        return kept(format!("the Gateway `{user}` reads the Secret"));
     }
     let found = view.client_ca(old);
     let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
@@ -65,7 +65,7 @@ pub(super) fn retire(
         && follower(state).as_ref() == Some(old)
     {
         if let (Some(keeper), false) = (keeper(object), request.force_conflicts) {
-            return kept(format!("{keeper} keeps {}", object.reference()));
+            return kept(format!("{keeper} manages {}", object.reference()));
         }
         let mut next = state.clone();
         next.client_ca_secret = None;
@@ -84,7 +84,7 @@ pub(super) fn retire(
     }
 }
 
-/// What this run did to the old Secret.
+/// What this run did to the old Secret, as text.
 fn retired(target: &Target, observed: &Observed) -> Option<String> {
     let is_old = |written: &&Written| {
         let is_fallback = written.object == fail_closed_secret::reference(target);
@@ -102,14 +102,14 @@ fn retired(target: &Target, observed: &Observed) -> Option<String> {
         _ => "rejects every client now",
     };
     Some(format!(
-        "{} {became}: where a manifest of the Gateway `{}` is kept, add `caCertCredentialName: {}` to it, for without the field every client is refused",
+        "{} {became}: if you keep a manifest of the Gateway `{}`, add `caCertCredentialName: {}` to it, for without the field every client is rejected",
         written.object,
         target.gateway,
         target.names.client_ca_field()
     ))
 }
 
-/// What a dry run says of the old Secret.
+/// What a dry run says about the old Secret.
 pub(super) fn doomed(
     request: &Request,
     target: &Target,
@@ -145,7 +145,7 @@ fn other_reader<'a>(target: &'a Target, old: &ObjectRef) -> Option<&'a GatewayNa
     others.find(reads).map(|gateway| &gateway.name)
 }
 
-/// Why the old Secret may not go, as far as the cluster's objects tell.
+/// Why the old Secret must be kept, judging by the cluster's objects.
 fn needed(
     request: &Request,
     target: &Target,
@@ -163,13 +163,13 @@ fn needed(
         .iter()
         .filter(|gateway| gateway.name != target.gateway);
     if let Some(user) = others.find(names_it) {
-        return Some(format!("the Gateway `{}` names it", user.name));
+        return Some(format!("the Gateway `{}` names this Secret", user.name));
     }
     if *object.reference() != fail_closed_secret::reference(target) && !object.is_ours() {
-        return Some("this plugin did not make it".to_owned());
+        return Some("kubectl-mtls did not create it".to_owned());
     }
     if let (Some(keeper), false) = (keeper(object), request.force_conflicts) {
-        return Some(format!("{keeper} keeps it; remove it there"));
+        return Some(format!("{keeper} manages this Secret; remove it there"));
     }
     let keys = object.at(&["data"]).and_then(Value::as_object);
     let other = keys
@@ -177,7 +177,7 @@ fn needed(
         .flat_map(serde_json::Map::keys)
         .find(|key| !OF_CLIENT_CA.contains(&key.as_str()));
     if let Some(key) = other {
-        return Some(format!("it holds `{key}` too"));
+        return Some(format!("the Secret holds `{key}` too"));
     }
     let now_trusted = &trust.client_ca.bundle;
     let lost = held
@@ -187,7 +187,7 @@ fn needed(
         .find(|ca| !now_trusted.contains(ca) && !ca.is_expired(now));
     lost.map(|ca| {
         format!(
-            "it holds `{}`, which {} does not",
+            "the Secret holds `{}`, which {} does not",
             ca.subject(),
             trust.source.object
         )
@@ -196,11 +196,11 @@ fn needed(
 
 /// Whether the proxies read the old Secret.
 enum Sight {
-    /// Every one of them was seen to read the authority instead.
+    /// Every proxy reads the authority instead.
     Unread,
-    /// One of them does.
+    /// A proxy reads the old Secret: its Pod.
     Read(String),
-    /// They could not be asked.
+    /// The proxies could not be asked.
     Unknown(String),
 }
 
@@ -220,7 +220,7 @@ fn until_unread(
     let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::TrustedSecrets);
     let new = client_ca::field(new);
     if ways.pods().next().is_none() {
-        return Ok(Sight::Unknown("no proxy was looked at".to_owned()));
+        return Ok(Sight::Unknown("no proxy was checked".to_owned()));
     }
     observed.prefetch(ways.pods().map(asked))?;
     let mut behind = Vec::new();
@@ -236,12 +236,15 @@ fn until_unread(
     }
     let names: Vec<&str> = behind.iter().map(|pod| pod.name.as_str()).collect();
     if observed.waited() >= request.timeout {
-        return Ok(Sight::Read(format!("{} still reads it", names.join(", "))));
+        return Ok(Sight::Read(format!(
+            "{} still reads the Secret",
+            names.join(", ")
+        )));
     }
     Err(Effect::Wait(Wait {
         progress: names
             .iter()
-            .map(|pod| format!("{pod}: it still reads {old}"))
+            .map(|pod| format!("{pod} still reads {old}"))
             .collect(),
         reread: behind.into_iter().map(asked).collect(),
     })

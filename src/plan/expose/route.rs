@@ -1,4 +1,4 @@
-//! The route from the Gateway to the Service: an `APIRule`, or a `VirtualService` where there is no Kyma.
+//! The route from the Gateway to the Service: an `APIRule`, or a `VirtualService` in a cluster without Kyma.
 
 use time::{Duration, OffsetDateTime};
 
@@ -23,7 +23,7 @@ use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
-/// What is read of routes before the cluster's kind of route is known.
+/// The reads of routes before the cluster's kind of route is known.
 pub(super) fn queries(request: &Request) -> [Query; 2] {
     let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
     [virtual_services(), Query::Get(rule)]
@@ -33,8 +33,8 @@ fn virtual_services() -> Query {
     Query::everywhere(Kind::VirtualService)
 }
 
-/// What the Service's route does with requests, whoever made it, and that route where an earlier run did: one that somebody
-/// else made is no choice of the user's.
+/// The options of the Service's route, and the route itself if an earlier run made it: a route that somebody else made is not a choice of
+/// the user.
 pub(super) fn known(
     request: &Request,
     environment: Environment,
@@ -59,7 +59,8 @@ pub(super) fn known(
     Ok((options, kept.map(|(_, route)| route)))
 }
 
-/// What is said replaces what was there; a header takes the place of the one of its name.
+/// The options after the user's choices: a choice replaces the existing option, a header the one
+/// with its name.
 pub(super) fn options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions {
     if let Some(paths) = &said.paths {
         options.paths.clone_from(paths);
@@ -77,7 +78,7 @@ pub(super) fn options(said: &RouteChoice, mut options: RouteOptions) -> RouteOpt
     options
 }
 
-/// The route by our name.
+/// The existing route with the expected name.
 pub(super) fn observe<'a>(
     target: &Target,
     observed: &'a Observed,
@@ -97,7 +98,7 @@ pub(super) fn others(observed: &Observed) -> Reconciled<Seen<Vec<(ObjectRef, Vir
     }))
 }
 
-/// Refuses a route by our name that leads elsewhere, and another route of the host.
+/// Refuses a route with the expected name but another target, and another route of the host.
 pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     if let Some((object, route)) = &view.route {
         of_another(target, object, route)?;
@@ -128,12 +129,13 @@ pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure>
             "the host `{}` is routed by {owner} already",
             target.host
         ))
-        .hint("choose another host with `--host`, or remove that route"));
+        .hint("choose another host with `--host`, or remove the existing route"));
     }
     Ok(())
 }
 
-/// A route by our name must be ours, or say exactly what ours would say.
+/// Whether a route with the expected name is neither made by this plugin nor equal to the route
+/// that it would write.
 fn of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(), Failure> {
     let backend = (
         target.namespace.clone(),
@@ -148,7 +150,7 @@ fn of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(),
         )
     } else if route.gateway() != target.gateway.to_string() && !is_astray(target, object, route) {
         format!(
-            "hangs on the Gateway `{}`, not on `{}`",
+            "is attached to the Gateway `{}`, not to `{}`",
             route.gateway(),
             target.gateway
         )
@@ -159,11 +161,11 @@ fn of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(),
     };
     Err(
         Failure::refused(format!("{} exists and {differs}", object.reference()))
-            .hint("choose what it says with `--host` and `--gateway`, or remove the route"),
+            .hint("use the route's own host and Gateway with `--host` and `--gateway`, or remove the route"),
     )
 }
 
-/// Whether a route of ours hangs on a Gateway that does not ask for a client certificate: the run brings it back.
+/// Whether a route of this plugin is attached to a Gateway that requests no client certificate; the run corrects it.
 fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
     let gateway = route.gateway().parse().ok();
     let protects = |name: GatewayName| {
@@ -176,10 +178,10 @@ fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
     object.is_ours() && !gateway.is_some_and(protects)
 }
 
-/// Two reads of one round lie no further apart.
+/// Two reads of one round are at most this far apart.
 const JUST_MADE: Duration = Duration::seconds(10);
 
-/// The `VirtualService` that Kyma made for a Ready `APIRule` is gone, or does something else; or one of ours does.
+/// Whether the `VirtualService` that Kyma made for a Ready `APIRule` is deleted or changed, or one of this plugin is changed.
 pub(super) fn is_undone(
     live: &Object,
     route: &LiveRoute,
@@ -208,10 +210,10 @@ pub(super) fn is_undone(
     Ok(made.is_empty() || made.iter().any(|made| deviation(rule, made).is_some()))
 }
 
-/// The route as it must be. One of somebody else stays as it is, but for what the user says of it.
+/// The route to write. A route of somebody else stays as it is, except for the user's choices.
 ///
-/// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds
-/// (<https://github.com/kyma-project/api-gateway>, `SetupWithManager`): so its methods change places, which changes nothing else.
+/// Kyma's controller reconciles a failed route again only when its spec changes, else after up to 1000 seconds
+/// (<https://github.com/kyma-project/api-gateway>, `SetupWithManager`): so the order of its methods is changed, which has no other effect.
 pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
     let Plan {
         request,
@@ -280,10 +282,10 @@ fn desired_of_another(
 ) -> Result<Wanted, Failure> {
     if route.options().is_none() {
         return Err(Failure::refused(format!(
-            "{} has several rules, and is not changed from here",
+            "{} has several rules, and kubectl-mtls does not change it",
             live.reference()
         ))
-        .hint("change it where it is kept, or leave out what is said of the route"));
+        .hint("change the route where it is managed, or leave out the flags that describe it"));
     }
     let write = if object.is_contained_in(live) {
         None
@@ -301,7 +303,8 @@ fn desired_of_another(
     })
 }
 
-/// An `APIRule` that its controller has not taken yet; it looks at changes of the spec only.
+/// An `APIRule` that its controller has not accepted yet; the controller watches changes of the
+/// spec only.
 pub(super) fn pending(live: &Object, observed: &Observed) -> Result<Option<Pending>, Unreadable> {
     let rule = ApiRule::read(live)?;
     let generation = |object: &Object| object.at(&["metadata", "generation"]).cloned();

@@ -1,4 +1,5 @@
-//! Where the gateway's server certificate comes from: Gardener, cert-manager, a CA of our own, files, or a Secret that somebody keeps.
+//! The source of the gateway's server certificate: Gardener, cert-manager, a CA of kubectl-mtls, files, or a Secret that somebody else
+//! manages.
 
 mod certificate;
 mod issuers;
@@ -22,47 +23,47 @@ use crate::resources::names::CredentialNames;
 use crate::resources::server_secret::ServerSecret;
 use crate::resources::{Kind, Object, Unreadable, client_ca};
 
-/// What is said of the server certificate.
+/// The user's choice of the server certificate.
 #[derive(Debug, Clone, Default)]
 pub enum ServerChoice {
-    /// Nothing: what is there stays; else Gardener where it is, else cert-manager where it is and has one issuer that can sign,
-    /// else a CA of our own.
+    /// No choice: the existing source stays; else Gardener if the cluster has it, else cert-manager if it has exactly one Ready issuer,
+    /// else a CA of kubectl-mtls.
     #[default]
     Auto,
     /// A Gardener Certificate.
     Gardener,
-    /// A Certificate of cert-manager's.
+    /// A cert-manager Certificate.
     CertManager,
-    /// A CA of our own signs.
+    /// A CA of kubectl-mtls signs.
     SelfSigned,
-    /// This Secret, which somebody else keeps.
+    /// This Secret, which somebody else manages.
     Secret(String),
     /// These files.
     Given(Arc<ServerIdentity>),
 }
 
-/// The server certificate as it must be in the end.
+/// The server certificate to use.
 #[derive(Debug, Default)]
 pub(super) struct Server {
-    /// What is written for it, as far as it is ours to write; a Certificate that would overwrite it goes first.
+    /// The objects to write for it; a Certificate that would overwrite them is deleted first.
     pub wanted: Vec<Wanted>,
-    /// Our CA behind it, which clients have to trust.
+    /// The CA of kubectl-mtls that signed it, which clients have to trust.
     pub ca: Option<Certificate>,
     pub notes: Vec<String>,
 }
 
-/// Where it comes from.
+/// The source of the server certificate.
 enum Source {
     /// A Certificate of this kind.
     Certificate(Kind),
-    /// A CA of kubectl-mtls, with the reason where what the cluster offers decided that.
+    /// A CA of kubectl-mtls, with the reason if the cluster's issuers led to that choice.
     SelfSigned(Option<String>),
     Given(Arc<ServerIdentity>),
-    /// Somebody else's Secret, or what an earlier run was given.
+    /// A Secret that somebody else manages, or one with given files of an earlier run.
     Kept,
 }
 
-/// What is read of the server Secret, which holds a key, and of the Certificates.
+/// The reads of the server Secret's metadata and of the Certificates.
 pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query; 3] {
     let [gardeners, cert_managers] = resource::KINDS.map(|kind| {
         get(resource::reference(
@@ -83,8 +84,7 @@ pub(super) fn observe<'a>(
     observed.get_metadata(&target.secret(target.names.credential()))
 }
 
-/// The Certificates by the name of ours. That of cert-manager may stay unread where neither the user nor the server Secret says
-/// that there is one.
+/// The Certificates with the expected name. That of cert-manager may stay unread if neither the user nor the server Secret refers to one.
 pub(super) fn observe_certificates<'a>(
     target: &Target,
     server_secret: Option<&Object>,
@@ -104,12 +104,12 @@ pub(super) fn observe_certificates<'a>(
     Ok(found)
 }
 
-/// Refuses what stands in the way of the Certificate, where one is to fill the server Secret.
+/// Refuses objects that conflict with the Certificate, if one is to fill the server Secret.
 pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     certificate::conflicts(target, view)
 }
 
-/// Refuses, before the first write, a source that cannot give a certificate, or would overwrite what others keep.
+/// Refuses, before the first write, a source that cannot provide a certificate, or would overwrite objects of others.
 pub(super) fn check(
     request: &Request,
     target: &Target,
@@ -129,7 +129,7 @@ pub(super) fn check(
     }
 }
 
-/// What is written for it, after the CA and the key pair have been generated where they are ours.
+/// The objects to write, after the CA and the key pair have been generated if this plugin signs.
 pub(super) fn desired(
     request: &Request,
     target: &Target,
@@ -190,13 +190,14 @@ fn source(
 
 fn not_served(kind: Kind, without: &str) -> Failure {
     Failure::refused(format!("this cluster has no `{}`", kind.resource()))
-        .hint(format!("it comes with {}", kind.installed_by()))
+        .hint(format!("this resource comes with {}", kind.installed_by()))
         .hint(format!(
             "`--server-certificate self-signed`, `secret/NAME` and `CERT,KEY` need no {without}"
         ))
 }
 
-/// What an earlier run, or somebody else, has chosen; on a new Gateway what the cluster offers.
+/// The source that an earlier run, or somebody else, has chosen; for a new Gateway the one that the
+/// cluster offers.
 fn as_it_is(
     request: &Request,
     target: &Target,
@@ -230,7 +231,7 @@ fn as_it_is(
     }
 }
 
-/// What the cluster offers: Gardener's certificates need no choice, those of cert-manager an issuer.
+/// The source that the cluster offers: Gardener needs no choice, cert-manager an issuer.
 fn offered(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Source> {
     let environment = target.environment;
     if environment.has_gardener {
@@ -259,7 +260,7 @@ fn kept_notes(
         return ends
             .map(|end| {
                 format!(
-                    "the server certificate, which was given, ends on {}: give its successor with `--server-certificate CERT,KEY`",
+                    "the given server certificate ends on {}: give its successor with `--server-certificate CERT,KEY`",
                     end.date()
                 )
             })
@@ -267,7 +268,7 @@ fn kept_notes(
             .collect();
     };
     vec![format!(
-        "{} must hold `tls.crt` for `{}` with `tls.key`, and is renewed by whoever keeps it; it was not read",
+        "{} must hold `tls.crt` for `{}` with `tls.key`, and its owner must renew it; it was not read",
         target.secret(name),
         target.gateway_host
     )]

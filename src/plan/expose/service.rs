@@ -1,4 +1,4 @@
-//! The Service that is exposed: whether it is there, and which of its ports.
+//! The Service to expose, and its port.
 
 use super::{Request, get};
 use crate::error::Failure;
@@ -6,15 +6,15 @@ use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 
-/// How many namespaces with a Service of the same name are named.
+/// How many namespaces with a Service of the same name a message shows.
 const MOST_NAMESPACES: usize = 3;
 
-/// The Service.
+/// The reference to the Service.
 pub(super) fn reference(request: &Request) -> ObjectRef {
     ObjectRef::new(Kind::Service, &request.namespace, &request.service)
 }
 
-/// The Service as it is, or as the sample's will be.
+/// The Service, or the one that the sample will create.
 pub(super) fn of(request: &Request, observed: &Observed) -> Reconciled<Service> {
     let unreadable = |error: crate::resources::Unreadable| Failure::refused(error.to_string());
     Ok(match observed.get(&reference(request))? {
@@ -26,7 +26,7 @@ pub(super) fn of(request: &Request, observed: &Observed) -> Reconciled<Service> 
     })
 }
 
-/// Where the Service does not exist: reads what does, and says so.
+/// The error about a missing Service: reads the existing Services, and names them.
 pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconciled<()> {
     let service = reference(request);
     if request.workload.sample || observed.get(&service)?.is_some() {
@@ -39,7 +39,7 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
     if matches!(observed.try_get(&namespace)?, Seen::Missing) {
         let missing = format!("the namespace `{}` does not exist", request.namespace);
         let hint = if request.workload.create_namespace {
-            "a new one has no Service: `--sample` deploys one into it"
+            "a new namespace has no Service: `--sample` deploys one into it"
         } else {
             "`-n` names the Service's namespace"
         };
@@ -53,9 +53,9 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
     let found = found.found().copied().unwrap_or_default();
     let names: Vec<&str> = found.iter().map(Object::name).collect();
     let hint = if names.is_empty() {
-        "there are no Services in it; `-n` names another namespace".to_owned()
+        "the namespace has no Services; `-n` names another namespace".to_owned()
     } else {
-        format!("these Services exist there: {}", names.join(", "))
+        format!("existing Services: {}", names.join(", "))
     };
     let missing = format!(
         "the Service `{}` does not exist in the namespace `{}`",
@@ -78,7 +78,7 @@ fn everywhere() -> Query {
     }
 }
 
-/// Where a Service of that name is, with the command for each; nothing where Services may not be listed everywhere.
+/// Other namespaces with a Service of that name, with a command for each; none if Services may not be listed everywhere.
 fn elsewhere(request: &Request, observed: &Observed) -> Vec<String> {
     let seen = observed.already_listed(&everywhere());
     let listed = seen.and_then(|seen| seen.found().copied());
@@ -88,7 +88,9 @@ fn elsewhere(request: &Request, observed: &Observed) -> Vec<String> {
     let mut hints = Vec::new();
     for object in same.take(MOST_NAMESPACES) {
         let namespace = object.namespace();
-        hints.push(format!("it exists in the namespace `{namespace}`:"));
+        hints.push(format!(
+            "the Service exists in the namespace `{namespace}`:"
+        ));
         hints.push(format!(
             "  kubectl mtls expose {} -n {namespace}",
             request.service
@@ -97,7 +99,7 @@ fn elsewhere(request: &Request, observed: &Observed) -> Vec<String> {
     hints
 }
 
-/// Its port: the one that the user names, else the only one, else the one that an earlier run chose.
+/// The Service's port: the one that the user names, else the only one, else the one that an earlier run chose.
 pub(super) fn port(request: &Request, kept: Option<u16>, observed: &Observed) -> Reconciled<u16> {
     let service = of(request, observed)?;
     let name = &request.service;
@@ -133,7 +135,7 @@ pub(super) fn port(request: &Request, kept: Option<u16>, observed: &Observed) ->
             let chosen = ports.iter().find(is_wanted).map(|port| port.port);
             chosen.ok_or_else(|| {
                 Failure::usage(format!("the Service `{name}` has no port `{wanted}`"))
-                    .hint(format!("it has {}", list()))
+                    .hint(format!("the Service has {}", list()))
                     .into()
             })
         }

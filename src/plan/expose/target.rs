@@ -1,4 +1,4 @@
-//! Where a Service will be reachable: its port, host and Gateway.
+//! The address at which a Service will be reachable: its port, host and Gateway.
 
 use super::environment::Environment;
 use super::existing::{self, Existing};
@@ -23,7 +23,7 @@ use crate::resources::{
     Kind, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,
 };
 
-/// What `expose` works towards.
+/// The target state of `expose`.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub namespace: String,
@@ -34,14 +34,14 @@ pub(super) struct Target {
     /// The Gateway's own host string: a wildcard over the host, or the host itself.
     pub gateway_host: String,
     pub gateway: GatewayName,
-    /// The Gateway where it exists, and its server for the host.
+    /// The existing Gateway, and its server for the host.
     pub existing: Option<Existing>,
     /// The gateway's proxies.
     pub ingress: IngressGateway,
     pub names: CredentialNames,
     pub options: RouteOptions,
     pub environment: Environment,
-    /// The kinds of Certificates of which one is, or may be, to fill the server Secret.
+    /// The kinds of Certificates that fill the server Secret, or may fill it.
     pub certificates: Vec<Kind>,
     /// All Gateways that could be read.
     pub gateways: Vec<Gateway>,
@@ -56,7 +56,7 @@ impl Target {
             .reference(&self.namespace, &self.service)
     }
 
-    /// Whether the Gateway lies in another namespace than the Service.
+    /// Whether the Gateway is in another namespace than the Service.
     pub fn lies_elsewhere(&self) -> bool {
         self.gateway.namespace != self.namespace
     }
@@ -74,17 +74,17 @@ impl Target {
         headers_reference(&self.ingress.namespace, &self.gateway)
     }
 
-    /// The Certificate that fills the server Secret, where one of this kind does.
+    /// The reference to the Certificate of this kind that fills the server Secret.
     pub fn certificate(&self, kind: Kind) -> ObjectRef {
         certificate::reference(kind, &self.ingress.namespace, &self.names.certificate)
     }
 
-    /// A Secret beside the gateway's proxies.
+    /// A Secret in the namespace of the gateway's proxies.
     pub fn secret(&self, name: &str) -> ObjectRef {
         client_ca::secret(&self.ingress.namespace, name)
     }
 
-    /// What the gateway may read the client CA from, but for the authority itself, which has another form.
+    /// The Secrets from which the gateway may read its client CA instead of from the authority.
     pub fn client_ca_sources(&self) -> Vec<ObjectRef> {
         let in_force = self.existing.as_ref();
         let in_force = in_force.map(|existing| existing.server.client_ca_source());
@@ -107,7 +107,7 @@ impl Target {
     }
 }
 
-/// Everything that can be read at once, on the guess that this is the cluster's first mutual-TLS Gateway.
+/// The reads of the first round, for the cluster's first mutual-TLS Gateway.
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let names = CredentialNames::first();
     let proxies = ingress::guess(request).namespace;
@@ -135,7 +135,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     queries
 }
 
-/// What is read of the objects that bear a Gateway's names.
+/// The reads of the objects with a Gateway's names.
 fn of_names(proxy_namespace: &str, names: &CredentialNames) -> Vec<Query> {
     let mut queries = authority::queries(proxy_namespace, names).to_vec();
     queries.push(fail_closed_secret::query(proxy_namespace, names));
@@ -143,7 +143,7 @@ fn of_names(proxy_namespace: &str, names: &CredentialNames) -> Vec<Query> {
     queries
 }
 
-/// The same, once the Gateway is known: nothing new where the guess was right.
+/// The reads once the Gateway is known; nothing new for the cluster's first one.
 pub(super) fn of_target(target: &Target) -> Vec<Query> {
     let client_cas = target.client_ca_sources().into_iter().map(get);
     of_names(&target.ingress.namespace, &target.names)
@@ -153,7 +153,7 @@ pub(super) fn of_target(target: &Target) -> Vec<Query> {
         .collect()
 }
 
-/// Decides port, host and Gateway, or says why it cannot. What the user does not say stays as an earlier run made it.
+/// Decides port, host and Gateway, or fails with the reason. Values that the user does not give stay as an earlier run made them.
 pub(super) fn decide(
     request: &Request,
     environment: Environment,
@@ -166,7 +166,7 @@ pub(super) fn decide(
             request.service
         ))
         .hint(format!(
-            "its route `{route_name}` may have {} characters",
+            "the Service's route `{route_name}` may have at most {} characters",
             api_rule::LONGEST_NAME
         ))
         .into());
@@ -261,7 +261,7 @@ pub(super) fn decide(
     })
 }
 
-/// The namespace of the proxies that the Service's route notes.
+/// The namespace of the proxies in the annotation of the Service's route.
 fn noted<'a>(
     request: &Request,
     environment: Environment,
@@ -287,7 +287,7 @@ fn chosen_gateway(
     };
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
-            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`")
+            .hint("a further server on it would stop every APIRule of the cluster; choose another Gateway with `--gateway`")
             .into());
     }
     Ok(gateway)
@@ -299,8 +299,8 @@ fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayNa
     request.gateway.clone().or(kept)
 }
 
-/// The Gateway of the Service's namespace. Where Gateways configure proxies of their own namespace only it lies there, under a name
-/// that tells whose it is.
+/// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
+/// namespace, with a name that includes the Service's namespace.
 fn default_gateway(request: &Request, observed: &Observed) -> Reconciled<GatewayName> {
     let own = GatewayName::new(&request.namespace, GATEWAY);
     if !plan_ingress::are_scoped(observed)? {
@@ -321,7 +321,7 @@ fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
         .find(|gateway| gateway.name.reference() == reference)
 }
 
-/// `<service>.mtls.<default domain>`
+/// The default host: `<service>.mtls.<default domain>`.
 fn default_host(
     request: &Request,
     gateways: &[Gateway],
@@ -333,7 +333,7 @@ fn default_host(
         environment::default_domain(kymas, shoot_info.found().copied(), request.local_domain);
     let Some(domain) = domain else {
         let why = match (kymas, shoot_info.unknown()) {
-            (Some(_), _) => "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`".to_owned(),
+            (Some(_), _) => "Kyma's own Gateway does not show the default domain: it has no host that begins with `*.`".to_owned(),
             (None, None) => "there is no domain for a host: the cluster has neither a Gateway of Kyma's nor Gardener's `shoot-info`".to_owned(),
             (None, Some(reason)) => format!("there is no domain for a host: the cluster has no Gateway of Kyma's that you may read, and `shoot-info` could not be read: {reason}"),
         };
@@ -344,31 +344,32 @@ fn default_host(
     let host = format!("{}.mtls.{domain}", request.service);
     host.parse::<Domain>().map_err(|fault| {
         Failure::refused(format!("`{host}` cannot be a host: {fault}"))
-            .hint("give another one with `--host`")
+            .hint("give another host with `--host`")
     })?;
     Ok(host)
 }
 
-/// An `APIRule` would be written, and never looked at.
+/// Refuses an `APIRule` if Kyma's controller would not reconcile it, because of the shape of Kyma's
+/// Gateway.
 fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
     let kymas = kymas_gateway(gateways);
     match kymas.and_then(|kymas| Some((kymas, environment::kyma_gateway_fault(kymas)?))) {
         None => Ok(()),
         Some((kymas, fault)) => Err(Failure::refused(format!(
-            "Kyma's own Gateway `{}` has another shape than Kyma's: {fault}",
+            "Kyma's own Gateway `{}` differs from what Kyma creates: {fault}",
             kymas.name
         ))
-        .hint("while it has, Kyma's controller takes no APIRule of the whole cluster, without a word")
-        .hint("give it one HTTPS server with one host that begins with `*.`; others belong on Gateways of their own")),
+        .hint("until it is repaired, Kyma's controller silently reconciles no APIRule of the cluster")
+        .hint("give this Gateway one HTTPS server with one host that begins with `*.`; move other servers to Gateways of their own")),
     }
 }
 
-/// Whether a host is one of those for which a wildcard server is made.
+/// Whether a wildcard server is made for a host of this form.
 fn is_default_form(request: &Request, host: &str) -> bool {
     host.starts_with(&format!("{}.mtls.", request.service))
 }
 
-/// What tells the former names of a Gateway that is gone while its route is there.
+/// The names of a deleted Gateway, from its route.
 pub(super) fn former_names(
     request: &Request,
     environment: Environment,
@@ -395,7 +396,7 @@ pub(super) fn former_names(
     Ok(told.into_iter().filter(|_| is_gone).map(get).collect())
 }
 
-/// `*.mtls.example.com` for `a.mtls.example.com`.
+/// The wildcard over a host: `*.mtls.example.com` for `a.mtls.example.com`.
 pub(super) fn wildcard_over(host: &str) -> String {
     host.split_once('.')
         .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))

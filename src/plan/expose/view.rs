@@ -1,4 +1,4 @@
-//! What stands in the cluster already of all that the target needs.
+//! The existing objects among those that the target needs.
 
 use time::OffsetDateTime;
 
@@ -16,22 +16,22 @@ use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 /// The existing objects, each read into its type.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// The Secrets from which a Gateway may read its client CA instead of from the authority, as far as they exist.
+    /// The existing Secrets from which a Gateway may read its client CA instead of from the authority.
     pub client_cas: Vec<(&'a Object, ClientCa)>,
     /// The server Secret's metadata.
     pub server_secret: Option<&'a Object>,
-    /// The Certificates by the name of ours, of every kind.
+    /// The Certificates with the expected name, of every kind.
     pub certificates: Vec<(&'a Object, Certificate)>,
     pub state: Option<(&'a Object, AuthorityState)>,
     pub route: Option<(&'a Object, LiveRoute)>,
-    /// The policy that lets only the gateway call the Service, where it is ours to make.
+    /// The policy that lets only the gateway call the Service, if this plugin writes it.
     pub policy: Option<&'a Object>,
-    /// The policy that says who may call the host.
+    /// The host guard: the policy with the clients that may call the host.
     pub host_guard: Option<&'a Object>,
-    /// The policy that keeps clients from sending identity headers.
+    /// The header guard: the policy that denies identity headers sent by clients.
     pub header_guard: Option<&'a Object>,
     pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
-    /// Whether the `VirtualService` that Kyma made for the route is gone, or does something else.
+    /// Whether the `VirtualService` that Kyma made for the route is deleted or changed.
     pub is_route_undone: bool,
 }
 
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The Certificate by the name of ours of one kind.
+    /// The Certificate of one kind with the expected name.
     pub fn certificate(&self, kind: Kind) -> Option<&(&'a Object, Certificate)> {
         let mut certificates = self.certificates.iter();
         certificates.find(|(_, certificate)| certificate.kind == kind)
@@ -75,7 +75,7 @@ impl<'a> View<'a> {
         certificates.filter(|(_, is)| is.secret == target.names.credential())
     }
 
-    /// What a gateway reads whom it trusts from.
+    /// The object from which a gateway reads its client CA.
     pub fn client_ca(&self, source: &ObjectRef) -> Option<&(&'a Object, ClientCa)> {
         self.client_cas
             .iter()
@@ -83,7 +83,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// An object in its own type, where it is there; the kind may be one that the cluster lacks.
+/// An existing object, read into its type; `None` also if the cluster does not serve its kind.
 pub(super) fn read<'a, T>(
     observed: &'a Observed,
     reference: &ObjectRef,
@@ -95,7 +95,7 @@ pub(super) fn read<'a, T>(
     match read(object) {
         Ok(value) => Ok(Some((object, value))),
         Err(error) => Err(Failure::refused(error.to_string())
-            .hint("repair it, or move it away")
+            .hint("repair the object, or move it away")
             .into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for the controllers, in their own words, and then looking at the gateway instead of believing them.
+//! Waiting for the controllers, with their own messages, and then probing the gateway to verify the result.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::resources::progress::Progress;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What is left behind when the time is over, and what the user does then.
+/// The hint after a timeout: what is left behind, and what to do.
 pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
 
-/// Kinds whose spec only users and this plugin write. A changed Gateway is noticed by the handshakes.
+/// Kinds whose spec only users and this plugin write. The handshakes notice a changed Gateway.
 const CONTESTED: [Kind; 3] = [
     Kind::ApiRule,
     Kind::VirtualService,
@@ -41,12 +41,12 @@ fn contested(observed: &Observed) -> impl Iterator<Item = &Written> {
     })
 }
 
-/// Those objects, to be read again with every wait.
+/// The reads that repeat the observation of those objects with every wait.
 fn reread(observed: &Observed) -> impl Iterator<Item = Query> {
     contested(observed).map(|written| Query::Get(written.object.clone()))
 }
 
-/// Ends a run when somebody else, another `expose` for example, changes or deletes what it wrote: it would wait in vain.
+/// Ends a run when somebody else, another `expose` for example, changes or deletes an object that it wrote: it would wait in vain.
 pub(super) fn refuse_others_changes(observed: &Observed) -> Result<(), Failure> {
     for written in contested(observed) {
         match observed.already_read(&written.object) {
@@ -63,7 +63,7 @@ pub(super) fn refuse_others_changes(observed: &Observed) -> Result<(), Failure> 
     Ok(())
 }
 
-/// The object with nothing but its spec.
+/// The object without all fields but its spec.
 fn spec_of(object: &Object) -> Object {
     let spec = object.at(&["spec"]).cloned().unwrap_or_default();
     Object::new(object.reference().clone()).with("spec", spec)
@@ -78,7 +78,7 @@ pub(super) fn changed_by_others(object: &ObjectRef, changed: &str) -> Failure {
     .hint("then run the same command again")
 }
 
-/// Waits until the issuer and the route's controller have taken what stands now.
+/// Waits until the issuer and the route's controller have accepted the written objects.
 pub(super) fn until_ready(
     request: &Request,
     wanted: &[Wanted],
@@ -109,14 +109,14 @@ pub(super) fn until_ready(
 /// An object that is not ready yet.
 pub(super) struct Pending {
     pub object: ObjectRef,
-    /// As its controller calls it; empty before that has seen the object.
+    /// The state in the object's status; empty before its controller has seen the object.
     pub state: String,
-    /// The controller's own words.
+    /// The controller's message.
     pub message: String,
 }
 
 impl Pending {
-    /// An object whose controller is so far.
+    /// The pending state of an object, from its controller's progress.
     pub fn of(live: &Object, progress: Progress) -> Self {
         Self {
             object: live.reference().clone(),
@@ -125,7 +125,7 @@ impl Pending {
         }
     }
 
-    /// The same as messages show it.
+    /// The line for messages.
     pub fn line(&self) -> String {
         let progress = Progress {
             state: self.state.clone(),
@@ -160,7 +160,7 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     let lines: Vec<String> = pending.iter().map(Pending::line).collect();
     let failure = late(request, &lines).hints(pending.iter().map(|Pending { object, .. }| {
         format!(
-            "look at it with `kubectl -n {} describe {} {}`",
+            "inspect the object with `kubectl -n {} describe {} {}`",
             object.namespace,
             object.kind.resource(),
             object.name
@@ -169,7 +169,7 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     let is_cert_managers = |pending: &&Pending| pending.object.kind == Kind::CertManagerCertificate;
     let requests = pending.iter().find(is_cert_managers).map(|pending| {
         let namespace = &pending.object.namespace;
-        format!("what its issuer says is in `kubectl -n {namespace} describe certificaterequests.cert-manager.io`")
+        format!("the issuer's messages are in `kubectl -n {namespace} describe certificaterequests.cert-manager.io`")
     });
     let failure = failure.hints(requests);
     let says = |words: &str| lines.iter().any(|line| line.contains(words));
@@ -191,7 +191,8 @@ fn late(request: &Request, lines: &[String]) -> Failure {
     ))
 }
 
-/// Looks through every way until all show what they must: the trusted CAs, a refusal, and our own client let in.
+/// Probes until every proxy requests the trusted CAs, rejects a client without a certificate, and accepts a client of the CA created in
+/// this run.
 pub(super) fn until_seen(
     request: &Request,
     target: &Target,
@@ -233,8 +234,8 @@ pub(super) fn until_seen(
     Ok(ways.pop().unwrap_or_default())
 }
 
-/// Waits until every proxy that can be asked has a route for the host and enforces its guards: until then it answers each
-/// client with 404, or one that was removed with 200. Tells where one could not be asked.
+/// Waits until every proxy that can be asked has a route for the host and enforces its guards: until then it answers each client with 404,
+/// or a removed one with 200. Returns a note if one could not be asked.
 pub(super) fn until_routed(
     request: &Request,
     target: &Target,
@@ -290,7 +291,7 @@ pub(super) fn until_routed(
     }
     if observed.waited() >= request.timeout {
         return Err(late(request, &lines)
-            .hint("`kubectl mtls status` looks at every link")
+            .hint("`kubectl mtls status` checks everything between DNS and the client")
             .hint(AFTERWARDS)
             .into());
     }
@@ -301,7 +302,7 @@ pub(super) fn until_routed(
     .into())
 }
 
-/// The authority that issues, where this run made it and so has its key.
+/// The authority that issues, if this run created it and so has its key.
 fn own<'a>(trust: &Trust, observed: &'a Observed) -> Option<&'a Arc<Authority>> {
     let issuing = trust.state.as_ref().and_then(AuthorityState::issuing_ca);
     observed
@@ -312,7 +313,7 @@ fn own<'a>(trust: &Trust, observed: &'a Observed) -> Option<&'a Arc<Authority>> 
 /// The label of a client certificate of the CA made in this run.
 const OWN: &str = "own";
 
-/// What the looks showed.
+/// The result of the probes.
 pub(super) fn looked(
     ways: &Ways,
     target: &Target,

@@ -1,4 +1,4 @@
-//! One object that must stand in the end: how it differs from the live one, who may write it, and writing it.
+//! One object to write: its difference from the live one, its ownership, and the write.
 
 use super::Plan;
 use super::ownership::{self, From};
@@ -8,18 +8,18 @@ use crate::plan::{DryRun, Effect, Observed, Reconciled, Seen, ServerDryRun, Writ
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Object, ObjectRef};
 
-/// One object that must stand in the end.
+/// One object to write.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// As it must be; fields of others may stand beside.
+    /// The target state; other managers may own further fields.
     pub object: Object,
-    /// What has to be done for it, if anything.
+    /// The write that is needed, if any.
     pub write: Option<Write>,
-    /// Whether it is there already, in whatever shape.
+    /// Whether the object exists, in any state.
     pub exists: bool,
 }
 
-/// Takes fields over from other managers where the user says so; refuses where somebody else wrote them.
+/// Takes over fields of other managers if the user allows it; refuses otherwise.
 pub(super) fn settle(
     plan: &Plan<'_>,
     wanted: &mut [Wanted],
@@ -32,7 +32,7 @@ pub(super) fn settle(
     ownership::settle(wanted, from, |reference| live(plan, reference, observed))
 }
 
-/// An object as it was read; the server Secret by its metadata.
+/// An object as it was read; for the server Secret only the metadata.
 pub(super) fn live<'a>(
     plan: &Plan<'a>,
     reference: &ObjectRef,
@@ -46,9 +46,9 @@ pub(super) fn live<'a>(
         .or_else(|| server_secret.filter(|secret| secret.reference() == reference))
 }
 
-/// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
+/// An object that is applied unless the live one has the same content; also applied again if its controller has given up for now.
 ///
-/// What somebody else made was found to serve the same purpose, and is left alone.
+/// An object of somebody else serves the same purpose, and is left alone.
 pub(in crate::plan) fn applied(
     object: Object,
     live: Option<&Object>,
@@ -115,8 +115,8 @@ pub(in crate::plan) fn check_first(
     Ok(())
 }
 
-/// Asks whether objects that an administrator can apply as well may be written; else refuses with their YAML. `consequence` tells what
-/// is not done without them.
+/// Asks whether objects that an administrator can apply as well may be written; else refuses with their YAML. `consequence` names what is
+/// not done without them.
 pub(super) fn check_rights(
     dry_run: DryRun,
     wanted: &[Wanted],
@@ -147,7 +147,7 @@ pub(super) fn check_rights(
     Ok(())
 }
 
-/// Why the API server would not let the caller make a write, as a dry run tells; none where it would.
+/// Why the API server would deny a write, by a dry run; `None` if it would accept it.
 pub(super) fn denial(write: Write, observed: &Observed) -> Reconciled<Option<&str>> {
     match observed.tried(write.object().reference(), true) {
         None => Err(Effect::DryRun(ServerDryRun {
@@ -160,7 +160,7 @@ pub(super) fn denial(write: Write, observed: &Observed) -> Reconciled<Option<&st
     }
 }
 
-/// Writes the first object that is not as it must be; each once.
+/// Writes the first object that differs from its target state; each once.
 pub(in crate::plan) fn write(wanted: &[Wanted], observed: &Observed) -> Reconciled<()> {
     let pending = wanted.iter().filter_map(|wanted| wanted.write.as_ref());
     let mut unwritten =
@@ -170,7 +170,7 @@ pub(in crate::plan) fn write(wanted: &[Wanted], observed: &Observed) -> Reconcil
         .map_or(Ok(()), |write| Err(Effect::Write(write.clone()).into()))
 }
 
-/// Whether an object of ours has an annotation that it is to have no more.
+/// Whether an object of this plugin still has an annotation that must be removed.
 pub(super) fn is_withdrawn(object: &Object, live: &Object, key: &str) -> bool {
     object.annotation(key).is_none() && live.annotation(key).is_some()
 }

@@ -1,4 +1,4 @@
-//! What stands behind the host: the namespace, and the sample Service where one is asked for.
+//! The workload behind the host: the namespace, and the sample Service if it was requested.
 
 use super::waiting::Pending;
 use super::wanted::{Wanted, applied};
@@ -10,18 +10,18 @@ use crate::resources::namespace::{Injection, injecting, injection};
 use crate::resources::progress::Progress;
 use crate::resources::{Object, ObjectRef, Unreadable, sample};
 
-/// What is made behind the host.
+/// The workload to create behind the host.
 #[derive(Debug, Clone, Default)]
 pub struct WorkloadChoice {
     /// The tutorial's sample Service.
     pub sample: bool,
-    /// The namespace, where it does not exist.
+    /// Create the namespace if it does not exist.
     pub create_namespace: bool,
-    /// The label by which new Pods in the namespace get a sidecar.
+    /// Set the label by which new Pods in the namespace get a sidecar.
     pub inject: bool,
 }
 
-/// It as it must be in the end.
+/// The workload's objects to write.
 #[derive(Debug, Default)]
 pub(super) struct Workload {
     pub wanted: Vec<Wanted>,
@@ -45,14 +45,14 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     queries
 }
 
-/// Decides on them before anything is written.
+/// Decides on the workload's objects before anything is written.
 pub(super) fn desired(request: &Request, observed: &Observed) -> Reconciled<Workload> {
     let mut workload = Workload::default();
     workload.wanted.extend(namespace_wanted(request, observed)?);
     let labelled = workload.wanted.first();
     if labelled.is_some_and(|namespace| is_changed(namespace, observed)) {
         workload.notes.push(format!(
-            "Pods of `{}` that run already get their sidecar when they are started anew: `kubectl -n {} rollout restart deployment`",
+            "Pods of `{}` that run already get their sidecar when they are restarted: `kubectl -n {} rollout restart deployment`",
             request.namespace, request.namespace
         ));
     }
@@ -64,7 +64,7 @@ pub(super) fn desired(request: &Request, observed: &Observed) -> Reconciled<Work
     Ok(workload)
 }
 
-/// Whether an object that was there is, or was, changed in this run.
+/// Whether an existing object is, or was, changed in this run.
 fn is_changed(wanted: &Wanted, observed: &Observed) -> bool {
     let written = observed.change_of(wanted.object.reference());
     let is_configured = written.is_some_and(|written| written.action == Action::Configured);
@@ -91,7 +91,7 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Reconciled<Option
         if !choice.create_namespace {
             return Err(
                 Failure::refused(format!("the namespace `{name}` does not exist"))
-                    .hint("`--create-namespace` makes it; `-n` names another one")
+                    .hint("`--create-namespace` creates this namespace; `-n` names another one")
                     .into(),
             );
         }
@@ -112,7 +112,7 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Reconciled<Option
                 "the namespace `{name}` has the label `istio-injection={value}`"
             ))
             .hint(format!(
-                "somebody meant it; `kubectl label namespace {name} istio-injection=enabled --overwrite` changes it"
+                "somebody set this label on purpose; `kubectl label namespace {name} istio-injection=enabled --overwrite` changes it"
             ))
             .into());
         }
@@ -130,12 +130,12 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Reconciled<Option
     }))
 }
 
-/// What somebody else made by that name is taken only where it says the same: else it is another Service.
+/// The sample's object. An object with this name that somebody else made is accepted only if it has the same content.
 fn sample_wanted(object: Object, observed: &Observed) -> Reconciled<Wanted> {
     let live = observed.get(object.reference())?;
     match live {
         Some(live) if !live.is_ours() && !sample::is_it(live) => Err(Failure::refused(format!(
-            "{} exists, and is not that of the sample",
+            "{} exists, and does not belong to the sample",
             object.reference()
         ))
         .hint("leave out `--sample` to expose what is there; `-n` names another namespace")
@@ -144,7 +144,7 @@ fn sample_wanted(object: Object, observed: &Observed) -> Reconciled<Wanted> {
     }
 }
 
-/// Makes the namespace where it is missing; nothing was refused by then for all that can be read.
+/// Creates the namespace if it is missing, after all checks that need no namespace.
 pub(super) fn write_namespace(
     request: &Request,
     workload: &Workload,
@@ -165,7 +165,7 @@ pub(super) fn write_namespace(
     }
 }
 
-/// Whether a namespace is known to be missing: the API server checks nothing that would lie in it.
+/// Whether a namespace is known to be missing: the API server cannot check objects in it.
 pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
     matches!(
         observed.already_read(&ObjectRef::namespace(namespace)),
@@ -173,7 +173,7 @@ pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
     )
 }
 
-/// The sample's Deployment, as long as its Pods do not run.
+/// The sample's Deployment, until its Pods run.
 pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
     let rollout = Rollout::read(live)?;
     let progress = Progress {

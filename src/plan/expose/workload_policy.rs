@@ -1,4 +1,4 @@
-//! Whether only the gateway may call the Service's Pods, where no Kyma sees to it.
+//! The policy that lets only the gateway call the Service's Pods, in a cluster without Kyma.
 
 use std::collections::BTreeSet;
 
@@ -14,17 +14,17 @@ use crate::resources::istiod::revision_of;
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef, access_policy, environment};
 
-/// The policy, and what the user must know of it.
+/// The policy, and notes for the user.
 #[derive(Debug, Default)]
 pub(super) struct WorkloadPolicy {
     pub policy: Option<Wanted>,
-    /// Told before it is written.
+    /// The warning to print before the policy is written.
     pub warning: Option<String>,
-    /// Told in the end: why there is none although there might have to be.
+    /// The note for the end: why there is no policy although there might have to be one.
     pub note: Option<String>,
 }
 
-/// What is read of it, of the mesh and of the Pods behind the Service, where no Kyma makes a policy of its own.
+/// The reads of the policy, the mesh and the Pods behind the Service, in a cluster without Kyma.
 pub(super) fn queries(request: &Request, observed: &Observed) -> Reconciled<Vec<Query>> {
     let policy = access_policy::reference(&request.namespace, &request.service);
     let mut queries = vec![get(policy), get(environment::mesh_config())];
@@ -32,14 +32,14 @@ pub(super) fn queries(request: &Request, observed: &Observed) -> Reconciled<Vec<
     Ok(queries)
 }
 
-/// The Pods behind the Service; none are asked for where it selects none.
+/// The query for the Pods behind the Service; `None` if it selects none.
 fn pods(request: &Request, observed: &Observed) -> Reconciled<Option<Query>> {
     let service = tolerate(service::of(request, observed))?.ok();
     Ok(service
         .and_then(|found| external_routes::pods(&service::reference(request), &found.selector)))
 }
 
-/// The policy by our name, where it is ours to make.
+/// The existing policy with the expected name, if this plugin writes it.
 pub(super) fn observe<'a>(
     target: &Target,
     observed: &'a Observed,
@@ -50,12 +50,12 @@ pub(super) fn observe<'a>(
     }
 }
 
-/// Refuses a policy by our name that somebody else made.
+/// Refuses to write the policy if somebody else made one with its name.
 pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
     ownership::refuse_foreign(view.policy)
 }
 
-/// The policy as it must be, unless Pods are seen at which nothing would enforce it.
+/// The policy to write, unless the Pods have neither a sidecar nor ztunnel to enforce it.
 pub(super) fn desired(
     request: &Request,
     target: &Target,
@@ -67,7 +67,7 @@ pub(super) fn desired(
     }
     let open = |reason: String| WorkloadPolicy {
         note: Some(format!(
-            "{reason}: no AuthorizationPolicy was written, so workloads of the mesh may call `{}` around the gateway, with identity headers of their own choice",
+            "{reason}: no AuthorizationPolicy was written, so workloads of the mesh may bypass the gateway and call `{}` with identity headers of their own choice",
             target.service
         )),
         ..WorkloadPolicy::default()
@@ -85,7 +85,8 @@ pub(super) fn desired(
     };
     let pods = observed.try_list(&pods)?;
     if let Some(reason) = pods.unknown() {
-        let reason = format!("it could not be seen whether its Pods have a sidecar ({reason})");
+        let reason =
+            format!("whether the Service's Pods have a sidecar could not be read ({reason})");
         return Ok(kept.unwrap_or_else(|| open(reason)));
     }
     let pods = pods.found().copied().unwrap_or_default();
@@ -102,7 +103,7 @@ pub(super) fn desired(
         let reason = unlisted.unwrap_or_else(|| format!("no Pod has the labels `{labels}`"));
         return Ok(kept.unwrap_or_else(|| {
             open(format!(
-                "the gateway's ServiceAccount could not be seen ({reason})"
+                "the gateway's ServiceAccount could not be read ({reason})"
             ))
         }));
     }
@@ -122,7 +123,7 @@ pub(super) fn desired(
     let policy = applied(object, view.policy, None);
     let warning = policy.write.as_ref().map(|_| {
         format!(
-            "the AuthorizationPolicy `{}/{}` lets only the gateway call `{}`: other workloads of the mesh that call it now are shut out",
+            "the AuthorizationPolicy `{}/{}` lets only the gateway call `{}`: other workloads of the mesh that call it now are rejected",
             target.namespace,
             target.policy().name,
             target.service
@@ -135,7 +136,7 @@ pub(super) fn desired(
     })
 }
 
-/// Why ztunnel would take the gateway's requests for those of another workload, and the policy would shut them out.
+/// Why ztunnel would attribute the gateway's requests to another workload, so that the policy would reject them.
 fn unknown_to_ztunnel(
     request: &Request,
     proxies: &[Object],
@@ -143,7 +144,7 @@ fn unknown_to_ztunnel(
 ) -> Reconciled<Option<String>> {
     if !proxies.iter().all(access_policy::opens_tunnels) {
         return Ok(Some(
-            "the gateway's proxies open no tunnels to ztunnel, so it does not learn who they are"
+            "the gateway's proxies open no tunnels to ztunnel, so ztunnel cannot know their identity"
                 .to_owned(),
         ));
     }

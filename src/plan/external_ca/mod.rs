@@ -1,7 +1,7 @@
-//! Certificates of external CAs, whose keys this plugin does not hold: signed with a CA's files, requested from a CA elsewhere,
-//! and checked when that has signed.
+//! Certificates of external CAs, whose keys this plugin does not hold: signed with a CA's files, requested from a CA elsewhere, and checked
+//! when it has signed.
 //!
-//! No inventory is kept of them: their CA keeps its own books, and alone can revoke.
+//! Such certificates have no inventory entry: their CA keeps its own records, and alone can revoke them.
 
 pub mod request;
 pub mod returned;
@@ -14,7 +14,7 @@ use super::reconcile::Question;
 use super::{Credential, Observed, Reconciled};
 use crate::pki::inspect::Certificate;
 
-/// A certificate of an external CA that the client has.
+/// A certificate of an external CA, as delivered to the client.
 #[derive(Debug)]
 pub struct Report {
     /// The certificate.
@@ -23,13 +23,13 @@ pub struct Report {
     pub has_client_ca: bool,
     /// Whether only the files of an interrupted run were completed.
     pub completed: bool,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Hands over a credential, once the user was asked for the password of its files; `notes` are printed then.
+/// Delivers a credential, after the user was asked for the password of its files; prints `notes` then.
 ///
-/// Nothing is left to do where an interrupted run left this certificate, and its files are complete now.
+/// Does nothing if an interrupted run left this certificate, and its files are complete now.
 pub fn hand_over(
     credential: &Credential,
     notes: &[String],

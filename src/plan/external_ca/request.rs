@@ -9,24 +9,24 @@ use crate::plan::{ClientKey, Delivery, Effect, Generate, Observed, Reconciled};
 /// A signing request to make.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What it asks for.
+    /// The requested subject, SANs and lifetime.
     pub wanted: LeafRequest,
-    /// The key that it is for.
+    /// The key that the request is for.
     pub key: ClientKey,
-    /// What the output folder holds already.
+    /// The existing files in the output folder.
     pub existing: ExistingRequest,
 }
 
-/// What the output folder holds already of a signing request.
+/// The existing files of a signing request in the output folder.
 #[derive(Debug, Clone, Default)]
 pub struct ExistingRequest {
-    /// The files that would have to be overwritten, and may not be.
+    /// The files that would have to be overwritten, but may not be.
     pub in_the_way: Vec<String>,
     /// The request of an interrupted run whose files are complete now.
     pub completed: Option<Csr>,
 }
 
-/// Makes key and request and hands them over, or completes an interrupted run; what the request asks for.
+/// Creates key and request and delivers them, or completes an interrupted run; returns the names in the request.
 pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Csr> {
     let existing = &request.existing;
     if let Some(csr) = &existing.completed {
@@ -38,7 +38,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Csr> {
             existing.in_the_way.join(", ")
         );
         return Err(Failure::refused(refusal)
-            .hint("`--key FILE` makes a request for a key that exists, `--out DIR` writes elsewhere, `--force` overwrites them")
+            .hint("`--key FILE` makes a request for an existing key, `--out DIR` writes elsewhere, `--force` overwrites the files")
             .into());
     }
     let Some(made) = observed.signing_request() else {

@@ -1,4 +1,4 @@
-//! `issue-client --from-certificate`: what an external CA has signed, and whether a gateway accepts it.
+//! `issue-client --from-certificate`: the certificate that an external CA has signed, and whether a gateway accepts it.
 
 mod admission;
 
@@ -22,28 +22,28 @@ use crate::resources::{Object, ObjectRef, environment};
 /// A certificate that an external CA signed.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The authority whose gateway is to accept it.
+    /// The authority whose gateway must accept the certificate.
     pub authority: String,
     /// The client.
     pub name: ClientName,
     /// The certificate.
     pub certificate: Certificate,
-    /// The CAs that came with it, in any order.
+    /// The CAs that came with the certificate, in any order.
     pub cas: Vec<Certificate>,
 }
 
-/// What was found out about it.
+/// The result of checking the certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The CAs above it, the nearest one first, as far as they are known.
+    /// The CAs above the certificate, the nearest one first, as far as they are known.
     pub chain: Vec<Certificate>,
     /// The CAs that the gateway trusts, as PEM; without a gateway, the last one of the chain.
     pub trusted_pem: String,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Takes the certificate of the key from those of a file; the others may be the CAs above it.
+/// Finds the certificate of the key among those of a file; the others may be its CAs.
 pub fn take_certificate(
     certificates: &mut Vec<Certificate>,
     key: &PrivateKey,
@@ -66,7 +66,7 @@ pub fn take_certificate(
     Ok(certificates.remove(own))
 }
 
-/// Refuses a certificate that no gateway takes, or that would pass for somebody else; needs no cluster.
+/// Refuses a certificate that no gateway accepts, or that would pass for another client; needs no cluster.
 pub fn check(
     request: &Request,
     trust_domains: &[String],
@@ -83,7 +83,7 @@ pub fn check(
     Ok(())
 }
 
-/// What is known without a cluster, and why there was none.
+/// The result without a cluster, with the reason why there was none.
 pub fn without_cluster(
     request: &Request,
     reason: &str,
@@ -92,7 +92,7 @@ pub fn without_cluster(
     let mut report = report(request, &[]);
     admission::check_chain(&report.chain, now)?;
     report.notes.push(format!(
-        "whether the gateway trusts its CA was not checked: {reason}"
+        "whether the gateway trusts the certificate's CA was not checked: {reason}"
     ));
     Ok(report)
 }
@@ -147,7 +147,7 @@ pub fn reconcile(
     })
 }
 
-/// Why no bundle was read.
+/// Why no trust bundle was read.
 fn unseen(answers: &[(&ObjectRef, Seen<&Object>)]) -> String {
     let unknown = answers.iter().find_map(|(source, answer)| match answer {
         Seen::Missing => None,
@@ -159,13 +159,13 @@ fn unseen(answers: &[(&ObjectRef, Seen<&Object>)]) -> String {
             .map(|(source, _)| source.to_string())
             .collect();
         format!(
-            "there is no {} (`kubectl mtls expose SERVICE --client-ca FILE` makes it)",
+            "there is no {} (`kubectl mtls expose SERVICE --client-ca FILE` creates it)",
             names.join(" and no ")
         )
     })
 }
 
-/// The chain above the certificate, where the CAs that a gateway trusts go before those that came with it.
+/// The chain above the certificate, where CAs that a gateway trusts are preferred to those that came with it.
 fn report(request: &Request, trusted: &[Certificate]) -> Report {
     let pool: Vec<Certificate> = trusted.iter().chain(&request.cas).cloned().collect();
     let chain = chain::above(&request.certificate, &pool);
@@ -173,26 +173,26 @@ fn report(request: &Request, trusted: &[Certificate]) -> Report {
     let stray = |ca: &&Certificate| !chain.contains(*ca);
     for ca in request.cas.iter().filter(stray) {
         notes.push(format!(
-            "`{}` is not above the certificate and was left out",
+            "`{}` is not an issuer of the certificate and was left out",
             ca.subject()
         ));
     }
     if chain.is_empty() {
         notes.push(format!(
-            "the CA `{}` that signed it was not given, so the files hold no chain: `--ca-cert FILE` adds it",
+            "the CA `{}` that signed the certificate was not given, so the files hold no chain: `--ca-cert FILE` adds the CA",
             request.certificate.issuer()
         ));
     }
     if request.certificate.uri_sans().is_empty() {
         // Envoy leaves a header as it came where its variable is empty.
         notes.push(
-            "the certificate has no URI SAN: where a route passes the URI on in a header, this client can write there what it likes; let the CA keep the URI of the request"
+            "the certificate has no URI SAN: where a route passes the URI on in a header, this client can put any value there; let the CA keep the URI of the request"
                 .to_owned(),
         );
     }
     if request.certificate.subject().is_empty() {
         notes.push(
-            "the certificate has no subject: this client can write into the subject's header what it likes; let the CA keep the subject of the request"
+            "the certificate has no subject: this client can put any value into the subject's header; let the CA keep the subject of the request"
                 .to_owned(),
         );
     }

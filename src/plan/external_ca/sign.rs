@@ -8,15 +8,15 @@ use crate::plan::{Credential, Generate, Identity, NewLeaf, Observed, Reconciled,
 /// A certificate to sign.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The certificate, and the CA.
+    /// The certificate to sign, and the CA.
     pub new: NewLeaf,
-    /// The CA, and those above it, the nearest one first.
+    /// The CA and its issuers, the nearest one first.
     pub chain: Vec<Certificate>,
-    /// What the output folder holds already.
+    /// The existing files in the output folder.
     pub existing: ExistingFiles,
 }
 
-/// Signs the certificate and hands it over, or completes an interrupted run.
+/// Signs the certificate and delivers it, or completes an interrupted run.
 pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     // The last one is the root, or stands for it.
     let trusted_pem = request.chain.last().map(Certificate::pem);

@@ -98,7 +98,7 @@ fn a_client_ca_file_of_other_cas_is_never_overwritten() {
     let failure = report.unwrap_err().to_string();
     assert_eq!(
         failure,
-        "`client-ca.crt` in the output folder is of other CAs"
+        "`client-ca.crt` in the output folder holds other CAs"
     );
     request.existing.client_ca = Some(request.chain[0].pem().into_bytes());
     let (_, report) = run(|observed: &Observed| sign::reconcile(&request, observed));

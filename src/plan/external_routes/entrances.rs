@@ -1,4 +1,4 @@
-//! The entrances: every object that sends requests to the Pods of an exposed Service without asking for a client certificate.
+//! The entrances: every object that sends requests to the Pods of an exposed Service without requesting a client certificate.
 
 use serde_json::Value;
 
@@ -17,22 +17,22 @@ use crate::resources::{Kind, Object, ObjectRef, api_rule};
 
 /// How many hosts a message names.
 const HOSTS_SHOWN: usize = 3;
-/// The ServiceAccount of Istio's default ingress gateway, where its Pods cannot be seen.
+/// The ServiceAccount of Istio's default ingress gateway, used if its Pods cannot be read.
 const DEFAULT_ACCOUNT: &str = "istio-ingressgateway-service-account";
-/// Before `spec.ingressClassName`, the class stood in this annotation.
+/// The annotation of an Ingress's class, from before `spec.ingressClassName`.
 const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 
-/// One way in.
+/// One entrance to a Service.
 pub(super) struct Entrance {
-    /// What leads to the Service, in a sentence.
+    /// The object that leads to the Service, in a sentence.
     pub seen: String,
-    /// As what its requests come to the workload.
+    /// How requests through the entrance arrive at the workload.
     pub arrival: Arrival,
-    /// The command that closes it.
+    /// The command that closes the entrance.
     pub remedy: String,
 }
 
-/// All of them, as far as they could be listed.
+/// All entrances, as far as they could be listed.
 pub(super) fn all(
     exposed: &Exposed<'_>,
     gateways: &[&Gateway],
@@ -62,7 +62,7 @@ pub(super) fn all(
     Ok(entrances)
 }
 
-/// The objects of a list; none where it may not be read, which a check of its own tells.
+/// The objects of a list; none if it may not be read, which another check reports.
 fn listed<'w>(query: &Query, observed: &'w Observed) -> Reconciled<&'w [Object]> {
     let listed = observed.try_list(query)?;
     Ok(listed.found().copied().unwrap_or_default())
@@ -100,7 +100,7 @@ fn sharing<'w>(
     services.iter().filter(shares).collect()
 }
 
-/// The Pods' ports behind these Services; `None` where one of them has a name.
+/// The Pods' ports behind these Services; `None` if a target port is a name.
 fn ports(services: &[&Object]) -> Option<Vec<u16>> {
     let number = |port: &Port| match &port.target_port {
         Value::Null => Some(port.port),
@@ -116,7 +116,7 @@ fn ports(services: &[&Object]) -> Option<Vec<u16>> {
         .collect()
 }
 
-/// With which identities the proxies of the mutual-TLS Gateway speak to workloads.
+/// The identities of the mutual-TLS Gateway's proxies in the mesh.
 pub(super) fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Principal> {
     let pods = observed.try_list(&probe::pods(exposed.proxies))?;
     let pods = pods.found().copied().unwrap_or_default();
@@ -255,7 +255,7 @@ impl Found<'_> {
         })
     }
 
-    /// A Service whose Pods are reached from outside of the cluster.
+    /// The entrance through a Service whose Pods can be reached from outside the cluster.
     fn service(&self, object: &Object) -> Option<Entrance> {
         let kind = object.text(&["spec", "type"]);
         let addresses = object
@@ -292,7 +292,7 @@ impl Found<'_> {
     }
 }
 
-/// Whether a server hands requests for one of these hosts on without a client certificate of its CA.
+/// Whether a server forwards requests for one of these hosts without a client certificate of its CA.
 fn lets_in(server: &Server, hosts: &[String]) -> bool {
     let asks =
         matches!(server.mode.as_str(), "MUTUAL" | "ISTIO_MUTUAL") && !server.skips_verification;
@@ -300,7 +300,7 @@ fn lets_in(server: &Server, hosts: &[String]) -> bool {
     !asks && !server.redirects && server.hosts.iter().any(is_met)
 }
 
-/// `VirtualService shop/web sends requests for open.example.com`
+/// Text such as `VirtualService shop/web sends requests for open.example.com`.
 fn sends(owner: &ObjectRef, hosts: &[String]) -> String {
     if hosts.is_empty() {
         return format!("{owner} sends requests for any host");

@@ -1,6 +1,6 @@
-//! External routes: every way to an exposed Service other than its mutual-TLS host, which asks for no client certificate.
+//! External routes: every route to an exposed Service other than its mutual-TLS host, without a client certificate.
 //!
-//! They are reported only where the `AuthorizationPolicies` of the workload let their requests through.
+//! They are reported only if the `AuthorizationPolicies` of the workload admit their requests.
 
 mod entrances;
 mod rejection;
@@ -23,7 +23,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 use entrances::Entrance;
 pub use rejection::{needs_identity, rejection};
 
-/// What a caller who comes by an external route can do.
+/// What a caller on an external route can do.
 const FORGED: &str =
     "can choose the identity headers X-CLIENT-SSL-CN, X-CLIENT-SSL-SAN and X-CLIENT-SSL-ISSUER";
 /// How many Pods a message names.
@@ -34,17 +34,17 @@ const PODS_SHOWN: usize = 3;
 pub struct Exposed<'a> {
     /// The Service.
     pub service: &'a ObjectRef,
-    /// The labels of its Pods.
+    /// The labels of the Service's Pods.
     pub selector: &'a BTreeMap<String, String>,
-    /// Its route through the mutual-TLS Gateway.
+    /// The Service's route through the mutual-TLS Gateway.
     pub route: &'a ObjectRef,
-    /// That Gateway.
+    /// The mutual-TLS Gateway of the route.
     pub gateway: &'a GatewayName,
     /// The Gateway's proxies.
     pub proxies: &'a IngressGateway,
-    /// The policy of its Pods that this run writes.
+    /// The policy for the Pods that this run writes.
     pub policy: Option<&'a Object>,
-    /// The command that asks, whose Role allows the lists.
+    /// The command that runs the checks, whose Role allows the lists.
     pub command: &'static str,
 }
 
@@ -54,7 +54,7 @@ impl Exposed<'_> {
     }
 }
 
-/// What is read to find them, beside all Gateways and `VirtualServices`.
+/// The reads that find external routes, beside all Gateways and `VirtualServices`.
 pub fn queries(service: &ObjectRef) -> Vec<Query> {
     let namespace = service.namespace.as_str();
     let mut queries = lists(namespace).to_vec();
@@ -63,7 +63,7 @@ pub fn queries(service: &ObjectRef) -> Vec<Query> {
     queries
 }
 
-/// The lists in which an external route may stand; each of them may be refused.
+/// The lists of objects that may be external routes; each list may be denied.
 fn lists(namespace: &str) -> [Query; 3] {
     [
         Query::everywhere(Kind::HttpRoute),
@@ -72,12 +72,12 @@ fn lists(namespace: &str) -> [Query; 3] {
     ]
 }
 
-/// Policies in the mesh's root namespace act on the workloads of all namespaces.
+/// The policies in the mesh's root namespace, which act on the workloads of all namespaces.
 fn root_policies() -> Query {
     Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
 }
 
-/// The Pods of the Service, which are read where no Kyma sees to their sidecars; none where it selects none.
+/// The Pods of the Service, read in a cluster without Kyma, which checks sidecars itself; none if it selects none.
 pub fn pods(service: &ObjectRef, selector: &BTreeMap<String, String>) -> Option<Query> {
     (!selector.is_empty()).then(|| Query::List {
         kind: Kind::Pod,
@@ -87,7 +87,7 @@ pub fn pods(service: &ObjectRef, selector: &BTreeMap<String, String>) -> Option<
     })
 }
 
-/// Every external route that lets somebody in, and what could not be checked.
+/// Every external route that admits somebody, and the checks that could not be made.
 pub fn checks<'a>(
     exposed: &Exposed<'_>,
     gateways: impl IntoIterator<Item = &'a Gateway>,
@@ -107,7 +107,7 @@ pub fn checks<'a>(
     Ok(checks)
 }
 
-/// A list that was refused, or failed; a kind that is not served has no objects.
+/// The finding on a list that was denied, or failed; a kind that is not served has no objects.
 fn unlisted(
     query: &Query,
     exposed: &Exposed<'_>,
@@ -141,7 +141,7 @@ fn unlisted(
             exposed.rbac(),
         )
         .because(format!(
-            "one of them may lead to the {} without a client certificate",
+            "an object that could not be listed may lead to the {} without a client certificate",
             exposed.service
         )),
     ))
@@ -153,9 +153,9 @@ struct Workload<'w> {
     /// The labels that every Pod of the Service has.
     selector: Vec<(String, String)>,
     policies: Result<Vec<&'w Object>, String>,
-    /// Whether no Kyma sees to the sidecars.
+    /// Whether the cluster has no Kyma, which checks sidecars itself.
     is_plain: bool,
-    /// Why the Pods could not be listed, where they were to be.
+    /// Why the Pods could not be listed, if they had to be.
     pods_unseen: Option<String>,
 }
 
@@ -185,7 +185,7 @@ impl<'w> Workload<'w> {
         })
     }
 
-    /// Who gets in by an arrival.
+    /// Who is admitted among requests that arrive in a way.
     fn access(&self, arrival: &Arrival) -> Access {
         let Ok(policies) = &self.policies else {
             return Access::Unknown;
@@ -193,7 +193,7 @@ impl<'w> Workload<'w> {
         self.access_by(policies, arrival)
     }
 
-    /// The same, where only some of the policies count.
+    /// Who is admitted if only these policies count.
     fn access_by(&self, policies: &[&Object], arrival: &Arrival) -> Access {
         let judge = |known: &[(String, String)], are_complete: bool| {
             let labels = Labels {
@@ -220,7 +220,7 @@ impl<'w> Workload<'w> {
             Access::Shut => return None,
             Access::Open => (
                 &check::EXTERNAL_ROUTE_OPEN,
-                format!("callers need no client certificate there, and each {FORGED}"),
+                format!("callers on this route need no client certificate, and each {FORGED}"),
             ),
             Access::Checked => (
                 &check::EXTERNAL_ROUTE_OTHER_CHECK,
@@ -229,8 +229,8 @@ impl<'w> Workload<'w> {
             Access::Unknown => (
                 &check::EXTERNAL_ROUTE_NOT_CHECKED,
                 match &self.policies {
-                    Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so it may let callers without a client certificate in: {reason}"),
-                    Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated for it, so it may let callers without a client certificate in".to_owned(),
+                    Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so the workload may admit callers without a client certificate: {reason}"),
+                    Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated, so the workload may admit callers without a client certificate".to_owned(),
                 },
             ),
         };
@@ -245,7 +245,7 @@ impl<'w> Workload<'w> {
         Some(Finding::new(check, entrance.seen.clone(), remedy).because(why))
     }
 
-    /// Where no Kyma sees to it, workloads of the cluster must be kept out by a sidecar and a policy.
+    /// The finding on a Service in a cluster without Kyma whose Pods have no sidecar or policy that rejects other workloads.
     fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Finding> {
         let service = exposed.service;
         let expose = command_line::expose(service);
@@ -256,9 +256,7 @@ impl<'w> Workload<'w> {
                     format!("the Pods of the {service} could not be listed: {reason}"),
                     exposed.rbac(),
                 )
-                .because(
-                    "whether their sidecars keep other workloads of the cluster out is not known",
-                ),
+                .because("whether sidecars keep other workloads of the cluster out is not known"),
             );
         }
         if !self.is_plain || self.pods.is_empty() {
@@ -277,7 +275,7 @@ impl<'w> Workload<'w> {
                     self.pods.len(),
                     shortened(&bare, PODS_SHOWN)
                 ), format!("{expose} --inject")).because(format!(
-                    "no AuthorizationPolicy acts on them: every workload of the cluster reaches them without a client certificate, and {FORGED}"
+                    "no AuthorizationPolicy protects Pods without a sidecar: every workload of the cluster reaches them without a client certificate, and {FORGED}"
                 )));
         }
         let neighbour = Arrival {
@@ -293,7 +291,7 @@ impl<'w> Workload<'w> {
                     expose,
                 )
                 .because(format!(
-                    "every workload of the cluster reaches it without a client certificate, and {FORGED}"
+                    "every workload of the cluster reaches the Pods without a client certificate, and {FORGED}"
                 )),
             ),
             (Access::Unknown, Err(reason)) => Some(
@@ -302,7 +300,7 @@ impl<'w> Workload<'w> {
                     format!("the AuthorizationPolicies of the {service} could not be listed: {reason}"),
                     exposed.rbac(),
                 )
-                .because("whether they keep other workloads of the cluster out is not known"),
+                .because("whether AuthorizationPolicies keep other workloads of the cluster out is not known"),
             ),
             _ => None,
         }
@@ -344,7 +342,7 @@ fn proxies(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Vec<Vec<(St
     Ok(labels)
 }
 
-/// Whether a policy selects these proxies, as guards do, and so no workload behind them.
+/// Whether a policy selects the gateway's proxies, as guards do, and so no workload behind them.
 fn is_for(policy: &Object, proxies: &[Vec<(String, String)>]) -> bool {
     let selector = policy.at(&["spec", "selector", "matchLabels"]);
     let selector = selector.and_then(serde_json::Value::as_object);

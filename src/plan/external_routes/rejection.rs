@@ -1,4 +1,4 @@
-//! Whether the Pods of an exposed Service reject what comes through its mutual-TLS host.
+//! Whether the Pods of an exposed Service reject requests that come through its mutual-TLS host.
 
 use super::{Exposed, Workload, entrances};
 use crate::plan::check::{self, Finding};
@@ -11,7 +11,8 @@ use crate::resources::workload_access::{Access, Arrival, Principal};
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
 
-/// The finding on policies that reject every request for a host that the gateway hands on. What cannot be evaluated rejects nobody.
+/// The finding on policies that reject every request for a host from the gateway. A policy that cannot be evaluated counts as rejecting
+/// nobody.
 pub fn rejection(
     exposed: &Exposed<'_>,
     host: &str,
@@ -63,7 +64,7 @@ pub fn rejection(
     )))
 }
 
-/// Whether the Pods admit what the gateway sends them for its identity only.
+/// Whether the Pods admit the gateway's requests only because of its identity.
 pub fn needs_identity(exposed: &Exposed<'_>, host: &str, observed: &Observed) -> Reconciled<bool> {
     let workload = Workload::of(exposed, observed)?;
     let named = arrival(exposed, host, observed)?;
@@ -75,7 +76,7 @@ pub fn needs_identity(exposed: &Exposed<'_>, host: &str, observed: &Observed) ->
     Ok(access(&named) == Access::Open && access(&anonymous) == Access::Shut)
 }
 
-/// As what the gateway's requests for a host come to the Pods.
+/// How the gateway's requests for a host arrive at the Pods.
 fn arrival(exposed: &Exposed<'_>, host: &str, observed: &Observed) -> Reconciled<Arrival> {
     Ok(Arrival {
         principal: entrances::principal(exposed, observed)?,

@@ -1,7 +1,7 @@
-//! Where the proxies of a Gateway run, and which ingress gateways there are: observed in their Pods, not assumed.
+//! The namespaces of a Gateway's proxies, and the cluster's ingress gateways, observed in their Pods.
 //!
-//! A Gateway configures the Pods of all namespaces that have its labels and run a router
-//! (<https://github.com/istio/istio>, `pilot/pkg/model/gateway.go`), and these read its Secrets in their own namespace.
+//! A Gateway configures the Pods of all namespaces that have its labels and run a router (<https://github.com/istio/istio>,
+//! `pilot/pkg/model/gateway.go`), and these read its Secrets in their own namespace.
 
 mod service;
 
@@ -49,7 +49,8 @@ pub fn istiods() -> Query {
     }
 }
 
-/// Whether a Gateway configures proxies of its own namespace only, as far as istiod is seen.
+/// Whether a Gateway configures proxies of its own namespace only, by the settings of the istiods
+/// that could be read.
 pub fn are_scoped(observed: &Observed) -> Reconciled<bool> {
     let istiods = observed.try_list(&istiods())?;
     let istiods: &[Object] = istiods.found().copied().unwrap_or_default();
@@ -66,7 +67,7 @@ pub fn everywhere(selector: &BTreeMap<String, String>) -> Query {
     }
 }
 
-/// The namespaces in which routers with these labels run; none where they may not be listed.
+/// The namespaces in which routers with these labels run; none if they may not be listed.
 pub fn namespaces(
     selector: &BTreeMap<String, String>,
     observed: &Observed,
@@ -79,8 +80,8 @@ pub fn namespaces(
     Ok(routers.map(|pod| pod.namespace().to_owned()).collect())
 }
 
-/// Gateways with the namespace of their proxies: the noted one; where none is noted and none of them runs in `istio-system`, the only
-/// other one in which they do.
+/// Gateways with the namespace of their proxies: the noted one; if none is noted and no proxy runs in `istio-system`, the only other
+/// namespace with such proxies.
 pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
     let ingresses = gateways.iter().map(|gateway| &gateway.ingress);
     let here: BTreeSet<&IngressGateway> = ingresses
@@ -119,12 +120,12 @@ pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Ga
 pub struct Candidate {
     /// The Service.
     pub service: ObjectRef,
-    /// The proxies that it leads to.
+    /// The proxies behind the Service.
     pub ingress: IngressGateway,
 }
 
-/// The ingress gateways of the cluster: routers with a Service for HTTPS in front of them that clients outside can reach. An egress
-/// gateway has none.
+/// The ingress gateways of the cluster: routers behind a Service for HTTPS that clients outside the cluster can reach. An egress gateway
+/// has no such Service.
 pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
     let labelled = Query::List {
         kind: Kind::Pod,

@@ -1,4 +1,4 @@
-//! The Service in front of a Gateway's proxies: it tells their port for HTTPS, and the load balancer's addresses.
+//! The Service in front of a Gateway's proxies, which has their HTTPS port and the load balancer's addresses.
 
 use super::{HTTPS, ingress_service, pods};
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -6,7 +6,7 @@ use crate::resources::ingress::IngressGateway;
 use crate::resources::service::Service;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What must be read to find it: for Istio's default ingress its own Service, for another one those that may select its Pods.
+/// The read that finds the Service: Istio's own for its default ingress gateway, else all that may select the Pods.
 pub fn service_query(ingress: &IngressGateway) -> Query {
     if ingress.is_default() {
         Query::Get(ingress_service())
@@ -15,7 +15,7 @@ pub fn service_query(ingress: &IngressGateway) -> Query {
     }
 }
 
-/// The Service in front, and which one it is.
+/// The Service in front of the proxies, and its reference.
 pub fn service(
     observed: &Observed,
     ingress: &IngressGateway,

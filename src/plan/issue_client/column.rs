@@ -1,4 +1,4 @@
-//! The columns of a table of clients, and what may stand in a cell.
+//! The columns of a table of clients, and their cells.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::pki::names::Attribute;
 
-/// What a column says of a client.
+/// The meaning of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
     /// The client's name; every row has one.
@@ -27,14 +27,14 @@ pub enum Column {
     Ttl,
     /// The kind of a new key.
     KeyType,
-    /// The file of a signing request, beside the table.
+    /// The file of a signing request; relative paths start at the table's folder.
     Csr,
     /// The password of the keystore.
     Password,
 }
 
 impl Column {
-    /// Every column that is no attribute of the subject, with its name.
+    /// Every column that is not an attribute of the subject, with its name.
     const OWN: [(&'static str, Self); 10] = [
         ("name", Self::Name),
         ("subject", Self::Subject),
@@ -48,7 +48,7 @@ impl Column {
         ("password", Self::Password),
     ];
 
-    /// The column of this name; capitals and `-`, `_` or blanks between words make no difference.
+    /// The column of this name; capitals and `-`, `_` or blanks between words do not matter.
     pub fn of_name(name: &str) -> Option<Self> {
         let wanted = plain(name.trim());
         let own = Self::OWN
@@ -74,7 +74,7 @@ impl Column {
             .map(|(_, column)| column)
     }
 
-    /// All names, for who wrote another one.
+    /// All column names, for an error about an unknown one.
     pub fn names() -> String {
         let own = Self::OWN.iter().map(|(name, _)| *name);
         let parts = Attribute::ALL.iter().map(|part| part.name());
@@ -82,7 +82,7 @@ impl Column {
     }
 }
 
-/// A name without what joins its words, and without capitals.
+/// A name in lower case, without the characters that join its words.
 fn plain(name: &str) -> String {
     let kept = name
         .chars()
@@ -90,7 +90,7 @@ fn plain(name: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// Whether one letter is wrong, missing or too many, or two neighbours are swapped.
+/// Whether one letter is wrong, missing or extra, or two neighbours are swapped.
 fn is_one_error_away(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let alike = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
@@ -115,13 +115,13 @@ impl fmt::Display for Column {
     }
 }
 
-/// What stands in one cell: nothing, one text, or a list of texts. It may be a password, so it is wiped when dropped, and
-/// `Debug` shows nothing of it.
+/// The value of one cell: nothing, one text, or a list of texts. It may be a password, so it is wiped when dropped, and `Debug` does not
+/// show it.
 #[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop)]
 pub struct Cell(pub Vec<String>);
 
 impl Cell {
-    /// A cell of a table of text: an empty one says nothing.
+    /// A cell of a text table; an empty text is no value.
     pub fn of_text(text: &str) -> Self {
         Self(match text.trim() {
             "" => Vec::new(),

@@ -1,4 +1,4 @@
-//! The inventory entry of the certificate: reserved, booked, or made void.
+//! The inventory entry of the certificate: reserved, issued, or void.
 
 use time::{OffsetDateTime, UtcOffset};
 
@@ -10,14 +10,14 @@ use crate::resources::audit::Transition;
 use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
 
-/// An entry that was made in this run.
+/// An entry that this run created.
 pub(super) struct Own<'a> {
     pub entry: Entry,
-    /// Its last change.
+    /// The entry's last change.
     pub written: &'a Written,
 }
 
-/// Every entry made in this run, as it is now: what a lost race made unknown is read again.
+/// Every entry that this run created, in its present state; one that lost a race is read again.
 fn all_own(observed: &Observed) -> Reconciled<Vec<Own<'_>>> {
     let mut all: Vec<Own<'_>> = Vec::new();
     for change in observed.changes() {
@@ -37,8 +37,8 @@ fn all_own(observed: &Observed) -> Reconciled<Vec<Own<'_>>> {
     Ok(all)
 }
 
-/// The entry of this run's certificate, where there is one; what is void is none. Makes the entry of a certificate void
-/// whose CA stopped issuing before it was delivered, or whose number was another certificate's that was pruned meanwhile (`pruned`).
+/// The entry of this run's certificate, if there is one; void entries do not count. Makes the entry void if its CA stopped issuing before
+/// the delivery, or if its number belonged to another certificate that was pruned meanwhile (`pruned`).
 pub(super) fn own<'a>(
     authority: &Authority,
     pruned: u32,
@@ -60,7 +60,7 @@ pub(super) fn own<'a>(
     Ok(all.pop())
 }
 
-/// Takes the first free number of the name for the certificate.
+/// Reserves the first free number of the name for the certificate.
 pub(super) fn reserve(
     request: &Request,
     (identity, standing): (&Identity, &Standing),
@@ -82,7 +82,7 @@ pub(super) fn reserve(
     Ok(Effect::Write(Write::Create(entry.object(&request.name))).into())
 }
 
-/// Books a delivered certificate as issued. Fails where it was revoked before that.
+/// Records a delivered certificate as issued. Fails if it was revoked before that.
 pub(super) fn book(own: Own<'_>, observed: &Observed) -> Reconciled<Entry> {
     if own.entry.state == EntryState::Reserved {
         let name = &own.written.object;
@@ -94,7 +94,7 @@ pub(super) fn book(own: Own<'_>, observed: &Observed) -> Reconciled<Entry> {
     Ok(own.entry)
 }
 
-/// Leaves an Event on a booked entry, for whoever watches the cluster.
+/// Writes an Event about an issued entry.
 pub(super) fn announce(
     entry: &Entry,
     request: &Request,
@@ -124,7 +124,7 @@ pub(super) fn announce(
     audit::leave(told.event(live, "issued"), observed)
 }
 
-/// Changes the state of an entry, and nothing else of it.
+/// Changes only the state of an entry.
 pub(super) fn restate(
     entry: &Entry,
     state: EntryState,

@@ -1,4 +1,4 @@
-//! What the output folder holds already under the names that would be written.
+//! The existing files in the output folder, under the names to write.
 
 use super::{Report, Request, entry, report};
 use crate::error::Failure;
@@ -7,23 +7,24 @@ use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::EntryState;
 
 const COMPLETED: &str =
-    "completed an interrupted run: the certificate of these files is booked as issued";
+    "completed an interrupted run: the certificate in the output folder is recorded as issued";
 
-/// What the output folder holds already.
+/// The existing files in the output folder.
 #[derive(Debug, Clone, Default)]
 pub struct ExistingFiles {
-    /// The files that would have to be overwritten, and may not be.
+    /// The files that would have to be overwritten, but may not be.
     pub in_the_way: Vec<String>,
-    /// The certificate that stands there with its key and keystore, whether it may be overwritten or not.
+    /// The certificate in the output folder with its key and keystore, whether it may be overwritten or not.
     pub certificate: Option<Certificate>,
     /// The content of `client-ca.crt`, which may stay if it is the same.
     pub client_ca: Option<Vec<u8>>,
-    /// Whether an interrupted run had prepared them, and this one has given them their places.
+    /// Whether an interrupted run had prepared the files, and this run has moved them to their
+    /// places.
     pub were_completed: bool,
 }
 
 impl ExistingFiles {
-    /// Whether none of the client's own files is there.
+    /// Whether none of the client's own files exists.
     pub fn is_nothing(&self) -> bool {
         self.in_the_way.is_empty() && self.certificate.is_none()
     }
@@ -33,7 +34,7 @@ impl ExistingFiles {
         self.certificate.as_ref().filter(|_| self.were_completed)
     }
 
-    /// Refuses to overwrite anything; these CAs are what `client-ca.crt` would hold, where there is any.
+    /// Refuses to overwrite files; `trusted_pem` is the new content of `client-ca.crt`.
     pub fn check(&self, trusted_pem: &str) -> Result<(), Failure> {
         self.check_own()?;
         if trusted_pem.is_empty() {
@@ -51,24 +52,24 @@ impl ExistingFiles {
             "these files exist already: {}",
             self.in_the_way.join(", ")
         ))
-        .hint("`--out DIR` writes elsewhere, `--force` overwrites them"))
+        .hint("`--out DIR` writes elsewhere, `--force` overwrites the files"))
     }
 
-    /// Refuses to overwrite a `client-ca.crt` of other CAs.
+    /// Refuses to overwrite a `client-ca.crt` with other CAs.
     pub(super) fn check_client_ca(&self, trusted_pem: Option<&str>) -> Result<(), Failure> {
         let is_alike = |found: &Vec<u8>| trusted_pem.map(str::as_bytes) == Some(found);
         if self.client_ca.as_ref().is_none_or(is_alike) {
             return Ok(());
         }
         Err(
-            Failure::refused("`client-ca.crt` in the output folder is of other CAs")
-                .hint("`--out DIR` writes elsewhere, `--force` overwrites it"),
+            Failure::refused("`client-ca.crt` in the output folder holds other CAs")
+                .hint("`--out DIR` writes elsewhere, `--force` overwrites the file"),
         )
     }
 }
 
-/// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error,
-/// but for those that an earlier run on the same clients delivered.
+/// Completes an interrupted run: its reserved certificate is recorded as issued. Other files in the way are an error, except those that an
+/// earlier run on the same clients delivered.
 pub(super) fn completed(request: &Request, observed: &Observed) -> Reconciled<Option<Report>> {
     if observed.was_delivered() {
         return Ok(None);

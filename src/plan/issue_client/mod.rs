@@ -1,8 +1,8 @@
-//! `issue-client`: reserve in the inventory, sign, look again at who signs, deliver, book. The same for an authority in a
-//! cluster and for one in a directory.
+//! `issue-client`: reserves an entry in the inventory, signs, reads the issuing CA again, delivers, and records the certificate as issued.
+//! The same for an authority in a cluster and for one in a directory.
 //!
-//! A certificate is in the inventory before it can reach anybody, and it reaches nobody when its CA stopped issuing, or its
-//! client was revoked, meanwhile: so a rotation that counts the inventory has counted everything, and so has a revocation.
+//! A certificate is in the inventory before it can reach anybody, and it is not delivered if its CA stopped issuing, or its client was
+//! revoked, meanwhile: so a rotation that counts the inventory counts every certificate, and a revocation finds every certificate.
 
 mod column;
 mod entry;
@@ -45,61 +45,61 @@ use crate::resources::inventory::{Entry, pruned_to, reference};
 /// What the user asked for: one client's certificate.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Who signs.
+    /// The issuer of the certificate.
     pub issuer: Arc<Issuer>,
     /// The client.
     pub name: ClientName,
-    /// What its certificate says of it beside the name.
+    /// The names in the certificate, beside the client's name.
     pub names: identity::Names,
     /// How long the certificate is valid.
     pub ttl: Duration,
     /// The key that is certified.
     pub key: ClientKey,
-    /// Whether a further certificate for a name in use is wanted.
+    /// Whether another certificate for a name in use is wanted.
     pub another: bool,
     /// Whether the subject may hold the name of another client as a common name.
     pub may_share_name: bool,
-    /// The number of the certificate of this name that it follows.
+    /// The number of the certificate that this one renews.
     pub renews: Option<u32>,
-    /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
+    /// Whether the certificate is one of many, of which earlier runs may have delivered some without that being an error.
     pub resumes: bool,
-    /// Whether an Event tells of it.
+    /// Whether an Event is written.
     pub scale: Scale,
-    /// What the output folder holds already.
+    /// The existing files in the output folder.
     pub existing: ExistingFiles,
 }
 
 /// Whether a certificate is the only one of its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// An Event tells of it.
+    /// An Event is written.
     Single,
-    /// No Event tells of it: that would be a third request for each, and nobody reads thousands of them.
+    /// No Event is written: it would be a third request for each certificate, and nobody reads thousands of them.
     OneOfMany,
 }
 
-/// Who signs.
+/// The issuer of certificates.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// The authority's name.
     pub authority: String,
-    /// Where it lives.
+    /// The place of the authority.
     pub place: Place,
-    /// How a new one is made.
+    /// The parameters of a new authority.
     pub new_authority: NewAuthority,
 }
 
-/// Where an authority lives; it decides what the user is told.
+/// The place of an authority; notes for the user depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In the cluster.
     Cluster,
-    /// In this directory: no gateway is known, and no other authority.
+    /// This directory: no gateway is known, and no other authority.
     Directory(String),
 }
 
 impl Place {
-    /// In this directory, or in the cluster without.
+    /// The given directory, or the cluster without one.
     pub fn of(directory: Option<&Path>) -> Self {
         directory.map_or(Self::Cluster, |path| {
             Self::Directory(path.display().to_string())
@@ -130,7 +130,7 @@ pub fn reconcile(
     Ok(report)
 }
 
-/// Issues one client's certificate where it is known who signs: see [`shared`].
+/// Issues one client's certificate for a known issuer: see [`shared`].
 pub fn certify(
     request: &Request,
     standing: &Standing,

@@ -1,8 +1,8 @@
-//! The certificates of one name: counted from 1. Those that were pruned follow the first one without a gap, and the first one tells
-//! how far they went, so no number is issued twice.
+//! The certificates of one name, counted from 1. The first entry records up to which number entries were pruned; they follow it without a
+//! gap, so no number is issued twice.
 //!
-//! So the first free number is found by doubling and halving, with a few reads instead of one per certificate, and
-//! without the right to list.
+//! The first free number is found by doubling and halving, with a few reads instead of one per certificate, and without the permission to
+//! list.
 
 use time::OffsetDateTime;
 
@@ -14,20 +14,20 @@ use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::ObjectRef;
 use crate::resources::inventory::{Entry, EntryState, pruned_to, reference};
 
-/// Entries that are read at once.
+/// Number of entries that are read in parallel.
 const AT_ONCE: u32 = 64;
 
 /// The certificates of one name.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plan) struct Numbers<'a> {
-    /// The authority that signed them.
+    /// The authority that signs them.
     pub authority: &'a str,
     /// The client.
     pub name: &'a ClientName,
 }
 
 impl Numbers<'_> {
-    /// The n-th entry.
+    /// The reference to the n-th entry.
     pub fn reference(&self, number: u32) -> ObjectRef {
         reference(self.authority, self.name, number)
     }
@@ -37,7 +37,7 @@ impl Numbers<'_> {
         self.first_free_after(0, observed)
     }
 
-    /// The same, where it is known that this number is taken.
+    /// The first free number above one that is known to be taken.
     pub fn first_free_after(&self, known: u32, observed: &Observed) -> Reconciled<u32> {
         // A later number than the first one is taken by an entry, which lies above those that were pruned.
         let pruned = if known < 2 { self.pruned(observed)? } else { 0 };
@@ -58,7 +58,7 @@ impl Numbers<'_> {
         Ok(free)
     }
 
-    /// Up to which number the entries after the first one were pruned.
+    /// The number up to which the entries after the first one were pruned.
     fn pruned(&self, observed: &Observed) -> Reconciled<u32> {
         let first = observed.get(&self.reference(1))?;
         Ok(first.map_or(0, pruned_to))
@@ -68,7 +68,7 @@ impl Numbers<'_> {
         Ok(observed.get(&self.reference(number))?.is_some())
     }
 
-    /// The first certificate that is wanted: looked for at the first, then from the last one downwards.
+    /// The first certificate that `is_wanted` accepts: the first entry is tried, then the others from the last one downwards.
     pub fn find(
         &self,
         observed: &Observed,
@@ -84,7 +84,7 @@ impl Numbers<'_> {
         self.newest(observed, is_wanted)
     }
 
-    /// The last certificate that is wanted.
+    /// The last certificate that `is_wanted` accepts.
     pub fn newest(
         &self,
         observed: &Observed,
@@ -93,7 +93,7 @@ impl Numbers<'_> {
         self.newest_below(self.first_free(observed)?, observed, is_wanted)
     }
 
-    /// The last certificate before the n-th one that is wanted.
+    /// The last certificate below the n-th one that `is_wanted` accepts.
     pub fn newest_below(
         &self,
         mut end: u32,
@@ -130,7 +130,7 @@ impl Numbers<'_> {
         Ok(None)
     }
 
-    /// An entry that is known to be there.
+    /// An entry that is known to exist.
     fn entry(&self, number: u32, observed: &Observed) -> Reconciled<Entry> {
         let name = self.reference(number);
         let object = observed
@@ -138,13 +138,13 @@ impl Numbers<'_> {
             .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
         let entry = Entry::read(object).map_err(|error| {
             Failure::refused(error.to_string())
-                .hint("restore it; it may stand for a live certificate of this name")
+                .hint("restore the entry; it may belong to a live certificate of this name")
         })?;
         Ok(entry)
     }
 }
 
-/// Refuses a name that has a certificate, unless another one is wanted.
+/// Refuses a name that has a certificate, unless another one is requested.
 pub(super) fn check_name(
     request: &Request,
     observed: &Observed,
@@ -160,8 +160,7 @@ pub(super) fn check_name(
     }
 }
 
-/// Refuses the name of another client as a common name, by which applications may tell clients apart; a renewal repeats what was
-/// allowed before.
+/// Refuses the name of another client as a common name, by which applications may tell clients apart; a renewal may repeat an earlier name.
 pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
     if request.may_share_name || request.renews.is_some() {
         return Ok(());
@@ -201,6 +200,6 @@ fn in_use(entry: &Entry, now: OffsetDateTime) -> Failure {
         entry.serial,
         when::end(entry.not_after, now)
     ))
-    .hint("`kubectl mtls renew-client` issues the next one of the same identity")
-    .hint("`--another` issues a further one beside it")
+    .hint("`kubectl mtls renew-client` issues the next certificate of the same identity")
+    .hint("`--another` issues another certificate beside it")
 }

@@ -1,4 +1,4 @@
-//! What `issue-client` tells in the end.
+//! The report of `issue-client`.
 
 use time::OffsetDateTime;
 
@@ -25,19 +25,20 @@ pub struct Report {
     pub fingerprint: String,
     /// Whether only an interrupted run was completed.
     pub completed: bool,
-    /// Whether an earlier run had delivered and booked it.
+    /// Whether an earlier run had delivered the certificate and recorded it as issued.
     pub before: bool,
-    /// The serials of what earlier runs reserved for the name and never delivered.
+    /// The serial numbers that earlier runs reserved for the name and never delivered.
     pub lost: Vec<String>,
-    /// What to know where it ends with its CA, before the time that was asked for.
+    /// The note on a certificate that ends with its CA, before the requested time.
     pub cut_short: Option<String>,
-    /// A host that admits the certificate, where one was seen.
+    /// A host that accepts the certificate, if one was seen.
     pub host: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// What tells a host that admits the authority's clients: the routes beside its Gateway.
+/// The query for a host that accepts the authority's clients: the routes in the namespace of its
+/// Gateway.
 pub(super) fn routes(state: &AuthorityState) -> Option<(GatewayName, Query)> {
     let gateway: GatewayName = state.gateway.as_deref()?.parse().ok()?;
     let routes = Query::within(Kind::ApiRule, &gateway.namespace);
@@ -53,7 +54,7 @@ pub(super) fn report(
     let lost = lost(&entry, request, observed);
     let note = (!lost.is_empty()).then(|| {
         format!(
-            "reserved before and never delivered, so that nobody has the key: serial {}",
+            "a certificate was reserved before and never delivered, so nobody has its key: serial {}",
             lost.join(", ")
         )
     });
@@ -70,7 +71,7 @@ pub(super) fn report(
     }
 }
 
-/// The serials of what earlier runs reserved for the name and did not deliver, as far as they were read.
+/// The serial numbers that earlier runs reserved for the name and did not deliver, as far as the entries were read.
 fn lost(entry: &Entry, request: &Request, observed: &Observed) -> Vec<String> {
     let names = (1..entry.number).map(|number| request.numbers().reference(number));
     names
@@ -80,7 +81,7 @@ fn lost(entry: &Entry, request: &Request, observed: &Observed) -> Vec<String> {
         .collect()
 }
 
-/// A host that admits the certificates, and what the user must know of all of them.
+/// A host that accepts the certificates, and notes for all of them.
 pub(super) fn surroundings(
     standing: &Standing,
     issuer: &Issuer,
@@ -107,7 +108,7 @@ pub(super) fn surroundings(
         .and_then(|ca| ends_soon(ca, now));
     notes.extend(ending.map(|says| match &issuer.place {
         Place::Cluster => format!("{says}: `kubectl mtls ca-rotate` replaces it"),
-        Place::Directory(_) => format!("{says}: begin another folder in time"),
+        Place::Directory(_) => format!("{says}: start a new folder with a new CA in time"),
     }));
     let host = match &issuer.place {
         Place::Directory(_) => None,
@@ -118,7 +119,7 @@ pub(super) fn surroundings(
     (host, notes)
 }
 
-/// A host that leads through the authority's Gateway, or what was seen instead of one.
+/// A host of the authority's Gateway, or a note on why there is none.
 fn host(state: &AuthorityState, observed: &Observed) -> Result<String, String> {
     let Some((gateway, routes)) = routes(state) else {
         return Err(
@@ -131,7 +132,7 @@ fn host(state: &AuthorityState, observed: &Observed) -> Result<String, String> {
     let Some(Seen::Found(rules)) = listed else {
         let reason = match listed {
             Some(seen) => seen.unknown().unwrap_or_default(),
-            None => "it was not read".to_owned(),
+            None => "the list was not read".to_owned(),
         };
         return Err(format!(
             "no host is named here, because the APIRules of `{}` were not read: {reason}",
@@ -145,7 +146,7 @@ fn host(state: &AuthorityState, observed: &Observed) -> Result<String, String> {
         .flat_map(|rule| rule.hosts);
     hosts.next().ok_or_else(|| {
         format!(
-            "no APIRule in `{}` uses the Gateway `{gateway}`: `kubectl mtls status` looks for its hosts everywhere",
+            "no APIRule in `{}` uses the Gateway `{gateway}`: `kubectl mtls status` shows its hosts in all namespaces",
             gateway.namespace
         )
     })

@@ -1,7 +1,7 @@
-//! Clients that are revoked while a certificate for them is on its way.
+//! Clients that are revoked while a certificate for them is being issued.
 //!
-//! An entry is reserved before the authority is read again, and `revoke-client` lists the inventory after it has committed:
-//! so either the revocation is seen here, or the entry there.
+//! An entry is reserved before the authority is read again, and `revoke-client` lists the inventory after it has committed: so either this
+//! run sees the revocation, or `revoke-client` sees the entry.
 
 use super::entry::{self, Own};
 use super::{Request, Standing};
@@ -9,8 +9,8 @@ use crate::error::Failure;
 use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::{Entry, EntryState};
 
-/// Refuses to renew a certificate that is revoked, and to issue a further one for a client that was revoked since this run
-/// began. The entry that this run reserved becomes void first.
+/// Refuses to renew a certificate that is revoked, and to issue another one for a client that was revoked since this run began. The
+/// reserved entry becomes void first.
 pub(super) fn check(
     request: &Request,
     own: Option<&Own<'_>>,
@@ -33,7 +33,7 @@ pub(super) fn check(
     Err(refused(&revoked).into())
 }
 
-/// A revoked certificate of the client that keeps the new one from being delivered.
+/// A revoked certificate of the client because of which the new one is not delivered.
 fn revoked(
     request: &Request,
     own: Option<&Own<'_>>,
@@ -91,7 +91,7 @@ pub(super) fn delivered(entry: &Entry) -> Failure {
     Failure::refused(format!(
         "certificate {number} of `{name}` was revoked while it was being issued"
     ))
-    .hint("its files were written and are of no use: delete them")
-    .hint("to issue another one, run:")
+    .hint("the files of this certificate were written and are of no use: delete them")
+    .hint("to issue another certificate, run:")
     .hint(format!("  kubectl mtls issue-client {name} --another"))
 }

@@ -1,4 +1,4 @@
-//! One row of a table of clients: what it says of its client.
+//! One row of a table of clients.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::pki::key::KeyType;
 use crate::pki::names::{Attribute, ClientName, Subject, hash12};
 use crate::plan::identity::Names;
 
-/// The attributes of a subject, the most specific first; DNs are usually written so.
+/// The order of a subject's attributes, the most specific first.
 const ORDER: [Attribute; 14] = [
     Attribute::CommonName,
     Attribute::UserId,
@@ -30,20 +30,20 @@ const ORDER: [Attribute; 14] = [
     Attribute::DomainComponent,
 ];
 
-/// One client, as a table or the command line names it.
+/// One client, from a table or the command line.
 #[derive(Clone)]
 pub struct Row {
     /// The client.
     pub name: ClientName,
-    /// Its subject and SANs.
+    /// The client's subject and SANs.
     pub names: Names,
-    /// A time such as `90d`, where the row has its own.
+    /// A lifetime such as `90d`, if the row has its own.
     pub ttl: Option<String>,
-    /// The kind of its key, where the row has its own.
+    /// The type of the client's key, if the row has its own.
     pub key_type: Option<KeyType>,
-    /// The file of its signing request.
+    /// The file of the client's signing request.
     pub csr: Option<String>,
-    /// The password of its keystore.
+    /// The password of the client's keystore.
     pub password: Option<Zeroizing<String>>,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Debug for Row {
 }
 
 impl Row {
-    /// A row of nothing but a name.
+    /// A row with only a name.
     pub fn named(name: ClientName) -> Self {
         Self {
             name,
@@ -66,17 +66,17 @@ impl Row {
         }
     }
 
-    /// Reads what the cells say. A subject's attributes come in their usual order, whatever the order of the columns;
-    /// repeated ones keep theirs.
+    /// Parses the cells. A subject's attributes get their usual order, whatever the order of the columns; repeated ones keep their order.
     pub fn read(cells: &[(Column, Cell)]) -> Result<Self, Failure> {
-        let name = one(cells, Column::Name)?.ok_or_else(|| Failure::usage("it has no name"))?;
+        let name =
+            one(cells, Column::Name)?.ok_or_else(|| Failure::usage("the name is missing"))?;
         let name: ClientName = name.parse().map_err(|error| wrong(Column::Name, error))?;
         let key_type = one(cells, Column::KeyType)?
             .map(|text| {
                 // Without what stands there: where a comma is missing, that is the next cell.
                 text.to_lowercase().parse().map_err(|_| {
                     Failure::usage(format!(
-                        "`key-type` is none of {}",
+                        "`key-type` is not one of {}",
                         KeyType::ALL.map(KeyType::name).join(", ")
                     ))
                 })
@@ -85,11 +85,11 @@ impl Row {
         let csr = one(cells, Column::Csr)?.map(str::to_owned);
         if csr.is_some() && key_type.is_some() {
             return Err(Failure::usage(
-                "it has both `csr` and `key-type`; a signing request brings its own key",
+                "both `csr` and `key-type` are given; a signing request brings its own key",
             ));
         }
         let ips = many(cells, Column::Ip).map(|text| {
-            let wrong = |_| Failure::usage("`ip` holds something that is no IP address");
+            let wrong = |_| Failure::usage("`ip` holds a value that is not an IP address");
             text.parse::<IpAddr>().map_err(wrong)
         });
         let names = Names {
@@ -119,7 +119,7 @@ fn subject(cells: &[(Column, Cell)], name: &ClientName) -> Result<Option<Subject
     if let Some(text) = one(cells, Column::Subject)? {
         if let Some((part, _)) = parts.first() {
             return Err(Failure::usage(format!(
-                "it has both `subject` and `{}`; give one of them",
+                "both `subject` and `{}` are given; give one of them",
                 part.name()
             )));
         }
@@ -150,13 +150,14 @@ fn wrong(column: Column, error: impl std::error::Error + Send + Sync + 'static) 
     Failure::usage(format!("`{column}`")).caused_by(error)
 }
 
-/// Everything in the columns of one kind.
+/// All values in the columns of one kind.
 fn values(cells: &[(Column, Cell)], column: Column) -> impl Iterator<Item = &str> {
     let of_kind = cells.iter().filter(move |(kind, _)| *kind == column);
     of_kind.flat_map(|(_, cell)| cell.0.iter().map(String::as_str))
 }
 
-/// Everything in the columns of one kind, where blanks stand between several values of one cell.
+/// All values in the columns of one kind, where one cell may hold several values separated by
+/// blanks.
 fn many(cells: &[(Column, Cell)], column: Column) -> impl Iterator<Item = &str> {
     values(cells, column).flat_map(str::split_whitespace)
 }
@@ -164,17 +165,17 @@ fn many(cells: &[(Column, Cell)], column: Column) -> impl Iterator<Item = &str> 
 fn one(cells: &[(Column, Cell)], column: Column) -> Result<Option<&str>, Failure> {
     let mut all = values(cells, column);
     match (all.next(), all.next()) {
-        (Some(_), Some(_)) => Err(Failure::usage(format!("it has several `{column}`"))),
+        (Some(_), Some(_)) => Err(Failure::usage(format!("`{column}` is given several times"))),
         (first, _) => Ok(first),
     }
 }
 
-/// Which files the rows so far take: some 20 bytes a row.
+/// The file names that earlier rows use: some 20 bytes a row.
 #[derive(Debug, Default)]
 pub struct Taken(HashMap<[u8; 12], u32>);
 
 impl Taken {
-    /// Takes the files of a client; refuses those of an earlier row, by its place in the table or on the command line.
+    /// Adds the file names of a client; fails with the position of an earlier row that has the same ones.
     pub fn take(&mut self, name: &ClientName, place: u64) -> Result<(), u64> {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         let first = *self.0.entry(hash12(&name.file_stem())).or_insert(place);
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_by_its_column_and_a_password_never() {
         let wrong = |cells: &[(&str, &[&str])]| read(cells).unwrap_err().to_string();
-        assert!(wrong(&[("dns", &["a"])]).contains("no name"));
+        assert!(wrong(&[("dns", &["a"])]).contains("name is missing"));
         assert!(wrong(&[("name", &["a"]), ("key-type", &["dsa"])]).contains("`key-type`"));
         assert!(wrong(&[("name", &["a"]), ("ip", &["300.1"])]).contains("`ip`"));
         assert!(wrong(&[("name", &["a"]), ("C", &["Germany"])]).contains("`C`"));

@@ -1,4 +1,4 @@
-//! Who signs: the issuing CA with its key.
+//! The issuing CA with its key.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::plan::{Effect, Observed, Query, Reconciled, signers};
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::CredentialNames;
 
-/// The CA that signs; made in this run, or read together with its key.
+/// The issuing CA, generated in this run or read together with its key.
 pub(super) fn signer(
     state: &AuthorityState,
     observed: &Observed,
@@ -21,7 +21,7 @@ pub(super) fn signer(
             "the authority `{}` does not issue yet",
             state.authority
         ))
-        .hint("`kubectl mtls ca-rotate` goes on until every gateway has loaded its CA")
+        .hint("`kubectl mtls ca-rotate` continues until every gateway has loaded its CA")
         .into());
     };
     if let Some(minted) = observed.generated_authority()

@@ -1,4 +1,4 @@
-//! What all certificates of a run share: who signs, whom gateways trust, and which identities are the mesh's.
+//! The facts that all certificates of a run share: the issuing CA, the trust bundle, and the mesh's identities.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,37 +20,37 @@ use crate::resources::names::CredentialNames;
 use crate::resources::witness::reference as witness_of;
 use crate::resources::{Object, ObjectRef, environment};
 
-/// What all certificates of a run share.
+/// The facts that all certificates of a run share.
 #[derive(Debug)]
 pub struct Standing {
     /// The authority's state.
     pub(in crate::plan) state: AuthorityState,
-    /// Where it stands.
+    /// The reference to the authority's state.
     pub(super) reference: ObjectRef,
     /// The CAs that gateways trust, newest first.
     pub(super) trusted_pem: String,
-    /// Where the identities of the mesh's own workloads lie.
+    /// The trust domains of the mesh's own workloads.
     pub(super) trust_domains: Vec<String>,
     /// Checks that were not made, with the reason.
     pub(super) unchecked: Vec<String>,
-    /// How gateways take the certificates.
+    /// Whether gateways accept the certificates.
     pub(super) admission: trust::Admission,
-    /// Who issues, as the API server knows them; nobody where it does not tell.
+    /// The user who issues, by the API server's name; `None` if the API server does not tell it.
     pub(super) who: Option<String>,
-    /// The state's version, as it was read.
+    /// The resourceVersion of the state.
     version: String,
-    /// The CA that signs, where it was loaded once for many certificates.
+    /// The issuing CA, if it was loaded once for many certificates.
     signer: Option<Arc<Authority>>,
-    /// The CA that signs and those above it, once somebody asked.
+    /// The issuing CA and its issuers, computed on first use.
     chain: OnceLock<Vec<Certificate>>,
-    /// What the state revokes, once somebody asked.
+    /// The revoked certificates, computed on first use.
     revoked: OnceLock<Result<RevokedSet, String>>,
-    /// The state as it was when the run began, where it has changed since.
+    /// The facts at the start of the run, if the state has changed since.
     began: Option<Arc<Standing>>,
 }
 
 impl Standing {
-    /// A state that was read; the mesh and the gateways have not been looked at.
+    /// The facts of a state, without those of the mesh and the gateways.
     fn new(state: AuthorityState, reference: ObjectRef, version: String) -> Self {
         Self {
             trusted_pem: state.trusted.iter().map(Certificate::pem).collect(),
@@ -68,7 +68,7 @@ impl Standing {
         }
     }
 
-    /// The CA that signs, with its key.
+    /// The issuing CA, with its key.
     pub(super) fn signer(
         &self,
         observed: &Observed,
@@ -80,7 +80,7 @@ impl Standing {
         }
     }
 
-    /// The CA that signs, and those above it that the authority trusts: a directory may hold an intermediate and its root.
+    /// The issuing CA, and its issuers that the authority trusts: a directory may hold an intermediate CA and its root.
     pub(super) fn chain(&self, signer: &Authority) -> &[Certificate] {
         self.chain.get_or_init(|| {
             let ca = signer.certificate();
@@ -89,13 +89,13 @@ impl Standing {
         })
     }
 
-    /// The same with the CA loaded. Where it cannot be, each certificate is refused for itself.
+    /// Adds the loaded CA. If it cannot be loaded, each certificate is refused separately.
     fn loaded(mut self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Self> {
         self.signer = tolerate(self.signer(observed, now))?.ok();
         Ok(self)
     }
 
-    /// What the authority's CRLs revoke.
+    /// The certificates that the authority's CRLs revoke.
     pub(super) fn revoked(&self) -> Result<&RevokedSet, Failure> {
         let revoked = self
             .revoked
@@ -111,24 +111,25 @@ impl Standing {
         })
     }
 
-    /// What was known when the run began, where the state has changed since.
+    /// The facts at the start of the run, if the state has changed since.
     pub(super) fn began(&self) -> Option<&Self> {
         self.began.as_deref()
     }
 
-    /// The same in a run that began with this one.
+    /// These facts for a run that started with the `began` ones.
     #[must_use]
     pub fn of_run_since(mut self, began: &Arc<Self>) -> Self {
         self.began = (self.version != began.version).then(|| began.clone());
         self
     }
 
-    /// The authority's state, which is read again between reserving and delivering.
+    /// The reference to the authority's state, which is read again between reserving and
+    /// delivering.
     pub fn reference(&self) -> &ObjectRef {
         &self.reference
     }
 
-    /// Whether the state is still as it was.
+    /// Whether the state is unchanged.
     pub fn holds(&self, seen: &Seen<Vec<Object>>) -> bool {
         let object = seen.found().and_then(|objects| objects.first());
         object.is_some_and(|object| {
@@ -136,7 +137,7 @@ impl Standing {
         })
     }
 
-    /// A host that admits the certificates, and what the user must know of all of them.
+    /// A host that accepts the certificates, and notes for all of them.
     pub fn surroundings(
         &self,
         issuer: &Issuer,
@@ -146,14 +147,14 @@ impl Standing {
         report::surroundings(self, issuer, observed, now)
     }
 
-    /// Whether the CA that was made in this run is among the state's: then it is ours, not that of a faster run.
+    /// Whether the CA generated in this run is in the state: otherwise a faster run created the authority.
     pub(super) fn was_made_here(&self, observed: &Observed) -> bool {
         let minted = observed.generated_authority();
         minted.is_some_and(|minted| self.state.trusted.contains(minted.certificate()))
     }
 }
 
-/// Refuses one of many clients for what can be known without looking at anything.
+/// Refuses one of many clients by checks that read nothing.
 pub fn check_of_many(request: &Request) -> Result<(), Failure> {
     if request.existing.certificate.is_none() {
         request.existing.check_own()?;
@@ -161,8 +162,8 @@ pub fn check_of_many(request: &Request) -> Result<(), Failure> {
     leaf(request, &[]).map(|_| ())
 }
 
-/// Finds out what the certificates of many clients share. One of them stands for all, but what is special about it: that is
-/// checked when its turn comes.
+/// Finds out the facts that the certificates of many clients share. `one` stands for all of them, except for its own particulars, which are
+/// checked with its certificate.
 pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
     let any = Request {
         names: Names::default(),
@@ -178,7 +179,7 @@ pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconc
     stand(&any, observed, now)?.loaded(observed, now)
 }
 
-/// Reads what certificates share, and makes the authority where there is none, once the user has been asked for a password.
+/// Reads the shared facts, and creates a missing authority, after the user has been asked for a password.
 pub(super) fn stand(
     request: &Request,
     observed: &Observed,
@@ -215,7 +216,7 @@ pub(super) fn stand(
     standing.trust_domains = trust_domains;
     if let Seen::Denied(reason) = &mesh {
         standing.unchecked.push(format!(
-            "the mesh's trust domain was not read, so that only `cluster.local` is kept from clients: {reason}"
+            "the mesh's trust domain was not read, so only `cluster.local` is refused in URIs of clients: {reason}"
         ));
     }
     standing
@@ -233,7 +234,7 @@ pub(super) fn stand(
     Ok(standing)
 }
 
-/// All that tells in one round whether anything stands against the certificate.
+/// The reads of one round that find every obstacle to the certificate.
 fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
     let first = reference(&request.issuer.authority, &request.name, 1);
     let is_in_cluster = matches!(request.issuer.place, Place::Cluster);
@@ -246,7 +247,7 @@ fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
     all.map(Query::Get).chain(who).collect()
 }
 
-/// What can be known before there is an authority to sign with.
+/// The checks that need no authority.
 fn check_before_authority(
     request: &Request,
     trust_domains: &[String],

@@ -353,7 +353,7 @@ fn a_check_that_may_not_be_made_is_reported_as_not_made() {
     cluster.denied.push(secret);
     let report = cluster.run(&request("alice")).unwrap();
     let told = |report: &Report, words: &str| report.notes.iter().any(|note| note.contains(words));
-    let (mesh, others) = ("trust domain was not read", "trust CAs of somebody else");
+    let (mesh, others) = ("trust domain was not read", "already trust external CAs");
     assert!(told(&report, mesh) && told(&report, others), "{report:?}");
     // Once the authority stands, no CA of others can be overlooked.
     let report = cluster.run(&request("bob")).unwrap();

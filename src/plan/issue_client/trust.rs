@@ -1,4 +1,4 @@
-//! The authority: its state, made when there is none, and whether gateways trust who signs.
+//! The authority: its state, created if it is missing, and whether gateways trust the issuing CA.
 
 use time::OffsetDateTime;
 
@@ -13,7 +13,7 @@ use crate::resources::names::{
     AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY, INGRESS_NAMESPACE,
 };
 
-/// The authority's state, where there is one.
+/// The authority's state, if it exists.
 pub(super) fn state(
     names: &CredentialNames,
     observed: &Observed,
@@ -26,7 +26,7 @@ pub(super) fn state(
     Ok(Some(state))
 }
 
-/// Refuses to make an authority that nobody asked for: of a name that may be mistyped, or beside CAs of others.
+/// Refuses to create an authority that nobody asked for: with a name that may be mistyped, or beside external CAs.
 pub(super) fn may_be_made(
     issuer: &Issuer,
     names: &CredentialNames,
@@ -36,7 +36,7 @@ pub(super) fn may_be_made(
         return Ok(());
     }
     if issuer.authority != FIRST_AUTHORITY {
-        let makes_one = ["`kubectl mtls expose SERVICE` makes the authority of a Gateway"];
+        let makes_one = ["`kubectl mtls expose SERVICE` creates the authority of a Gateway"];
         return Err(absent(&issuer.authority, &makes_one, observed)?.into());
     }
     let secrets = earlier_secrets(names);
@@ -48,41 +48,42 @@ pub(super) fn may_be_made(
         return Err(Failure::refused(format!(
             "{secret} holds CAs whose keys are not in this cluster"
         ))
-        .hint("`kubectl mtls expose SERVICE --fail-closed` lets the Gateway that reads it read an authority, and `kubectl mtls ca-rotate` then adds a CA of ours, which can issue")
+        .hint("`kubectl mtls expose SERVICE --fail-closed` moves the Gateway from the Secret to an authority, and `kubectl mtls ca-rotate` then adds a CA of kubectl-mtls, which can issue")
         .hint("`--ca-dir DIR` issues with a CA of your own")
         .into());
     }
     Ok(())
 }
 
-/// The Secrets that would hold CAs of others.
+/// The Secrets that would hold external CAs.
 fn earlier_secrets(names: &CredentialNames) -> [ObjectRef; 2] {
     [names.earlier_client_ca(), names.derived_client_ca()]
         .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name))
 }
 
-/// What [`may_be_made`] did not check, where this run made the authority.
+/// The note on checks that [`may_be_made`] could not make, if this run created the authority.
 pub(super) fn others_unknown(names: &CredentialNames, observed: &Observed) -> Option<String> {
     observed.change_of(&names.state())?;
     let denied = |secret| match observed.already_read(&secret) {
         Some(Seen::Denied(reason)) => Some(format!(
-            "whether gateways trust CAs of somebody else already was not checked: {secret} may not be read ({reason})"
+            "whether gateways already trust external CAs was not checked: {secret} may not be read ({reason})"
         )),
         _ => None,
     };
     earlier_secrets(names).into_iter().find_map(denied)
 }
 
-/// What is known of how gateways take the certificate.
+/// Whether gateways accept the certificate, as far as it is known.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// The Secret that they read holds the CA, or there is no such Secret yet.
+    /// The Secret that gateways read holds the CA, or there is no such Secret yet.
     Fine,
-    /// They could not be asked, or not all: in a user's words.
+    /// The gateways' Secrets could not be read, or not all: a note for the user.
     Told(String),
 }
 
-/// Refuses to sign with a CA that a Secret in the authority's place does not hold: its gateway would refuse the certificate.
+/// Refuses to sign with a CA that is not in the Secret which a Gateway reads instead of the authority: the gateway would reject the
+/// certificate.
 pub(super) fn check_published(
     state: &AuthorityState,
     observed: &Observed,
@@ -103,7 +104,7 @@ pub(super) fn check_published(
 
 fn unseen(secret: &ObjectRef, denial: &str) -> Admission {
     Admission::Told(format!(
-        "whether the gateway trusts the CA that signed was not checked: {secret} may not be read ({denial})"
+        "whether the gateway trusts the signing CA was not checked: {secret} may not be read ({denial})"
     ))
 }
 
@@ -129,7 +130,7 @@ fn check_holds(
         ca.subject(),
         state.authority
     ))
-    .hint(format!("it holds {}", subjects.join(", ")))
+    .hint(format!("the Secret holds {}", subjects.join(", ")))
     .hint(format!(
         "add the CA to its bundle (`kubectl -n {AUTHORITY_NAMESPACE} get configmap {} -o jsonpath='{{.data.ca\\.crt}}'` prints it), or issue with a CA that is trusted, with `--ca-dir DIR`",
         state.authority

@@ -1,4 +1,5 @@
-//! What was read, and when: each accessor answers the fact, or blocks on reading it.
+//! The facts that were read, and their order: each accessor returns the fact, or blocks on reading
+//! it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +11,7 @@ use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
 impl Observed {
-    /// Blocks on reading, all at once, what of this has not been read yet.
+    /// Blocks on reading those of these queries that were not read yet, all at once.
     pub fn prefetch(&self, queries: impl IntoIterator<Item = Query>) -> Reconciled<()> {
         let unread: Vec<Query> = queries
             .into_iter()
@@ -22,7 +23,7 @@ impl Observed {
         Err(Effect::Read(unread).into())
     }
 
-    /// An object: found, or not there. Fails where it may not be read, or cannot be.
+    /// An object, or `None` if it does not exist. Fails if it may not be read, or reading failed.
     pub fn get(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
         Ok(required(
             self.try_get(reference)?,
@@ -31,7 +32,7 @@ impl Observed {
         )?)
     }
 
-    /// An object of a kind that a cluster may lack: then there is none.
+    /// An object of a kind that a cluster may lack; `None` in such a cluster too.
     pub fn get_if_served(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
         match self.try_get(reference)? {
             Seen::NotServed => Ok(None),
@@ -39,44 +40,44 @@ impl Observed {
         }
     }
 
-    /// The metadata of an object: found, or not there. Fails where it may not be read, or cannot be.
+    /// The metadata of an object, or `None` if it does not exist. Fails if it may not be read, or reading failed.
     pub fn get_metadata(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
         let seen = self.try_get_metadata(reference)?;
         Ok(required(seen, reference.kind, reference)?)
     }
 
-    /// The objects of a list. Fails where they may not be listed, or cannot be.
+    /// The objects of a list. Fails if they may not be listed, or listing failed.
     pub fn list(&self, query: &Query) -> Reconciled<&[Object]> {
         let kind = match query {
             Query::List { kind, .. } => *kind,
-            query => return Err(Failure::internal(format!("{query:?} is no list")).into()),
+            query => return Err(Failure::internal(format!("{query:?} is not a list")).into()),
         };
         let what = format_args!("the {}", kind.plural());
         let found = required(self.try_list(query)?, kind, what)?;
         Ok(found.unwrap_or_default())
     }
 
-    /// What reading an object answered.
+    /// The result of reading an object.
     pub fn try_get(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
         let query = Query::Get(reference.clone());
         self.already_read(reference).ok_or_else(|| unread(query))
     }
 
-    /// What reading the metadata of an object answered.
+    /// The result of reading the metadata of an object.
     pub fn try_get_metadata(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
         let query = Query::GetMetadata(reference.clone());
         let answer = self.answer(&query).map(|(_, answer)| first(answer));
         answer.ok_or_else(|| unread(query))
     }
 
-    /// The same, where the user may read the object; else it is [`Seen::Denied`] without a refused request.
+    /// The metadata of an object, if the user may read the object; else [`Seen::Denied`] without a denied request.
     pub fn try_get_metadata_if_allowed(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
         let query = Query::GetMetadataIfAllowed(reference.clone());
         let answer = self.answer(&query).map(|(_, answer)| first(answer));
         answer.ok_or_else(|| unread(query))
     }
 
-    /// What a list answered.
+    /// The result of a list.
     pub fn try_list(&self, query: &Query) -> Reconciled<Seen<&[Object]>> {
         self.already_listed(query)
             .ok_or_else(|| unread(query.clone()))
@@ -88,7 +89,7 @@ impl Observed {
         found.ok_or_else(|| unread(Query::Resolve(host.to_owned())))
     }
 
-    /// What the proxy in a Pod says of a part of its configuration.
+    /// A part of a proxy's configuration.
     pub fn proxy_config(
         &self,
         pod: &ObjectRef,
@@ -98,25 +99,25 @@ impl Observed {
         found.ok_or_else(|| unread(Query::Proxy(pod.clone(), part.clone())))
     }
 
-    /// What the proxy in a Pod said of a part of its configuration, where it was asked in this run.
+    /// As [`Self::proxy_config`], if this run has asked the proxy; a report or a wait uses it to avoid further requests.
     pub fn already_said(&self, pod: &ObjectRef, part: &Part) -> Option<Seen<&BTreeSet<String>>> {
         let found = self.proxies.get(&(pod.clone(), part.clone()));
         found.map(|seen| seen.map(|said| said))
     }
 
-    /// What reading an object answered, where it was read in this run: for a report, which must cost no further request.
+    /// The result of reading an object, if this run has read it; a report uses it to avoid further requests.
     pub fn already_read(&self, reference: &ObjectRef) -> Option<Seen<&Object>> {
         let answer = self.answer(&Query::Get(reference.clone()));
         answer.map(|(_, answer)| first(answer))
     }
 
-    /// What a list answered, where it was read in this run: for a report, which must cost no further request.
+    /// The result of a list, if this run has read it; a report uses it to avoid further requests.
     pub fn already_listed(&self, query: &Query) -> Option<Seen<&[Object]>> {
         let answer = self.answer(query);
         answer.map(|(_, answer)| answer.map(Vec::as_slice))
     }
 
-    /// Whether a query was answered in this run: for a report, which must cost no further request.
+    /// Whether this run has performed a query; a report uses it to avoid further requests.
     pub fn has_read(&self, query: &Query) -> bool {
         match query {
             Query::Resolve(host) => self.addresses.contains_key(host),
@@ -130,18 +131,18 @@ impl Observed {
         self.answers.get(query)
     }
 
-    /// What the first read of an object in this run answered.
+    /// The result of the first read of an object in this run.
     pub fn first_read(&self, reference: &ObjectRef) -> Option<&Object> {
         self.first.get(reference)?.found()?.first()
     }
 
-    /// Whether an object was read after it, or another one, was written in this run.
+    /// Whether an object was read after this change of it, or of another one, in this run.
     pub fn was_read_after(&self, reference: &ObjectRef, written: &Written) -> bool {
         let answer = self.answer(&Query::Get(reference.clone()));
         answer.is_some_and(|(order, _)| *order > written.order)
     }
 
-    /// Whether the first object was read, or written, after the answer about the second one was there.
+    /// Whether the first object was read, or written, after the answer about the second one.
     pub fn is_newer(&self, reference: &ObjectRef, than: &ObjectRef) -> bool {
         let order = |reference: &ObjectRef| {
             let answer = self.answer(&Query::Get(reference.clone()));
@@ -150,7 +151,7 @@ impl Observed {
         order(reference) > order(than)
     }
 
-    /// Whether the last two looks at an object showed the same version of it.
+    /// Whether the last two reads of an object returned the same version.
     pub fn is_confirmed(&self, reference: &ObjectRef) -> bool {
         self.confirmed.contains(reference)
     }
@@ -168,12 +169,12 @@ impl Observed {
         read.is_some() && read > last
     }
 
-    /// What a server-side dry run answered, strict about unknown fields or not.
+    /// The result of a server-side dry run, with unknown fields as errors or not.
     pub fn tried(&self, reference: &ObjectRef, strict: bool) -> Option<&Seen<Object>> {
         self.tried.get(&(reference.clone(), strict))
     }
 
-    /// Who the API server takes the user for; read with [`Query::WhoAmI`].
+    /// The user name that the API server sees; read with [`Query::WhoAmI`].
     pub fn who(&self) -> Option<&str> {
         self.who.as_ref()?.found().map(String::as_str)
     }
@@ -208,7 +209,7 @@ fn required<T>(seen: Seen<T>, kind: Kind, what: impl fmt::Display) -> Result<Opt
             "this cluster has no `{}`",
             kind.resource()
         ))
-        .hint(format!("it comes with {}", kind.installed_by()))),
+        .hint(format!("this resource comes with {}", kind.installed_by()))),
         Seen::Unreadable(reason) | Seen::Failed(reason) => {
             Err(Failure::failed(format!("could not read {what}: {reason}")))
         }

@@ -1,4 +1,5 @@
-//! What this run did: generated, written, probed, asked and told.
+//! The actions of this run: objects generated, written and probed, questions asked and notes
+//! printed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::plan::reconcile::{Attempt, Effect, Question, Reconciled};
 use crate::resources::ObjectRef;
 
 impl Observed {
-    /// Whether somebody else had the name when it was to be created.
+    /// Whether creating an object failed because the name was taken.
     pub fn is_taken(&self, reference: &ObjectRef) -> bool {
         self.taken.contains(reference)
     }
@@ -33,12 +34,12 @@ impl Observed {
             .find(|written| &written.object == reference)
     }
 
-    /// What the last handshakes of a look showed; empty before it was made.
+    /// The observations of the last handshakes of a probe; empty before the probe was made.
     pub fn observations(&self, probe: &Probe) -> &[Observation] {
         self.observations_since(probe, None)
     }
 
-    /// The same, where they were made after this change; else empty.
+    /// The observations of a probe that was made after this change; else empty.
     pub fn observations_since(&self, probe: &Probe, change: Option<&Written>) -> &[Observation] {
         match self.probes.get(probe) {
             Some((order, observations)) if change.is_none_or(|change| *order > change.order) => {
@@ -83,12 +84,12 @@ impl Observed {
         self.keyless_authority.as_ref()
     }
 
-    /// How far this machine's clock is ahead of the API server's; none where nothing was asked of one yet.
+    /// How far this machine's clock is ahead of the API server's; `None` before the first request.
     pub fn clock_ahead(&self) -> Option<time::Duration> {
         self.clock_ahead
     }
 
-    /// What the user was told in this run.
+    /// The notes that the user got in this run.
     pub fn notified(&self) -> &BTreeSet<String> {
         &self.notified
     }
@@ -101,13 +102,13 @@ impl Observed {
         Err(Effect::Ask(question).into())
     }
 
-    /// An object over which more races than this were lost.
+    /// An object over which this run lost more than `most` races.
     pub fn contended(&self, most: u32) -> Option<&ObjectRef> {
         let mut conflicts = self.conflicts.iter();
         conflicts.find_map(|(object, lost)| (*lost > most).then_some(object))
     }
 
-    /// Whether the credential has been handed to the user.
+    /// Whether the credential was delivered to the user.
     pub fn was_delivered(&self) -> bool {
         self.delivered
     }
@@ -117,7 +118,7 @@ impl Observed {
         self.waited
     }
 
-    /// An id that no other run has, hexadecimal.
+    /// A hexadecimal id that no other run has.
     pub fn random_id(&self) -> String {
         self.random
             .iter()
@@ -130,7 +131,7 @@ impl Observed {
         self.attempted.contains_key(reference)
     }
 
-    /// What became of such a write.
+    /// The result of such a write.
     pub fn attempt(&self, reference: &ObjectRef) -> Option<&Attempt> {
         self.attempted.get(reference)
     }
@@ -141,7 +142,7 @@ impl Observed {
         self.probes.keys()
     }
 
-    /// All handshakes that went one way.
+    /// All handshakes through one way to the gateway.
     pub fn probes_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a Observation> {
         self.probed_via(via)
             .flat_map(|(_, observations)| observations)
@@ -154,14 +155,14 @@ impl Observed {
             .map(|(_, probed)| probed)
     }
 
-    /// Whether the last handshake on a way succeeded with a header of the PROXY protocol.
+    /// Whether the last handshake through a way succeeded with a header of the PROXY protocol.
     pub fn wants_proxy_protocol(&self, via: &Via) -> bool {
         let last = self.probed_via(via).max_by_key(|(order, _)| *order);
         last.and_then(|(_, observations)| observations.last())
             .is_some_and(|last| last.proxy_protocol && last.server.is_some())
     }
 
-    /// Whether a list was read after the last handshake on a way.
+    /// Whether a list was read after the last handshake through a way.
     pub fn was_listed_after_probe(&self, list: &Query, via: &Via) -> bool {
         let listed = self.answers.get(list).map(|(order, _)| *order);
         listed > self.probed_via(via).map(|(order, _)| *order).max()

@@ -1,4 +1,4 @@
-//! What gateways are expected to show before a command goes on, and which probes have not shown it yet.
+//! The expected answers of gateways before a command continues, and the probes that have not shown them yet.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::resources::names::GatewayName;
 
 use super::served::Served;
 
-/// How a gateway is expected to answer a client that shows a certificate.
+/// The expected answer of a gateway to a client with a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedAnswer {
-    /// TLS succeeds, and any HTTP answer comes.
+    /// TLS succeeds, with any HTTP answer.
     LetIn,
     /// The TLS alert of this IANA name.
     Refused(&'static str),
 }
 
 impl ExpectedAnswer {
-    /// Why a handshake does not show this; `None` when it does.
+    /// Why a handshake differs from the expected answer; `None` if it does not.
     fn misses(self, observation: &Observation) -> Option<String> {
         match (self, &observation.outcome) {
             (Self::LetIn, Outcome::Answered(_)) => None,
@@ -39,48 +39,48 @@ impl ExpectedAnswer {
             }
             (Self::Refused(alert), Outcome::Refused(seen)) if alert == seen => None,
             (Self::Refused(alert), outcome) => Some(format!(
-                "a client that must be refused with `{alert}` was {outcome}"
+                "a client that must be rejected with `{alert}` was {outcome}"
             )),
         }
     }
 }
 
-/// What one Gateway must show.
+/// The expected answers of one Gateway.
 #[derive(Debug, Clone)]
 pub struct Expectation<'a> {
-    /// The Gateway, and how to reach it.
+    /// The Gateway, and the names for a handshake with it.
     pub at: &'a Served,
-    /// The DER names of the CAs that it must ask clients for; whoever shows no certificate must be refused.
+    /// The DER names of the CAs that the gateway must request; a client without a certificate must be rejected.
     pub offered: &'a BTreeSet<Vec<u8>>,
-    /// How it must answer clients with a certificate.
+    /// The expected answers to clients with a certificate.
     pub clients: &'a [(Client, ExpectedAnswer)],
-    /// The change that it must have loaded: handshakes made before it prove nothing.
+    /// The change that the gateway must have loaded: earlier handshakes prove nothing.
     pub since: Option<&'a Written>,
 }
 
 /// Timeout and address of a gateway probe.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions<'a> {
-    /// How long all waiting may take.
+    /// Time limit for all waiting.
     pub timeout: Duration,
-    /// `HOST:PORT` in the place of the load balancer.
+    /// Address of the gateway to use instead of the load balancer, `HOST:PORT`.
     pub connect_to: Option<&'a str>,
-    /// What is left behind when the time is over, and what the user does then.
+    /// The hint after a timeout: what is left behind, and what to do.
     pub afterwards: &'a str,
-    /// Objects that are read again with each round of probes: another run may change them meanwhile.
+    /// Objects that are read again with each round of probes, because another run may change them meanwhile.
     pub reread: &'a [Query],
 }
 
-/// A probe that has not shown what is expected.
+/// A probe that has not shown the expected answer.
 struct Unseen {
     probe: Probe,
     gateway: GatewayName,
     reason: String,
 }
 
-/// Probes every way to every Gateway until all show what is expected; returns the ways that were taken.
+/// Probes every Gateway through every way until all show the expected answers; returns the ways.
 ///
-/// After the timeout, the error names each way that does not, with what was expected and what was observed.
+/// After the timeout, the error names each way without the expected answer, with the expectation and the observation.
 pub fn until_seen(
     expectations: &[Expectation<'_>],
     options: &ProbeOptions<'_>,
@@ -132,7 +132,7 @@ pub fn until_seen(
 }
 
 impl Expectation<'_> {
-    /// The probes that have not shown what is expected, and why.
+    /// The probes without the expected answer, and the differences.
     fn unseen(&self, ways: &Ways, observed: &Observed) -> Vec<Unseen> {
         let expected = ExpectedRefusal {
             host: &self.at.host,
@@ -192,12 +192,12 @@ fn timed_out(
     lines.extend(rejected(all, observed));
     lines.dedup();
     Failure::timed_out(format!(
-        "timed out after {} s: the gateway does not show what was written",
+        "timed out after {} s: the gateway has not loaded the change",
         options.timeout.as_secs()
     ))
     .hints(lines)
     .hint(format!(
-        "`kubectl mtls status` looks at every link; {}",
+        "`kubectl mtls status` checks everything between DNS and the client; {}",
         options.afterwards
     ))
 }
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!(failure.exit().code(), 124);
         assert_eq!(
             failure.what_to_do()[0],
-            "gateway:443 of shop/gateway: it asks for certificates of `CN=old`, expected `CN=new`"
+            "gateway:443 of shop/gateway: the proxy requests certificates of `CN=old`, expected `CN=new`"
         );
     }
 }

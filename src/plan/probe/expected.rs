@@ -1,11 +1,11 @@
-//! How a gateway must refuse a client without a certificate.
+//! The expected answer of a gateway to a client without a certificate.
 
 use std::collections::BTreeSet;
 
 use crate::pki::names::name_text;
 use crate::plan::probe::{Observation, Outcome};
 
-/// The refusal that a gateway must show to a client without a certificate.
+/// The expected rejection of a client without a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedRefusal<'a> {
     /// The host.
@@ -15,12 +15,13 @@ pub struct ExpectedRefusal<'a> {
 }
 
 impl ExpectedRefusal<'_> {
-    /// Why a handshake without certificate does not show what it must; `None` when it does.
+    /// Why a handshake without a certificate differs from the expected answer; `None` if it does
+    /// not.
     pub fn misses(&self, observation: &Observation) -> Option<String> {
         match &observation.outcome {
             Outcome::Answered(status) => {
                 return Some(format!(
-                    "a client without certificate was let in (HTTP {status})"
+                    "a client without a certificate was accepted (HTTP {status})"
                 ));
             }
             Outcome::Denied(_)
@@ -43,12 +44,12 @@ impl ExpectedRefusal<'_> {
         }
         match &observation.offered {
             None => Some(format!(
-                "no client certificate is asked for, the handshake {}",
+                "the proxy requests no client certificate, the handshake {}",
                 observation.outcome
             )),
             Some(offered) if &offered.iter().cloned().collect::<BTreeSet<_>>() != self.offered => {
                 Some(format!(
-                    "it asks for certificates of {}, expected {}",
+                    "the proxy requests certificates of {}, expected {}",
                     names(offered),
                     names(self.offered)
                 ))

@@ -1,27 +1,27 @@
-//! Looking at the gateway: which handshakes are made, and what they showed.
+//! Probes of the gateway: handshakes and their observations.
 
 use std::fmt;
 
 use crate::pki::inspect::Certificate;
 use crate::resources::ingress::Proxy;
 
-/// One handshake, or several alike, followed by one HTTP request.
+/// One handshake, or several equal ones, each followed by one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probe {
     /// The way to the gateway.
     pub via: Via,
     /// The host: server name of the handshake and `Host` of the request.
     pub host: String,
-    /// Who asks.
+    /// The client of the handshake.
     pub client: Client,
 }
 
 /// The way to the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
-    /// Through a port-forward to one proxy.
+    /// A port-forward to one proxy.
     Proxy(Proxy),
-    /// Through an address, `HOST:PORT`, behind which replicas cannot be told apart: several new connections.
+    /// An address, `HOST:PORT`, behind which replicas cannot be told apart: the probe makes several new connections.
     Address(String),
 }
 
@@ -37,12 +37,12 @@ impl fmt::Display for Via {
 /// New connections per address, when replicas cannot be told apart.
 pub const CONNECTIONS_PER_ADDRESS: u32 = 30;
 
-/// Who asks.
+/// The client of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
-    /// Without a certificate: it must be refused.
+    /// A client without a certificate, which must be rejected.
     Nobody,
-    /// With a certificate that this run has at hand, by its label in [`Observed::identities`](super::Observed::identities).
+    /// A client with a certificate of this run, by its label in [`Observed::identities`](super::Observed::identities).
     Shown(String),
 }
 
@@ -53,22 +53,22 @@ impl Client {
     }
 }
 
-/// What one handshake showed.
+/// The observation of one handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// The DER names of the CAs that the gateway asks for; `None` when it asked for no certificate.
+    /// The DER names of the CAs that the gateway requests; `None` if it requested no certificate.
     pub offered: Option<Vec<Vec<u8>>>,
     /// The server's certificate.
     pub server: Option<Certificate>,
-    /// The certificates that it shows above its own, in its order.
+    /// The further certificates that the server sends, in its order.
     pub chain: Vec<Certificate>,
-    /// How it ended.
+    /// The outcome of the handshake.
     pub outcome: Outcome,
-    /// Whether a header of the PROXY protocol was sent before it.
+    /// Whether a header of the PROXY protocol was sent before the handshake.
     pub proxy_protocol: bool,
 }
 
-/// How a handshake ended.
+/// The outcome of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// TLS succeeded and an HTTP answer came, with this status.
@@ -77,11 +77,11 @@ pub enum Outcome {
     Refused(String),
     /// The connection ended without an alert.
     Broken(String),
-    /// No connection came about.
+    /// No connection could be opened.
     Unreachable(String),
-    /// The way was not permitted: the port-forward was denied.
+    /// The port-forward was denied.
     Denied(String),
-    /// The port-forward failed, so that nothing is known of the proxy.
+    /// The port-forward failed, so that nothing is known about the proxy.
     NotForwarded(String),
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Answered(status) => write!(f, "answered with HTTP {status}"),
             Self::Refused(alert) => write!(f, "refused with `{alert}`"),
-            Self::Broken(reason) => write!(f, "broke off: {reason}"),
+            Self::Broken(reason) => write!(f, "was aborted: {reason}"),
             Self::Unreachable(reason) => write!(f, "did not begin, no connection: {reason}"),
             Self::Denied(reason) => write!(f, "not permitted: {reason}"),
             Self::NotForwarded(reason) => write!(f, "failed: port-forward: {reason}"),

@@ -1,4 +1,4 @@
-//! The mutual-TLS servers of a Gateway as its proxies have them, for the guards on them.
+//! The mutual-TLS servers of a Gateway as its proxies see them, for the guards on them.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub struct IngressProxies<'a> {
 }
 
 impl<'a> IngressProxies<'a> {
-    /// The proxies that a Gateway's selector names.
+    /// The proxies that a Gateway's selector selects.
     pub fn of(observed: &'a Observed, ingress: &'a IngressGateway) -> Reconciled<Self> {
         let (_, service) = service(observed, ingress)?;
         let pods = observed.try_list(&pods(ingress))?;
@@ -31,8 +31,8 @@ impl<'a> IngressProxies<'a> {
         })
     }
 
-    /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports as far as the Service
-    /// and the Pods were read.
+    /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports are known if the Service and the
+    /// Pods were read.
     pub fn listener<'s>(
         &self,
         servers: impl IntoIterator<Item = &'s Server>,
@@ -46,7 +46,7 @@ impl<'a> IngressProxies<'a> {
         Listener::of(servers, self.ingress, gateways, ports.as_ref())
     }
 
-    /// The revision of the istiod that configures the proxies, where all of them have the same.
+    /// The revision of the istiod that configures the proxies, if all of them have the same.
     pub fn revision(&self) -> Option<String> {
         let revisions: BTreeSet<Option<&str>> =
             self.pods.iter().map(|pod| pod.label(REVISION)).collect();

@@ -1,4 +1,4 @@
-//! Probes of an ingress gateway: the ways to it, the handshakes, and what they are expected to show.
+//! Probes of an ingress gateway: the ways to it, the handshakes, and the expected answers.
 
 mod expectation;
 mod expected;

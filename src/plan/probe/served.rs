@@ -1,4 +1,4 @@
-//! The Gateways that read an authority: where its changes must be seen.
+//! The Gateways that read an authority, at which its changes must be verified.
 
 use crate::plan::authority::follower;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
@@ -8,19 +8,19 @@ use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{CredentialNames, GatewayName};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// A Gateway, and how to shake hands with it.
+/// A Gateway, and the names for a handshake with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
-    /// Which one.
+    /// The Gateway's name.
     pub gateway: GatewayName,
-    /// A host of its server: the server name of the handshake.
+    /// A host of the Gateway's server: the server name of the handshake.
     pub host: String,
-    /// Its proxies.
+    /// The Gateway's proxies.
     pub ingress: IngressGateway,
 }
 
 impl Served {
-    /// A host that selects a server: its own, or one below its wildcard.
+    /// A host that selects a server: the exact host, or one below the wildcard.
     pub fn probe(pattern: &str) -> String {
         pattern.replacen('*', "kubectl-mtls-probe", 1)
     }
@@ -34,9 +34,9 @@ impl Served {
     }
 }
 
-/// Every Gateway that reads the authority, or the Secret that follows it: the one that the state names, and any other.
+/// Every Gateway that reads the authority, or the Secret with its content: the one that the state names, and any other.
 ///
-/// Where not all Gateways may be listed the others are not known.
+/// If the Gateways of all namespaces may not be listed, the others are not known.
 pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Served>> {
     let named: Option<GatewayName> = state.gateway.as_deref().and_then(|name| name.parse().ok());
     let everywhere = Query::everywhere(Kind::Gateway);
@@ -72,7 +72,7 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
         .collect())
 }
 
-/// What of [`served`] was not looked for, where not all Gateways may be listed.
+/// The note on Gateways that [`served`] could not find, because not all may be listed.
 pub fn others_unknown(observed: &Observed) -> Option<String> {
     let listed = observed.already_listed(&Query::everywhere(Kind::Gateway))?;
     let is_known = matches!(listed, Seen::Found(_) | Seen::NotServed);
@@ -82,20 +82,21 @@ pub fn others_unknown(observed: &Observed) -> Option<String> {
     })
 }
 
-/// Whether any server of a Gateway checks its clients by an authority, or by the Secret that follows it.
+/// Whether any server of a Gateway checks its clients by an authority, or by the Secret with its content.
 pub fn is_reader(gateway: &Gateway, state: &AuthorityState) -> bool {
     let mut servers = gateway.servers.iter();
     servers.any(|server| reads(server, state))
 }
 
-/// The same, wherever the proxies run that read a Secret of that name.
+/// Whether a server reads an authority, or a Secret with the name of the one with its content, in
+/// whatever namespace.
 fn may_read(server: &Server, state: &AuthorityState) -> bool {
     let source = server.client_ca_source();
     let is_by_name = |secret: ObjectRef| source.kind == Kind::Secret && source.name == secret.name;
     reads(server, state) || (server.is_mutual() && follower(state).is_some_and(is_by_name))
 }
 
-/// Whether a server checks its clients by an authority, or by the Secret that follows it.
+/// Whether a server checks its clients by an authority, or by the Secret with its content.
 pub fn reads(server: &Server, state: &AuthorityState) -> bool {
     let source = server.client_ca_source();
     let own = CredentialNames::of_authority(&state.authority).state();

@@ -1,4 +1,4 @@
-//! The ways to an ingress gateway: every proxy through a port-forward, or the addresses in front of them.
+//! The ways to an ingress gateway: a port-forward to every proxy, or the addresses in front of them.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::resources::{Object, ObjectRef};
 /// The ways to a gateway, and whether each leads to one proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ways {
-    /// All of them are to be taken.
+    /// The ways, all of which are probed.
     pub ways: Vec<Via>,
     /// Why replicas cannot be told apart; `None` when each way leads to one proxy.
     pub replicas_unknown: Option<ReplicasUnknown>,
@@ -23,11 +23,11 @@ pub struct Ways {
 /// Why the replicas of a gateway cannot be told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicasUnknown {
-    /// `--connect-to` names the way.
+    /// `--connect-to` gives an address.
     ConnectTo,
     /// Port-forward is not permitted.
     Denied,
-    /// The port-forwards to these Pods failed, each for its reason.
+    /// The port-forwards to these Pods failed, each with its reason.
     NotForwarded(Vec<(String, String)>),
     /// The Pods or their port are not known.
     PodsUnknown(String),
@@ -51,24 +51,24 @@ impl fmt::Display for ReplicasUnknown {
 }
 
 impl ReplicasUnknown {
-    /// What would let each proxy be looked at.
+    /// The hint that makes it possible to probe each proxy.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::ConnectTo => {
-                "without `--connect-to` (and `KUBECTL_MTLS_CONNECT_TO`) each proxy is looked at through a port-forward"
+                "without `--connect-to` (and `KUBECTL_MTLS_CONNECT_TO`) each proxy is probed through a port-forward"
             }
             Self::NotForwarded(_) => {
-                "see that `kubectl port-forward` reaches the gateway's Pods; until then all that is known is what the addresses show"
+                "check that `kubectl port-forward` reaches the gateway's Pods; until then only the gateway's addresses can be probed"
             }
             Self::Denied | Self::PodsUnknown(_) => {
-                "`kubectl mtls rbac status` prints the Role with what it takes: to list Pods, and port-forward"
+                "`kubectl mtls rbac status` prints the Role with the permissions to list Pods, and port-forward"
             }
         }
     }
 }
 
 impl Ways {
-    /// The Pods of the proxies to which a way of its own leads.
+    /// The Pods of the proxies that have a way of their own.
     pub fn pods(&self) -> impl Iterator<Item = &ObjectRef> {
         self.ways.iter().filter_map(|via| match via {
             Via::Proxy(proxy) => Some(&proxy.pod),
@@ -89,13 +89,12 @@ impl Ways {
     }
 }
 
-/// What must be read before a probe.
+/// The reads before a probe.
 pub fn queries(ingress: &IngressGateway) -> [Query; 2] {
     [pods(ingress), service_query(ingress)]
 }
 
-/// Reads the Pods again where this run has changed something since, or where a port-forward to one of them failed: proxies come
-/// and go.
+/// Reads the Pods again if this run has changed something since, or if a port-forward to one of them failed: proxies come and go.
 pub fn know_pods(
     observed: &Observed,
     ingress: &IngressGateway,
@@ -122,10 +121,10 @@ pub fn know_pods(
     Ok(())
 }
 
-/// The ways to the gateway: the address that the user names; else every proxy through a port-forward. Where one fails or is not
-/// permitted, each address of the load balancer is looked at too.
+/// The ways to the gateway: the address that the user gives; else a port-forward to every proxy. If one fails or is not permitted, each
+/// address of the load balancer is probed too.
 ///
-/// Without an address, proxies whose port-forward fails stay among the ways: what they do was not seen.
+/// Without an address, proxies whose port-forward fails stay among the ways, as unobserved.
 pub fn ways(
     observed: &Observed,
     ingress: &IngressGateway,
@@ -174,7 +173,7 @@ pub fn ways(
     Ok(Ways::through(open.chain(addresses).collect(), why))
 }
 
-/// Every proxy, through a port-forward; else why they are not known.
+/// The port-forward to every proxy; else why the proxies are not known.
 fn proxies(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Result<Vec<Via>, String>> {
     let (reference, service) = service(observed, ingress)?;
     let listed = observed.try_list(&pods(ingress))?;
@@ -210,7 +209,7 @@ fn of_pods(
     Ok(ways)
 }
 
-/// Why a proxy was not reached through its port-forward.
+/// The reason why a port-forward to a proxy failed.
 fn failure<'a>(observed: &'a Observed, via: &'a Via) -> Option<&'a Outcome> {
     let mut outcomes = observed
         .probes_via(via)

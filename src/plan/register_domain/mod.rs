@@ -1,7 +1,7 @@
-//! `register-domain`: the account in which the DNS records of a custom domain are kept, as Secret and DNSProvider.
+//! `register-domain`: the DNS account of a custom domain, as a Secret and a DNSProvider.
 //!
-//! Both stand in one namespace: Gardener looks for the Secret beside the DNSProvider. The Secret is written by POST and PUT,
-//! never applied, and its values appear nowhere but in it.
+//! Both are in one namespace: Gardener looks for the Secret in that of the DNSProvider. The Secret is written by POST and PUT, never
+//! applied, and its values appear nowhere else.
 
 mod report;
 
@@ -20,18 +20,18 @@ use crate::resources::domain::Domain;
 use crate::resources::names::DOMAIN_ANNOTATION;
 use crate::resources::{Kind, Object, ObjectRef, environment};
 
-/// Where the credentials come from.
+/// The source of the credentials.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// The user gives them; they go into a Secret of ours.
+    /// The user gives them; they are written into a new Secret.
     Given(Credentials),
-    /// A Secret that exists; it stays as it is.
+    /// An existing Secret, which stays as it is.
     Secret(String),
-    /// An earlier run wrote them.
+    /// The Secret of an earlier run.
     Earlier,
 }
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The namespace of both objects.
@@ -46,7 +46,7 @@ pub struct Request {
     pub source: Source,
     /// Whether anything is written.
     pub dry_run: DryRun,
-    /// How long all waiting may take.
+    /// Time limit for all waiting.
     pub timeout: Duration,
 }
 
@@ -81,7 +81,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     Ok(report::done(request, &wanted, &provider, observed))
 }
 
-/// Secret and DNSProvider, in this order; a Secret of somebody else's is not among them.
+/// Secret and DNSProvider to write, in this order; without a Secret of somebody else.
 fn wanted(request: &Request, in_shoot: bool, observed: &Observed) -> Reconciled<Vec<Wanted>> {
     let provider = provider(request, in_shoot, observed)?;
     let secret = secret(request, observed)?;
@@ -116,9 +116,9 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
     let reference = live.reference();
     if !live.is_ours() {
         return Err(
-            Failure::refused(format!("{reference} was not made by this plugin"))
-                .hint("if it is for this domain, `expose --domain` uses it as it is")
-                .hint("`--name` gives ours another name"),
+            Failure::refused(format!("{reference} was not created by kubectl-mtls"))
+                .hint("if the existing DNSProvider is for this domain, `expose --domain` uses it as it is")
+                .hint("`--name` chooses another name for the new DNSProvider"),
         );
     }
     let existing = DnsProvider::read(live).map_err(|error| Failure::refused(error.to_string()))?;
@@ -128,7 +128,7 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
             existing.include.join("`, `"),
             request.domain
         ))
-        .hint("`--name` gives the one for this domain another name"));
+        .hint("`--name` chooses another name for this domain's DNSProvider"));
     }
     if existing.account != request.account.name {
         return Err(Failure::refused(format!(
@@ -136,7 +136,7 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
             existing.account, request.account.name
         ))
         .hint(format!(
-            "to move the domain, remove it first: `kubectl -n {} delete {} {}`",
+            "to move the domain, remove the object first: `kubectl -n {} delete {} {}`",
             reference.namespace,
             reference.kind.singular_resource(),
             reference.name
@@ -145,13 +145,13 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
     Ok(())
 }
 
-/// Our Secret as it must be; one that the user names is only looked at.
+/// The Secret to write; one that the user names is only read.
 fn secret(request: &Request, observed: &Observed) -> Reconciled<Option<Wanted>> {
     let reference = request.secret();
     let live = observed.get(&reference)?;
     match (&request.source, live) {
         (Source::Secret(_), None) => Err(Failure::refused(format!("{reference} does not exist"))
-            .hint("it must stand in the DNSProvider's namespace, which `-n` names")
+            .hint("the Secret must be in the DNSProvider's namespace, which `-n` names")
             .into()),
         (Source::Secret(_), Some(live)) => {
             check(request, &read(live)?, &live.reference().to_string())?;
@@ -161,7 +161,7 @@ fn secret(request: &Request, observed: &Observed) -> Reconciled<Option<Wanted>> 
             "there are no credentials for `{}` yet",
             request.domain
         ))
-        .hint("give them with `--from-file`, `--from-env-file` or `--secret`; never as arguments")
+        .hint("give the credentials with `--from-file`, `--from-env-file` or `--secret`; never as arguments")
         .hint(format!(
             "`{}` needs {}",
             request.account.name,
@@ -188,8 +188,8 @@ fn refuse_other_secret(request: &Request, live: &Object) -> Result<(), Failure> 
     let domain = live.annotation(DOMAIN_ANNOTATION);
     if !live.is_ours() || domain.is_none() {
         return Err(
-            Failure::refused(format!("{reference} was not made by this plugin")).hint(format!(
-                "`--secret {}` uses it as it is; `--name` gives ours another name",
+            Failure::refused(format!("{reference} was not created by kubectl-mtls")).hint(format!(
+                "`--secret {}` uses the existing Secret as it is; `--name` chooses another name for the new one",
                 reference.name
             )),
         );
@@ -200,7 +200,7 @@ fn refuse_other_secret(request: &Request, live: &Object) -> Result<(), Failure> 
             "{reference} holds the credentials for `{other}`, not for `{}`",
             request.domain
         ))
-        .hint("`--name` gives the objects of this domain other names")),
+        .hint("`--name` chooses other names for the objects of this domain")),
     }
 }
 
@@ -208,7 +208,7 @@ fn read(secret: &Object) -> Result<Credentials, Failure> {
     Credentials::read(secret).map_err(|error| Failure::refused(error.to_string()))
 }
 
-/// Refuses credentials with which the account's controller would never be content.
+/// Refuses credentials that the account's controller would reject.
 pub fn check(request: &Request, credentials: &Credentials, place: &str) -> Result<(), Failure> {
     let faults = request.account.faults(credentials);
     if faults.is_empty() {
@@ -221,7 +221,7 @@ pub fn check(request: &Request, credentials: &Credentials, place: &str) -> Resul
         faults.join("; ")
     ))
     .hint(format!(
-        "`{}` needs {}; its keys are {}",
+        "`{}` needs {}; the given keys are {}",
         request.account.name,
         request.account.required_names(),
         known.join(", ")
@@ -247,7 +247,7 @@ fn ours(
     })
 }
 
-/// Waits until the controller has got into the account.
+/// Waits until the controller has logged in to the account.
 fn until_ready(request: &Request, observed: &Observed) -> Reconciled<DnsProvider> {
     let reference = request.provider();
     let Some(live) = observed.get(&reference)? else {
@@ -267,12 +267,12 @@ fn until_ready(request: &Request, observed: &Observed) -> Reconciled<DnsProvider
             request.timeout.as_secs()
         ))
         .hint(format!(
-            "look at it with `kubectl -n {} describe {} {}`",
+            "inspect the object with `kubectl -n {} describe {} {}`",
             reference.namespace,
             reference.kind.singular_resource(),
             reference.name
         ))
-        .hint("the objects stay; run the same command again to continue, with other credentials if these are wrong")
+        .hint("the objects stay; run the same command again to continue, with other credentials if the present ones are wrong")
         .into());
     }
     Err(Effect::Wait(Wait {

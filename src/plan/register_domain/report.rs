@@ -1,4 +1,4 @@
-//! What `register-domain` tells in the end.
+//! The report of `register-domain`.
 
 use serde::Serialize;
 
@@ -16,21 +16,21 @@ pub struct Report {
     pub domain: String,
     /// The DNSProvider as `namespace/name`.
     pub provider: String,
-    /// Its type.
+    /// The type of account.
     pub account: String,
     /// The Secret as `namespace/name`.
     pub secret: String,
     /// The provider's state; none in a dry run.
     pub state: Option<String>,
-    /// The provider's own words.
+    /// The controller's message about the provider.
     pub message: Option<String>,
     /// The domains that the provider found in the account.
     pub domains: Vec<String>,
     /// What was, or would be, done to each object.
     pub changes: Vec<Change>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// Whether nothing was written.
+    /// Whether the run was a dry run.
     pub dry_run: bool,
     /// The manifests in apply order; those of Secrets without values.
     #[serde(skip)]
@@ -71,14 +71,15 @@ pub(super) fn done(
     report.domains.clone_from(&provider.domains);
     if had_only_its_secret_changed(request, observed) {
         report.notes.push(
-            "the provider was ready before; whether its controller has tried the new credentials is not seen in its state"
+            "the provider was Ready before; its status does not show whether its controller has tried the new credentials"
                 .to_owned(),
         );
     }
     report
 }
 
-/// Its state is of its own generation; a changed Secret does not raise that.
+/// Whether only the Secret was changed: the DNSProvider's status refers to its own generation,
+/// which a changed Secret does not raise.
 fn had_only_its_secret_changed(request: &Request, observed: &Observed) -> bool {
     let changed = observed.change_of(&request.secret());
     changed.is_some_and(|written| written.action == Action::Configured)
@@ -105,7 +106,7 @@ fn report(request: &Request, wanted: &[Wanted], changes: Vec<Change>) -> Report 
     }
 }
 
-/// A Secret's manifest goes to files and logs: its values stay out of it.
+/// A Secret's manifest without its values, because it may be written to files and logs.
 fn printable(object: &Object) -> Object {
     if object.reference().kind != Kind::Secret {
         return object.clone();
@@ -125,7 +126,7 @@ fn unprinted(request: &Request, wanted: &[Wanted]) -> Option<String> {
         .any(|wanted| matches!(wanted.write, Some(Write::Create(_) | Write::Replace(_))));
     (is_ours && writes && request.dry_run != DryRun::None).then(|| {
         format!(
-            "the values of the Secret `{}` are left out of its manifest; only a run without `--dry-run` writes them",
+            "a dry run shows the manifest of the Secret `{}` without its values; only a run without `--dry-run` writes them",
             request.secret().name
         )
     })

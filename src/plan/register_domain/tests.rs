@@ -146,13 +146,13 @@ fn new_credentials_replace_the_old_ones_under_their_version() {
 #[test]
 fn what_belongs_to_others_stops_it_before_the_first_write() {
     let others = Object::new(request(Source::Earlier).provider());
-    assert!(refusal(&given("t"), &[others]).contains("not made by this plugin"));
+    assert!(refusal(&given("t"), &[others]).contains("not created by kubectl-mtls"));
     let mut body = provider().body().clone();
     body["spec"]["domains"]["include"] = json!(["other.example.com"]);
     let other_domain = Object::from_server(Kind::DnsProvider, body).unwrap();
     assert!(refusal(&given("t"), &[other_domain]).contains("is for `other.example.com`"));
     let plain = Object::new(given("t").secret()).with("data", json!({}));
-    assert!(refusal(&given("t"), &[plain]).contains("not made by this plugin"));
+    assert!(refusal(&given("t"), &[plain]).contains("not created by kubectl-mtls"));
     let foreign = credentials("t").secret(given("t").secret(), "other.example.com");
     assert!(refusal(&given("t"), &[foreign]).contains("for `other.example.com`"));
 }

@@ -1,5 +1,5 @@
-//! `revoke-client NAME` beside a run that issues a certificate for that name: whatever the order of their steps, the new
-//! certificate is never delivered, or it is revoked as well.
+//! `revoke-client NAME` in parallel to a run that issues a certificate for that name: whatever the order of their steps, the new
+//! certificate is either not delivered, or revoked as well.
 
 use std::time::Duration as Timeout;
 
@@ -44,7 +44,7 @@ fn revocation() -> revoke_client::Request {
     }
 }
 
-/// One order of steps: so many of one run, so many of the other, then each to its end.
+/// One order of steps: some of one run, some of the other, then each run to its end.
 #[derive(Debug, Clone, Copy)]
 struct Order {
     issuer_is_first: bool,
@@ -52,13 +52,13 @@ struct Order {
     second: usize,
 }
 
-/// What an order came to.
+/// The outcome of an order.
 struct Outcomes {
     cluster: Cluster,
     issued: Result<issue_client::Report, Failure>,
     /// Whether alice was revoked before the issuer's first step.
     was_revoked_before: bool,
-    /// Whether each run was over after the steps that it had by itself; of a revocation, what follows is looking only.
+    /// Whether each run had no steps left at the interleaving; the remaining steps of a revocation only probe.
     is_last: (bool, bool),
 }
 
@@ -108,7 +108,7 @@ fn play<C: Command<Report = issue_client::Report>>(
     }
 }
 
-/// Plays every order, all of the first run's steps and fewer and fewer of the second one's, and checks what it came to.
+/// Runs every order, with all of the first run's steps and fewer and fewer of the second one's, and checks the outcome.
 fn in_every_order<C: Command<Report = issue_client::Report>>(
     issuing: &C,
     check: impl Fn(&mut Outcomes, Order),
@@ -139,7 +139,7 @@ fn in_every_order<C: Command<Report = issue_client::Report>>(
     }
 }
 
-/// Whether the gateway still accepts a certificate of alice. It must always accept bob's.
+/// Whether the gateway still accepts alice's certificate. Also checks that it accepts bob's.
 #[track_caller]
 fn lets_in_alice(cluster: &Cluster, order: Order) -> bool {
     assert_eq!(cluster.answer(1), Verdict::LetIn, "bob, {order:?}");
@@ -147,7 +147,7 @@ fn lets_in_alice(cluster: &Cluster, order: Order) -> bool {
     clients.any(|client| cluster.answer(client) != Verdict::Revoked)
 }
 
-/// What the inventory says must be what happened.
+/// Checks that the inventory has the true state.
 #[track_caller]
 fn is_booked(outcomes: &Outcomes, order: Order) {
     let entries = outcomes.cluster.entries();

@@ -1,4 +1,4 @@
-//! Which certificates are due: delivered, still valid, not renewed yet, and ending soon or of a CA that retired.
+//! The certificates that are due for renewal: delivered, still valid, not renewed yet, and ending soon or signed by a retired CA.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::CredentialNames;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority.
     pub authority: String,
-    /// Only what ends within this time.
+    /// Only certificates that end within this time.
     pub within: Option<Duration>,
-    /// Only what a CA signed that is trusted and issues no more.
+    /// Only certificates of a CA that is trusted and no longer issues.
     pub retired_ca: bool,
 }
 
@@ -31,20 +31,20 @@ pub struct Due {
     pub name: ClientName,
     /// The certificate's number.
     pub number: u32,
-    /// The number of the client's last certificate, whatever became of it.
+    /// The number of the client's last certificate, in whatever state.
     pub last: u32,
 }
 
-/// What is due.
+/// The certificates that are due for renewal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Sorted by expiry.
+    /// The certificates, sorted by expiry.
     pub due: Vec<Due>,
     /// Entries that cannot be read, each with the reason.
     pub unreadable: Vec<String>,
-    /// What would be due and cannot be renewed, each with the reason.
+    /// Certificates that are due but cannot be renewed, each with the reason.
     pub left_out: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub fn reconcile(
         let Some(object) = observed.get(&name)? else {
             return Err(
                 Failure::refused(format!("there is no authority `{}`", request.authority))
-                    .hint("`--authority` names another one, `--ca-dir` a directory")
+                    .hint("`--authority` names another authority, `--ca-dir` a directory")
                     .into(),
             );
         };
@@ -100,7 +100,7 @@ pub fn reconcile(
         .into_iter()
         .map(|entry| {
             format!(
-                "certificate {} of `{}` is not renewed: it is reserved, and nobody is known to have it",
+                "certificate {} of `{}` is not renewed: it is reserved, and was perhaps never delivered",
                 entry.number, entry.name
             )
         })
@@ -116,13 +116,13 @@ pub fn reconcile(
     Ok(report)
 }
 
-/// Who depends on a CA that the inventory tells nothing of, and what a rotation that has only begun waits for.
+/// Notes on clients of CAs whose certificates are not in the inventory, and on a rotation whose new CA does not issue yet.
 fn notes(state: &AuthorityState) -> Vec<String> {
     let mut notes = Vec::new();
     if state.leaving().next().is_none() {
         notes.push(match state.target_ca() {
             Some(target) if state.issuing_ca() != Some(target) => format!(
-                "no CA has retired yet: `kubectl mtls ca-rotate --authority {}` goes on until the new one issues",
+                "no CA is retired yet: `kubectl mtls ca-rotate --authority {}` continues until the new CA issues",
                 state.authority
             ),
             _ => format!("the authority `{}` has no retired CA", state.authority),
@@ -130,7 +130,7 @@ fn notes(state: &AuthorityState) -> Vec<String> {
     }
     let external = state.external.iter().map(|ca| {
         format!(
-            "clients of the external CA `{}` are not in the inventory: only whoever issued their certificates can renew them",
+            "clients of the external CA `{}` are not in the inventory: only the issuer of their certificates can renew them",
             ca.subject()
         )
     });

@@ -22,9 +22,10 @@ pub(super) struct Former {
 }
 
 impl Former {
-    /// Finds it: the one of the number that was asked for, else the last one that was delivered.
+    /// Finds the certificate to renew: the one with the given number, else the last one that was
+    /// delivered.
     ///
-    /// What this run itself has written is not what it renews.
+    /// Certificates that this run itself has issued are skipped.
     pub fn find(
         request: &Request,
         state: &AuthorityState,
@@ -56,24 +57,24 @@ impl Former {
         Ok(Self { entry, certificate })
     }
 
-    /// The request for the same again.
+    /// The request for a certificate of the same identity.
     pub fn again(&self, request: &Request) -> Result<issue_client::Request, Failure> {
         let key = match &request.key {
             Key::Chosen(key) => key.clone(),
             Key::Alike => alike(self.certificate.public_key_der()).ok_or_else(|| {
                 Failure::refused(format!(
-                    "the key of `{}` is {}, and no such key is made here",
+                    "the key of `{}` is {}, and kubectl-mtls does not generate such keys",
                     request.name,
                     self.certificate.key_description()
                 ))
-                .hint("`--key` or `--csr` gives the new key, `--key-type` has one of another kind made")
+                .hint("`--key` or `--csr` gives the new key, `--key-type` generates one of another type")
             })?,
         };
         Ok(issue_client::Request {
             issuer: request.issuer.clone(),
             name: request.name.clone(),
             names: names(&self.certificate).map_err(|error| {
-                Failure::refused(format!("the names of {self} cannot be taken over"))
+                Failure::refused(format!("the names of {self} cannot be used again"))
                     .caused_by(error)
             })?,
             ttl: request
@@ -89,7 +90,8 @@ impl Former {
         })
     }
 
-    /// Refuses to replace its own files unasked: it stays valid, and nobody else has its key.
+    /// Refuses to overwrite the old certificate's files unasked: it stays valid, and nobody else
+    /// has its key.
     pub fn check_files(&self, existing: &ExistingFiles) -> Result<(), Failure> {
         if existing.in_the_way.is_empty()
             || existing.certificate.as_ref() != Some(&self.certificate)
@@ -97,17 +99,17 @@ impl Former {
             return Ok(());
         }
         Err(Failure::refused(format!(
-            "these files hold {self}, which is to be renewed: {}",
+            "these files hold {self}, the one to renew: {}",
             existing.in_the_way.join(", ")
         ))
-        .hint("`--force` puts the new ones in their place, `--out DIR` keeps both"))
+        .hint("`--force` replaces these files, `--out DIR` keeps both"))
     }
 
-    /// What becomes of it.
+    /// A sentence on how long the old certificate stays valid.
     pub fn fate(&self, now: OffsetDateTime) -> String {
         let end = when::end(self.entry.not_after, now);
         if self.entry.not_after <= now {
-            return format!("{self} has expired on {end}");
+            return format!("{self} expired on {end}");
         }
         format!("{self} stays valid until {end}, or until `kubectl mtls revoke-client` ends it")
     }
@@ -133,7 +135,7 @@ fn none(request: &Request) -> Failure {
     };
     Failure::refused(what)
         .hint(format!(
-            "`kubectl mtls list-clients` shows what there is; `kubectl mtls issue-client` issues a first one; the authority is `{}`",
+            "`kubectl mtls list-clients` lists all certificates; `kubectl mtls issue-client` issues a first one; the authority is `{}`",
             request.issuer.authority
         ))
 }
@@ -143,16 +145,16 @@ fn check_state(entry: &Entry) -> Result<(), Failure> {
     match entry.state {
         EntryState::Issued => Ok(()),
         EntryState::Revoked => Err(Failure::refused(format!("{what} was revoked"))
-            .hint("`--number` renews another one of this name; `kubectl mtls issue-client NAME --another` issues one in spite of that")),
+            .hint("`--number` renews another certificate of this name; `kubectl mtls issue-client NAME --another` issues a new one despite the revocation")),
         EntryState::Reserved | EntryState::Void => {
             Err(Failure::refused(format!("{what} was not delivered: it is {}", entry.state))
-                .hint("`--number` renews another one of this name, `kubectl mtls list-clients` shows them"))
+                .hint("`--number` renews another certificate of this name, `kubectl mtls list-clients` lists them"))
         }
     }
 }
 
-/// The certificate of an entry. Whoever may write the inventory may not thereby choose what the authority signs: it must be
-/// the entry's own, and signed by a CA of the authority.
+/// The certificate of an entry. Whoever may write the inventory must not thereby choose what the authority signs: the certificate must
+/// match the entry, and be signed by a CA of the authority.
 fn certificate(
     entry: &Entry,
     reference: &ObjectRef,
@@ -171,7 +173,7 @@ fn certificate(
             "the certificate in {reference} is not the one that the entry is about: {differs} differs"
         ))
         .hint("somebody changed the entry")
-        .hint("restore the entry, or issue a new certificate and name its identity yourself:")
+        .hint("restore the entry, or issue a new certificate and give its names yourself:")
         .hint(another)
         .into());
     }
@@ -182,12 +184,12 @@ fn certificate(
         "{what} was signed by no CA that the authority `{}` trusts now",
         state.authority
     ))
-    .hint("to issue a new one with its names, run:")
+    .hint("to issue a new certificate with the same names, run:")
     .hint(another)
     .into())
 }
 
-/// Everything that a certificate says of its client.
+/// The names in a certificate.
 fn names(certificate: &Certificate) -> Result<Names, Error> {
     let subject = Subject::from_der(certificate.subject_der())?;
     Ok(Names {

@@ -1,7 +1,7 @@
-//! `renew-client`: the identity of a certificate again, as the next number of its name; the old one is left as it is.
+//! `renew-client`: issues the next certificate of the same identity; the old one is left as it is.
 //!
-//! What is signed, and how it survives being killed, is [`issue_client`]'s; here is decided which certificate is renewed, and
-//! that nothing but what the authority once signed is taken over from the inventory.
+//! [`issue_client`] signs, and completes killed runs; this module chooses the certificate to renew, and makes sure that only names which
+//! the authority once signed are copied from the inventory.
 
 #[cfg(test)]
 mod beside_revocation;
@@ -26,31 +26,31 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::names::CredentialNames;
 use former::Former;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Who signs; an authority is never made here.
+    /// The issuer; an authority is never created here.
     pub issuer: Arc<Issuer>,
     /// The client.
     pub name: ClientName,
-    /// Which of its certificates is renewed; the last one that was delivered without.
+    /// The number of the certificate to renew; `None` for the last one that was delivered.
     pub number: Option<u32>,
-    /// How long the new one is valid; as long as the old one without.
+    /// The lifetime of the new certificate; `None` for that of the old one.
     pub ttl: Option<Duration>,
     /// The key that is certified.
     pub key: Key,
-    /// What the output folder holds already.
+    /// The existing files in the output folder.
     pub existing: ExistingFiles,
-    /// Whether an Event tells of it.
+    /// Whether an Event is written.
     pub scale: Scale,
 }
 
 /// The key of the new certificate.
 #[derive(Debug, Clone)]
 pub enum Key {
-    /// A new one of the old one's kind.
+    /// A new key of the old key's type.
     Alike,
-    /// What the user chose.
+    /// The key that the user chose.
     Chosen(ClientKey),
 }
 
@@ -73,7 +73,7 @@ pub fn reconcile(
     Ok(report)
 }
 
-/// Finds out what the renewals of many clients share; an authority is never made.
+/// Finds out the facts that the renewals of many clients share; an authority is never created.
 pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
     let state = CredentialNames::of_authority(&one.issuer.authority).state();
     if observed.get(&state)?.is_none() {
@@ -95,7 +95,7 @@ pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconc
     issue_client::shared(&any, observed, now)
 }
 
-/// Renews one certificate of many; what they share was found out by [`shared`].
+/// Renews one certificate of many, with the facts that [`shared`] found out.
 pub fn certify(
     request: &Request,
     standing: &Standing,
@@ -112,10 +112,10 @@ fn no_authority(request: &Request) -> Failure {
         "there is no authority `{}` that could have signed a certificate for `{}`",
         request.issuer.authority, request.name
     ))
-    .hint("`--authority` names another one, `--ca-dir` a directory")
+    .hint("`--authority` names another authority, `--ca-dir` a directory")
 }
 
-/// A new key of the same kind as a public key (`SubjectPublicKeyInfo`, DER), where such keys are made here.
+/// A new key of the type of a public key (`SubjectPublicKeyInfo`, DER), if this plugin generates such keys.
 fn alike(public_key: &[u8]) -> Option<ClientKey> {
     KeyType::of(public_key).map(ClientKey::New)
 }

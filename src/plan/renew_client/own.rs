@@ -1,10 +1,10 @@
-//! Whether a certificate is the one that an inventory entry is about.
+//! Whether a certificate belongs to an inventory entry.
 
 use crate::pki::inspect::Certificate;
 use crate::resources::Object;
 use crate::resources::inventory::{Entry, serial_label};
 
-/// What of a certificate differs from what the entry, and the labels of its object, say of their own one.
+/// What differs between a certificate and its entry, including the labels of the entry's object.
 pub(super) fn difference(
     entry: &Entry,
     object: Option<&Object>,
@@ -15,10 +15,10 @@ pub(super) fn difference(
     let uri = certificate.uri_sans().first().map_or("", String::as_str);
     let label = object.and_then(serial_label);
     let differences = [
-        (entry.serial != serial, "its serial number"),
+        (entry.serial != serial, "the serial number"),
         (
             label.is_some_and(|label| label != serial),
-            "its serial number",
+            "the serial number",
         ),
         (entry.issuer_ski != issuer, "its CA"),
         (entry.not_before != certificate.not_before(), "its lifetime"),

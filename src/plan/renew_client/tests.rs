@@ -183,7 +183,7 @@ fn an_entry_that_holds_the_certificate_of_another_client_is_not_renewed() {
     });
     refuses_the_swapped_certificate(&mut cluster);
 
-    // Of the same CA, with its serial number written into the entry as well.
+    // Of the same CA, with the serial number written into the entry as well.
     let mut cluster = Cluster::default();
     cluster.run(&first("alice")).unwrap();
     cluster.run(&bob()).unwrap();
@@ -263,11 +263,7 @@ fn the_files_of_the_old_certificate_are_not_replaced_unasked() {
     };
     cluster.writes.clear();
     let failure = cluster.run(&unasked.clone()).unwrap_err();
-    assert!(
-        failure
-            .to_string()
-            .contains("which is to be renewed: alice.crt")
-    );
+    assert!(failure.to_string().contains("the one to renew: alice.crt"));
     assert!(cluster.writes.is_empty());
     let mut asked = unasked;
     asked.existing.in_the_way.clear();

@@ -1,12 +1,12 @@
-//! `--close-connections`: a connection that is open lives on after its client was revoked. A change of a policy on the gateway drains
-//! the connections of every host there, and the order of a guard's rules is a change that means nothing.
+//! `--close-connections`: an open connection continues after its client was revoked. A change of a policy on the gateway drains the
+//! connections of every host there, and a new order of a guard's rules is a change without a meaning.
 
 use super::Case;
 use crate::plan::probe::Served;
 use crate::plan::{Effect, Observed, Reconciled, Seen, Write};
 use crate::resources::guard::{headers_reference, turned};
 
-/// What became of the open connections of each Gateway, in words.
+/// The result for the open connections of each Gateway, as text.
 pub(super) fn close(
     case: &Case<'_>,
     served: &[Served],
@@ -27,10 +27,10 @@ pub(super) fn close(
                 return Err(Effect::Write(Write::Replace(turned(live))).into());
             }
             Seen::Found(_) | Seen::Missing => format!(
-                "open connections to the Gateway `{gateway}` go on: it has no header guard; `kubectl mtls expose SERVICE` writes one, which closes them"
+                "open connections to the Gateway `{gateway}` continue: it has no header guard; `kubectl mtls expose SERVICE` writes one, which closes them"
             ),
             other => format!(
-                "open connections to the Gateway `{gateway}` go on: {guard} could not be read: {}",
+                "open connections to the Gateway `{gateway}` continue: {guard} could not be read: {}",
                 other.unknown().unwrap_or_default()
             ),
         });

@@ -1,4 +1,5 @@
-//! The inventory: what is revoked is marked so, with the time and the reason of the CRL.
+//! The inventory: entries of revoked certificates are marked, with the time and the reason of the
+//! CRL.
 
 use time::OffsetDateTime;
 
@@ -13,11 +14,11 @@ use crate::resources::inventory::{Entry, EntryState, Revocation, reference};
 use crate::resources::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef};
 
-/// How many hexadecimal digits of its serial number name a client whose certificate gives no usable name.
+/// How many hexadecimal digits of the serial number name a client whose certificate has no usable name.
 const SERIAL_DIGITS: usize = 16;
 
-/// Sets the state `revoked` on the entries of revoked certificates, and creates the entries that are missing. Tells which entries
-/// could not be marked: their certificates are revoked all the same.
+/// Sets the state `revoked` on the entries of revoked certificates, and creates missing entries. Returns notes on entries that could not be
+/// marked: their certificates are revoked nevertheless.
 pub(super) fn make(
     case: &Case<'_>,
     observed: &Observed,
@@ -45,7 +46,7 @@ pub(super) fn make(
     observed.prefetch(wanted.iter().map(|(name, _)| Query::Get(name.clone())))?;
     let mut unmarked = Vec::new();
     let told = |name: &ObjectRef, error: &dyn std::fmt::Display| {
-        format!("{name} could not be marked as revoked: {error}; its certificate is revoked")
+        format!("{name} could not be marked as revoked: {error}; the certificate itself is revoked")
     };
     for (name, revocation) in wanted {
         let Some(live) = observed.get(&name)? else {
@@ -95,7 +96,7 @@ fn who(observed: &Observed) -> Option<String> {
     observed.who().map(str::to_owned)
 }
 
-/// Makes the entry of a revoked certificate that the inventory does not hold, so that it tells who revoked it and when.
+/// Creates the entry of a revoked certificate that the inventory lacks, so that time and user of the revocation are recorded.
 fn enter(
     case: &Case<'_>,
     (target, certificate): (&Target, &Certificate),
@@ -161,7 +162,7 @@ fn made<'a>(
         })
 }
 
-/// The client's name: that of its URI SAN or its common name, else its serial number.
+/// The client's name, from its URI SAN or its common name, else its serial number.
 fn name(certificate: &Certificate, authority: &str) -> Result<ClientName, Failure> {
     let subject = certificate.subject();
     let common = subject

@@ -1,8 +1,8 @@
-//! `revoke-client`: the CRLs of all CAs in one write of the authority, which gateways read, then the inventory; and it ends only
-//! when every gateway was seen to refuse what is revoked. A Secret that a Gateway reads in its place follows.
+//! `revoke-client`: writes the CRLs of all CAs into the authority, which gateways read, then marks the inventory; the command ends only
+//! when every gateway rejects the revoked certificates. A Secret that a Gateway reads instead is updated too.
 //!
-//! The CRL decides: the state is written before anything else, and what a killed run left behind is made up for by whatever
-//! the next one finds in it. The inventory is listed again afterwards, for certificates of the same names that are new.
+//! The CRL is decisive: the state is written before anything else, and the next run completes a killed one from the CRL. The inventory is
+//! listed again afterwards, to find new certificates of the same names.
 
 mod closing;
 mod marks;
@@ -36,32 +36,32 @@ use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, capacity};
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority that issued the certificates.
     pub authority: String,
-    /// The directory that holds it, where it is not in the cluster.
+    /// The directory with the authority, if it is not in the cluster.
     pub directory: Option<String>,
-    /// Which certificates.
+    /// The certificates to revoke.
     pub which: Which,
-    /// Why.
+    /// The reason of the revocation.
     pub reason: Reason,
-    /// Whether clients that nobody named may be refused with those that were, because they share a serial number.
+    /// Whether other clients may be rejected too, because they share a serial number.
     pub confirmed: bool,
-    /// Whether open connections are ended, too.
+    /// Whether open connections are closed, too.
     pub close_connections: bool,
     /// Whether anything is written.
     pub dry_run: DryRun,
-    /// How long all waiting may take.
+    /// Time limit for all waiting.
     pub timeout: Duration,
-    /// `HOST:PORT` in the place of the load balancer.
+    /// Address of the gateway to use instead of the load balancer, `HOST:PORT`.
     pub connect_to: Option<String>,
-    /// Whether what a tool keeps, as it is written down elsewhere, is changed all the same.
+    /// Whether objects that a tool such as Argo CD manages are changed too.
     pub force_conflicts: bool,
 }
 
-/// How the certificates are named.
+/// How the user names the certificates.
 #[derive(Debug, Clone)]
 pub enum Which {
     /// All live certificates of these clients.
@@ -70,24 +70,24 @@ pub enum Which {
     Serials(Vec<String>),
     /// The certificates themselves.
     Certificates(Vec<Certificate>),
-    /// Those that were renewed, by a certificate that was delivered at least this long ago and opens the gateway.
+    /// All certificates with a successor that was delivered at least this long ago and that the gateway accepts.
     Superseded(time::Duration),
 }
 
-/// How a certificate stands.
+/// The status of a certificate before the run.
 #[derive(Debug, Clone, Copy)]
 enum Stand<'a> {
-    /// It opens the gateway.
+    /// The gateway accepts the certificate.
     Open,
-    /// The CRL has it.
+    /// The CRL contains the certificate.
     Listed(&'a Revoked),
-    /// Its time is over.
+    /// The certificate has expired.
     Expired,
-    /// Its CA is not trusted any more.
+    /// The certificate's CA is no longer trusted.
     Dropped,
 }
 
-/// Revokes certificates, and sees that every gateway refuses them.
+/// Revokes certificates, and verifies that every gateway rejects them.
 pub fn reconcile(
     request: &Request,
     observed: &Observed,
@@ -188,7 +188,7 @@ pub fn reconcile(
     Ok(report)
 }
 
-/// One run's certificates, and all that is known of them.
+/// The certificates of a run, and the facts about them.
 struct Case<'a> {
     request: &'a Request,
     found: &'a Standing<'a>,
@@ -205,7 +205,7 @@ impl Case<'_> {
         self.targets.iter().zip(self.stands)
     }
 
-    /// Commits the state with the new lists; what is revoked already is published and proven again.
+    /// Commits the state with the new lists; existing revocations are published and verified again.
     fn revoke(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
         let state = &self.found.state;
         self.found.may_change(self.request.force_conflicts)?;
@@ -282,7 +282,7 @@ impl Case<'_> {
             // A directory stores what it is given.
             Some(Seen::NotServed) if self.request.directory.is_some() => Ok(()),
             Some(other) => Err(Failure::refused(format!(
-                "the API server would not take {}: {}",
+                "the API server would not accept {}: {}",
                 object.reference(),
                 other.unknown().unwrap_or_default()
             ))
@@ -290,7 +290,7 @@ impl Case<'_> {
         }
     }
 
-    /// What this run does, for the history and for Events.
+    /// The audit entry of this run, for the history and for Events.
     fn audit_entry(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<AuditEntry> {
         let committed = observed.change_of(self.found.object.reference()).is_some();
         let revoked: Vec<&Target> = self
@@ -316,7 +316,7 @@ impl Case<'_> {
         audit::entry(Transition::ClientsRevoked, what, ids, observed, now)
     }
 
-    /// Leaves the Event of the change on the state.
+    /// Writes the Event about the change of the state.
     fn tell(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
         let Some(written) = observed.change_of(self.found.object.reference()) else {
             return Ok(());
@@ -350,7 +350,8 @@ fn stand<'a>(
     }
 }
 
-/// A CRL for our CAs alone would have the clients of every other CA refused.
+/// Refuses to revoke while external CAs are trusted: with CRLs for the authority's CAs alone,
+/// gateways would reject the clients of every other CA.
 fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failure> {
     let foreign = found.published.foreign(Some(&found.state));
     let foreign: Vec<&Certificate> = foreign.filter(|ca| !ca.is_expired(now)).collect();
@@ -358,11 +359,11 @@ fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failu
         return Ok(());
     }
     let failure = Failure::refused(
-        "the gateway also trusts a CA that is not of this authority: with a revocation list, it would refuse all clients of that CA",
+        "the gateway also trusts a CA that does not belong to this authority: with a revocation list, it would reject all clients of that CA",
     );
     let lines = foreign.iter().map(|ca| {
         format!(
-            "`{}`, SHA-256 {}: `kubectl mtls ca-rotate --finish --drop-external {}` removes it, once its clients have certificates of this authority",
+            "`{}`, SHA-256 {}: `kubectl mtls ca-rotate --finish --drop-external {}` removes this CA, once its clients have certificates of this authority",
             ca.subject(),
             ca.fingerprint(),
             ca.fingerprint()

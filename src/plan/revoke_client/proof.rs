@@ -1,4 +1,4 @@
-//! The proof: every gateway was seen to have loaded the revocation lists.
+//! Verification that every gateway has loaded the revocation lists.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use crate::plan::probe::{self, Expectation, ProbeOptions, Served, Ways};
 use crate::plan::{Observed, Query, Reconciled, revocations};
 
 impl Case<'_> {
-    /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
+    /// Probes until every gateway rejects the revoked canary of every CA, and accepts the other
+    /// one.
     pub(super) fn look(
         &self,
         served: &[Served],
@@ -43,7 +44,7 @@ impl Case<'_> {
         let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
-            afterwards: "the revocation is published; run the same command again to see it loaded",
+            afterwards: "the revocation is published; run the same command again to verify that every proxy has loaded it",
             reread: &reread,
         };
         let ways = probe::until_seen(&expectations, &options, observed)
@@ -54,7 +55,7 @@ impl Case<'_> {
             return Ok(shown);
         }
         let failure = Failure::failed(
-            "the revocation is published, and was not seen: there is no way to the gateway",
+            "the revocation is published, but not verified: the gateway cannot be probed",
         );
         let lines = blind.iter().map(|at| {
             let why = at

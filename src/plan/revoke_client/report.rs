@@ -1,4 +1,4 @@
-//! What `revoke-client` tells in the end.
+//! The report of `revoke-client`.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -20,53 +20,53 @@ use crate::resources::names::INGRESS_SERVICE;
 pub struct Report {
     /// The authority.
     pub authority: String,
-    /// What became of each certificate that was meant.
+    /// The result for each certificate.
     pub certificates: Vec<Revoked>,
-    /// The revocation lists as they are now; empty in a dry run.
+    /// The current revocation lists; empty in a dry run.
     pub lists: Vec<List>,
-    /// Where it was seen that the gateway refuses what is revoked.
+    /// The gateways that reject the revoked certificates.
     pub seen: Vec<Shown>,
-    /// The command that ends open connections; none where no gateway reads the lists.
+    /// The command that closes open connections; `None` if no gateway reads the lists.
     pub restart: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// Whether nothing was written.
+    /// Whether the run was a dry run.
     pub dry_run: bool,
 }
 
-/// What became of a certificate.
+/// The result for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
-    /// It is revoked now, or would be.
+    /// The certificate is revoked by this run, or would be.
     Revoked,
-    /// It was revoked before.
+    /// The certificate was revoked before.
     AlreadyRevoked,
-    /// Its time was over: gateways refuse it anyway.
+    /// The certificate has expired: gateways reject it anyway.
     Expired,
-    /// Its CA is not trusted any more: gateways refuse it anyway.
+    /// The certificate's CA is no longer trusted: gateways reject it anyway.
     CaDropped,
 }
 
-/// One certificate that was meant.
+/// One certificate to revoke.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Revoked {
     /// The client's name; the subject of a certificate that the inventory does not hold.
     pub name: String,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// Its CA, by the hex SKI.
+    /// The issuing CA, by its hex SKI.
     pub issuer_ski: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// What became of it.
+    /// The result for this certificate.
     pub fate: Fate,
-    /// When it was revoked, UTC; none in a dry run, and of what did not have to be.
+    /// When the certificate was revoked, UTC; `None` in a dry run, and if it did not have to be.
     #[serde(with = "time::serde::rfc3339::option")]
     pub revoked_at: Option<OffsetDateTime>,
-    /// Why.
+    /// The reason of the revocation.
     pub reason: Option<Reason>,
 }
 
@@ -74,28 +74,28 @@ pub struct Revoked {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct List {
-    /// The CA, RFC 4514.
+    /// The subject of the CA, RFC 4514.
     pub ca: String,
-    /// Grows by one with every list.
+    /// The CRL number, which grows with every list.
     pub number: Option<u64>,
-    /// Its entries, canaries included.
+    /// Number of entries, including canaries.
     pub entries: usize,
 }
 
-/// A Gateway that was looked at.
+/// A Gateway that was probed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     /// `namespace/name`.
     pub gateway: String,
-    /// Its proxies.
+    /// The Gateway's proxies.
     #[serde(skip)]
     pub ingress: IngressGateway,
     /// The host of the handshakes.
     pub host: String,
-    /// The Pods or addresses that were looked through.
+    /// The Pods or addresses that were probed.
     pub through: Vec<String>,
-    /// Why replicas could not be told apart.
+    /// Why replicas could not be probed one by one.
     pub replicas_unknown: Option<String>,
 }
 
@@ -168,7 +168,7 @@ impl Case<'_> {
         }
     }
 
-    /// The state as it was before this run changed it, with its lists; none where it did not.
+    /// The state before this run changed it, with its lists; `None` if it did not change.
     fn before(&self, observed: &Observed) -> Option<(AuthorityState, Vec<Crl>)> {
         let name = self.found.object.reference();
         let first = observed
@@ -184,7 +184,7 @@ impl Case<'_> {
         let state = &self.found.state;
         let mut notes = Vec::new();
         notes.extend(self.unreadable.iter().map(|reason| {
-            format!("{reason}: it may stand for a live certificate that was meant; `--certificate FILE` revokes it")
+            format!("{reason}: the entry may belong to a live certificate of this client; `--certificate FILE` revokes it")
         }));
         if let (Which::Superseded(age), []) = (&self.request.which, self.targets) {
             notes.push(format!(
@@ -203,7 +203,7 @@ impl Case<'_> {
         });
         if !is_left {
             notes.push(
-                "no client of this authority is left that can get in; `kubectl mtls issue-client NAME` issues a certificate"
+                "no client of this authority has a valid certificate; `kubectl mtls issue-client NAME` issues one"
                     .to_owned(),
             );
         }
@@ -227,7 +227,7 @@ impl Case<'_> {
                 let unseen = cas.filter(|ca| !revocations::has_canaries(ca, observed, now));
                 notes.extend(unseen.map(|ca| {
                     format!(
-                        "the list of the CA `{}` was not seen at the gateway: that CA ends within seconds",
+                        "the revocation list of the CA `{}` was not verified at the gateway: that CA ends within seconds",
                         ca.subject()
                     )
                 }));
@@ -238,7 +238,7 @@ impl Case<'_> {
             }));
             notes.extend(follower(state).map(|secret| {
                 format!(
-                    "a Gateway reads {secret} in the place of the authority: `kubectl mtls expose SERVICE --fail-closed` moves it"
+                    "a Gateway reads {secret} in the place of the authority: `kubectl mtls expose SERVICE --fail-closed` moves this Gateway to the authority"
                 )
             }));
         }

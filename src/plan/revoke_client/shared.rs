@@ -1,5 +1,5 @@
-//! Certificates that nobody named and that are refused all the same: a revocation list holds serial numbers, and a CA that
-//! people signed with by hand may have given one number to many clients.
+//! Certificates that the user did not name and that are rejected nevertheless: a revocation list holds serial numbers, and a CA that people
+//! signed with by hand may have given one number to many clients.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::targets::{Target, sharing};
 use crate::error::Failure;
 use crate::resources::inventory::Entry;
 
-/// The live certificates of the inventory that gateways refuse together with those that were named, each once.
+/// The live certificates of the inventory that gateways reject together with the named ones, each once.
 pub(super) fn find(
     named: &[Target],
     stands: &[Stand<'_>],
@@ -28,7 +28,8 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Who would be refused too, one line each, where a named certificate is not revoked yet.
+/// The other clients that would be rejected, one line each, if a named certificate is not revoked
+/// yet.
 pub(super) fn refused_too(
     named: &[Target],
     stands: &[Stand<'_>],
@@ -58,7 +59,7 @@ pub(super) fn refused_too(
         }));
         if is_zero(target) {
             lines.push(
-                "every other client whose certificate has the serial number 0, as all have that were signed as in Kyma's tutorial; the inventory does not hold them"
+                "every other client whose certificate has the serial number 0, like all certificates signed as in Kyma's tutorial; the inventory does not hold them"
                     .to_owned(),
             );
         }
@@ -66,7 +67,7 @@ pub(super) fn refused_too(
     lines
 }
 
-/// Whether the serial number is one that people give by hand.
+/// Whether the serial number is 0, which people give by hand.
 pub(super) fn is_zero(target: &Target) -> bool {
     target.serial.as_bytes().iter().all(|byte| *byte == 0)
 }

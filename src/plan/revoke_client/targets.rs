@@ -1,4 +1,4 @@
-//! Which certificates are meant.
+//! The certificates to revoke.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,21 +15,21 @@ use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 
-/// Fewer digits of a serial number tell nothing.
+/// The least number of digits that identify a serial number.
 const SHORTEST_SERIAL: usize = 8;
 
-/// One certificate that is to be revoked.
+/// One certificate to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// The client's name; the subject of a certificate that the inventory does not hold.
     pub name: String,
     pub serial: Serial,
-    /// Its CA, by the hex SKI.
+    /// The issuing CA, by its hex SKI.
     pub issuer: String,
     pub not_after: OffsetDateTime,
-    /// Its entry in the inventory, where it has one.
+    /// The inventory entry, if there is one.
     pub entry: Option<Entry>,
-    /// The certificate itself, where the inventory does not hold it.
+    /// The certificate itself, if the inventory does not hold it.
     pub unlisted: Option<Certificate>,
 }
 
@@ -56,7 +56,7 @@ impl Target {
         })
     }
 
-    /// Tells certificates apart that share a serial number.
+    /// An identity that also distinguishes certificates with the same serial number.
     pub fn identity(&self) -> (String, String) {
         let entry = self.entry.as_ref();
         let number = entry.map(|entry| format!("{} {}", entry.name, entry.number));
@@ -65,7 +65,7 @@ impl Target {
     }
 }
 
-/// Further live certificates with the serial number of a target: a gateway refuses them together.
+/// Further live certificates with the serial number of a target: a gateway rejects them together.
 pub(super) fn sharing(
     target: &Target,
     entries: &[Entry],
@@ -80,7 +80,7 @@ pub(super) fn sharing(
     entries.iter().filter(shares).map(Target::of).collect()
 }
 
-/// Further certificates that the inventory holds as revoked, and no list: somebody edited a list, or put an older one back.
+/// Further certificates that are revoked in the inventory, but on no list: somebody edited a list, or restored an older one.
 pub(super) fn unlisted(
     meant: &[Target],
     state: &AuthorityState,
@@ -107,7 +107,7 @@ pub(super) fn unlisted(
         .collect())
 }
 
-/// The certificates that the user means, each once.
+/// The certificates that the user names, each once.
 pub(super) fn find(
     request: &Request,
     state: &AuthorityState,
@@ -146,14 +146,14 @@ pub(super) fn find(
     Ok(targets)
 }
 
-/// Whether this run has booked a certificate as revoked.
+/// Whether this run has marked a certificate as revoked.
 fn was_marked(entry: &Entry, observed: &Observed) -> bool {
     let name = entry.reference();
     entry.state == EntryState::Revoked
         && name.is_some_and(|name| observed.change_of(&name).is_some())
 }
 
-/// Which certificates have a successor that clients use in their place.
+/// The certificates with a successor that clients use instead.
 struct Superseded<'a> {
     /// Delivered certificates by their client and the number of the one that they renew.
     renewals: BTreeMap<(&'a str, u32), Vec<&'a Entry>>,
@@ -185,7 +185,7 @@ impl<'a> Superseded<'a> {
         }
     }
 
-    /// Whether a renewal of it, or a renewal of that one, was delivered in time and opens the gateway.
+    /// Whether a direct or indirect renewal of the certificate was delivered in time and is accepted by the gateway.
     fn contains(&self, entry: &Entry) -> bool {
         let renewals = self.renewals.get(&(entry.name.as_str(), entry.number));
         renewals.into_iter().flatten().any(|renewal| {
@@ -198,7 +198,7 @@ impl<'a> Superseded<'a> {
     }
 }
 
-/// Every certificate of a name that opens the gateway, or would; where there is none, its last one, to tell what became of it.
+/// Every certificate of a name that is live, or was revoked; else its last one, to report its state.
 fn by_name(name: &str, entries: &[Entry], now: OffsetDateTime) -> Result<Vec<Target>, Failure> {
     let of_name: Vec<&Entry> = entries.iter().filter(|entry| entry.name == name).collect();
     if of_name.is_empty() {
@@ -216,10 +216,10 @@ fn unknown(name: &str, entries: &[Entry]) -> Failure {
     let names = entries.iter().map(|entry| entry.name.as_str());
     Failure::refused(format!("no client named `{name}`"))
         .hint(spelling::meant(name, names))
-        .hint("`kubectl mtls list-clients` shows all of them")
+        .hint("`kubectl mtls list-clients` lists all clients")
 }
 
-/// The certificate of a serial number, or of its first digits where no other begins so.
+/// The certificate with a serial number, or with these first digits if they are unique.
 fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
     let serial: Serial = wanted
         .parse()
@@ -244,7 +244,7 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
         [] => Err(Failure::refused(format!(
             "no certificate of this authority has the serial number `{wanted}`"
         ))
-        .hint("`kubectl mtls list-clients -o wide` shows them; `--certificate FILE` revokes one that the inventory does not hold")),
+        .hint("`kubectl mtls list-clients -o wide` shows the serial numbers; `--certificate FILE` revokes a certificate that the inventory does not hold")),
         [entry] => Ok(vec![Target::of(entry)?]),
         [first, ..] if found.iter().all(|entry| is_refused_with(entry, first)) => {
             found.iter().map(|entry| Target::of(entry)).collect()
@@ -260,12 +260,12 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
     }
 }
 
-/// Whether a gateway tells two certificates apart by nothing: same CA, same serial number.
+/// Whether a gateway cannot tell two certificates apart: same CA, same serial number.
 fn is_refused_with(entry: &Entry, other: &Entry) -> bool {
     (&entry.issuer_ski, &entry.serial) == (&other.issuer_ski, &other.serial)
 }
 
-/// A certificate from a file: it must be of one of the authority's CAs.
+/// A certificate from a file; it must be signed by a CA of the authority.
 fn given(
     certificate: &Certificate,
     state: &AuthorityState,
@@ -274,10 +274,10 @@ fn given(
 ) -> Reconciled<Target> {
     if state.trusted.contains(certificate) {
         return Err(Failure::refused(format!(
-            "`{}` is a CA of this authority, no client",
+            "`{}` is a CA of this authority, not a client",
             certificate.subject()
         ))
-        .hint("`kubectl mtls ca-rotate` replaces it")
+        .hint("`kubectl mtls ca-rotate` replaces a CA")
         .into());
     }
     let Some(ca) = state.trusted.iter().find(|ca| certificate.is_signed_by(ca)) else {
@@ -287,13 +287,13 @@ fn given(
             .map(|ca| format!("`{}`", ca.subject()))
             .collect();
         return Err(Failure::refused(format!(
-            "the certificate `{}` is not of the authority `{}`: `{}` signed it",
+            "the certificate `{}` was not issued by the authority `{}`: `{}` signed it",
             certificate.subject(),
             state.authority,
             certificate.issuer()
         ))
         .hint(format!(
-            "this authority's CAs are {}; only who holds the other CA's key can revoke it",
+            "this authority's CAs are {}; only the owner of the other CA's key can revoke it",
             cas.join(", ")
         ))
         .into());

@@ -1,4 +1,4 @@
-//! The allow-list of a host, beside its clients: who of them may call it.
+//! The allow-list of a host, and which of the authority's clients may call it.
 
 use time::OffsetDateTime;
 
@@ -10,7 +10,7 @@ use crate::resources::guard::Clients;
 use crate::resources::inventory::Entry;
 use crate::resources::listing::shortened;
 
-/// Tells in the clients' link who may call the host.
+/// Adds to the clients' link who may call the host.
 pub(super) fn tell(
     host: &Host,
     facts: &Facts<'_>,
@@ -31,7 +31,10 @@ pub(super) fn tell(
         return Ok(());
     };
     let allowed = shortened(&identities, NAMES_SHOWN);
-    link.says = format!("{}; only these may call it: {allowed}", link.says);
+    link.says = format!(
+        "{}; only the listed clients may call the host: {allowed}",
+        link.says
+    );
     if let Some(authority) = unable(&identities, host, facts, now)? {
         link.add(nobody(&identities, host, authority, facts));
     }
@@ -39,7 +42,7 @@ pub(super) fn tell(
     Ok(())
 }
 
-/// The identities on the allow-list of a host; `None` where every client may call it, or no guard was read.
+/// The identities on the allow-list of a host; `None` if every client may call it, or no guard was read.
 pub(super) fn identities(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Vec<String>>> {
     let clients = guards::of_host(host, facts)?.and_then(Clients::of_policy);
     Ok(match clients {
@@ -48,8 +51,8 @@ pub(super) fn identities(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Ve
     })
 }
 
-/// The authority of which no client has a certificate with a listed identity; `None` where one has, or that is not known: where an
-/// external CA is trusted, or the inventory was not read completely.
+/// The authority none of whose clients has a certificate with a listed identity; `None` if one has, or if that is not known: an external CA
+/// is trusted, or the inventory was not read completely.
 fn unable<'a>(
     identities: &[String],
     host: &Host,

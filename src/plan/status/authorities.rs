@@ -1,4 +1,4 @@
-//! The authorities behind the hosts of a report: who can get in, and where their rotations stand.
+//! The authorities behind the hosts of a report: their clients, and the phases of their rotations.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::rotation::Phase;
 
-/// How many clients the next command names.
+/// How many clients the suggested command names.
 const NAMES_IN_COMMAND: usize = 20;
 
 /// The authorities of these names, as far as their states can be read.
@@ -91,7 +91,7 @@ fn of_authority(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) 
     }
 }
 
-/// When each client's last live certificate ends, the first end first.
+/// The end of each client's last live certificate, the first end first.
 fn ends(live: &[&Entry]) -> Vec<ClientEnd> {
     let mut last: BTreeMap<&str, OffsetDateTime> = BTreeMap::new();
     for entry in live {
@@ -124,7 +124,8 @@ fn of_ca_report(ca: &Certificate, role: Role, clients: Option<usize>, crls: &[Cr
     }
 }
 
-/// The command that goes on with a rotation: the clients that still need a new certificate first.
+/// The command that continues a rotation; if clients still need a new certificate, the one that
+/// renews theirs.
 fn next(state: &AuthorityState, live: &[&Entry], is_inventory_read: bool) -> Option<String> {
     let authority = &state.authority;
     let rotate = |flags| command_line::ca_rotate(flags, authority);

@@ -1,4 +1,4 @@
-//! The authority behind a client CA: whether it is what it was, and stays.
+//! The authority behind a client CA: whether it is intact, and protected against deletion.
 
 use std::collections::BTreeSet;
 
@@ -22,10 +22,10 @@ use crate::resources::rotation::Phase;
 use crate::resources::{Kind, Object, ObjectRef, capacity};
 use serde_json::{Value, json};
 
-/// A rotation that takes longer was forgotten.
+/// The age of a rotation that somebody has probably forgotten.
 const LONG: Duration = Duration::days(30);
 
-/// Whether the keys of these authorities exist: never the keys themselves.
+/// The queries for whether the keys of these authorities exist; the keys themselves are never read.
 pub(super) fn queries(facts: &Facts<'_>) -> Vec<Query> {
     let states = readable(&facts.states).iter().map(|(_, state)| state);
     states
@@ -38,7 +38,7 @@ fn keys(state: &AuthorityState) -> ObjectRef {
     ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret)
 }
 
-/// What is wrong with an authority that can be read.
+/// The findings on a readable authority.
 pub(super) fn checks(
     state: &AuthorityState,
     facts: &Facts<'_>,
@@ -64,7 +64,7 @@ pub(super) fn checks(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// An authority, or its inventory, that is not what it was.
+/// The finding on an authority, or its inventory, that was lost, replaced or rolled back.
 pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
     Finding::new(
         fault.check(),
@@ -77,7 +77,8 @@ pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
     .graded(Severity::Error)
 }
 
-/// Nothing can take a deletion back: the object goes as soon as its finalizer does.
+/// The finding on a deletion, which cannot be undone: the object is deleted as soon as its
+/// finalizer is removed.
 fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Finding> {
     object.at(&["metadata", "deletionTimestamp"])?;
     let AuthorityState { authority, .. } = state;
@@ -94,7 +95,7 @@ fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Finding> {
     ))
 }
 
-/// An immutable ConfigMap can only be deleted and created again.
+/// The finding on an immutable ConfigMap, which can only be deleted and created again.
 fn immutable(state: &AuthorityState, object: &Object) -> Option<Finding> {
     let is_immutable = object.at(&["immutable"]) == Some(&true.into());
     let own = CredentialNames::of_authority(&state.authority).state();
@@ -113,7 +114,8 @@ fn immutable(state: &AuthorityState, object: &Object) -> Option<Finding> {
     })
 }
 
-/// Without its finalizer an authority is gone as soon as somebody deletes it.
+/// The finding on a missing finalizer: without it an authority is gone as soon as somebody deletes
+/// it.
 fn not_kept(state: &AuthorityState, object: &Object) -> Option<Finding> {
     let is_kept = object.has_finalizer(IN_USE_FINALIZER);
     let is_read = object.annotation(GATEWAY_ANNOTATION).is_some();
@@ -133,7 +135,8 @@ fn not_kept(state: &AuthorityState, object: &Object) -> Option<Finding> {
     ))
 }
 
-/// istiod takes the key `cacert` first (`pilot/pkg/credentials/kube/secrets.go`, `extractRoot`).
+/// The finding on the key `cacert`, which istiod reads first
+/// (`pilot/pkg/credentials/kube/secrets.go`, `extractRoot`).
 fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
     let text = |key: &str| object.text(&["data", key]);
     let other = text("cacert");
@@ -144,12 +147,12 @@ fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
     let gone = json!({"data": {"cacert": null, "crl": null}});
     let finding = Finding::new(
         &check::AUTHORITY_OTHER_BUNDLE,
-        format!("istiod takes the key `cacert` of the {own} in the place of `ca.crt`"),
+        format!("istiod reads the key `cacert` of the {own} instead of `ca.crt`"),
         command_line::patch(&own, "merge", &gone),
     );
     let is_same = other == text("ca.crt") && text("crl") == text("ca.crl");
     Some(if is_same {
-        let why = "both hold the same: what changes from now on never reaches a gateway";
+        let why = "`cacert` and `ca.crt` have the same content now, but later changes of `ca.crt` will not reach a gateway";
         finding.graded(Severity::Warning).because(why)
     } else {
         finding
@@ -193,7 +196,7 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Reconciled<Option<Fi
             ),
             remedy(other),
         )
-        .because("without its keys nothing can be issued, renewed or revoked")),
+        .because("without the authority's keys nothing can be issued, renewed or revoked")),
     })
 }
 
@@ -229,7 +232,8 @@ fn unfinished(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) ->
     })
 }
 
-/// An issuing CA to whose end new certificates are cut; near that end it is `client-ca/ending`.
+/// The finding on an issuing CA that shortens new certificates; near its end the finding is
+/// `client-ca/ending`.
 fn short_lived(state: &AuthorityState, now: OffsetDateTime) -> Option<Finding> {
     let ca = state.issuing_ca().filter(|ca| ca.is_valid_at(now))?;
     let is_replaced = state.target != state.issuing;
@@ -249,7 +253,7 @@ fn short_lived(state: &AuthorityState, now: OffsetDateTime) -> Option<Finding> {
     })
 }
 
-/// A Secret that a Gateway reads in the place of an authority must say what that does.
+/// The findings on a Secret that a Gateway reads instead of an authority, and that differs from it.
 pub(super) fn faults(
     trusted: &Trusted<'_>,
     state: &AuthorityState,
@@ -269,7 +273,7 @@ pub(super) fn faults(
         let consequence = if state.issuing_ca() == Some(ca) {
             "certificates issued now are rejected"
         } else {
-            "its clients are rejected"
+            "clients of this CA are rejected"
         };
         link.find(
             &check::CLIENT_CA_NOT_THE_AUTHORITYS,

@@ -1,4 +1,4 @@
-//! The CAs of a trust bundle, each by itself and beside the others.
+//! Checks of the CAs in a trust bundle, one by one and together.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ use crate::resources::client_ca::ClientCa;
 use crate::resources::rotation::Phase;
 use crate::resources::{Kind, ObjectRef};
 
-/// What the subjects of well-known public CAs have as their organisation (Mozilla's included CA certificates). The list is
-/// short: it finds the bundle that somebody took for a client CA by mistake, and is no proof that a CA is private.
+/// The organisations in the subjects of well-known public CAs (Mozilla's included CA certificates). The list is short: it finds a public
+/// bundle that somebody used as a client CA by mistake, and does not prove that a CA is private.
 const PUBLIC: [&str; 20] = [
     "Actalis",
     "Amazon",
@@ -43,19 +43,19 @@ const PUBLIC: [&str; 20] = [
     "ZeroSSL",
 ];
 
-/// A client CA that could be read, and whose it is.
+/// A client CA that could be read, and its owner.
 #[derive(Debug)]
 pub(super) struct Trusted<'a> {
     pub host: &'a Host,
     pub reference: &'a ObjectRef,
     pub client_ca: &'a ClientCa,
     pub owner: &'a Owner<'a>,
-    /// What ends within this time is told.
+    /// Expiry within this time is reported.
     pub within: Duration,
 }
 
 impl<'a> Trusted<'a> {
-    /// The authority, where it is one, or follows one.
+    /// The authority, if the object is one, or has its content.
     pub fn state(&self) -> Option<&'a AuthorityState> {
         match self.owner {
             Owner::Ours(state) => Some(state),
@@ -63,7 +63,7 @@ impl<'a> Trusted<'a> {
         }
     }
 
-    /// Its CAs without repeats, which do no harm.
+    /// The bundle's CAs without repeats, which do no harm.
     pub fn cas(&self) -> Vec<&'a Certificate> {
         let mut cas: Vec<&Certificate> = Vec::new();
         for ca in self.client_ca.bundle.certificates() {
@@ -81,7 +81,7 @@ impl<'a> Trusted<'a> {
         })
     }
 
-    /// A command of `ca-rotate` on the authority, which the Gateway must read itself; else what to do by hand.
+    /// A `ca-rotate` command on the authority, if the Gateway reads it; else what to do by hand.
     pub fn rotate(&self, flags: &str, by_hand: impl FnOnce() -> String) -> String {
         match self.state() {
             Some(state) if self.reference.kind == Kind::ConfigMap => {
@@ -92,7 +92,8 @@ impl<'a> Trusted<'a> {
         }
     }
 
-    /// What takes CAs out of the bundle: another one must be there first.
+    /// The remedy that removes CAs from the bundle; if they are its only ones, another one must be
+    /// added first.
     fn drop(&self, cas: &[&Certificate]) -> String {
         let has_other = self.state().is_some_and(|state| {
             state.phase() != Phase::Spreading
@@ -153,7 +154,7 @@ pub(super) fn faults(
     link.extend(external(trusted, &elsewhere));
 }
 
-/// A CA that is expired, ends soon, or is not valid yet.
+/// The finding on a CA that is expired, ends soon, or is not valid yet.
 fn time_fault(
     trusted: &Trusted<'_>,
     cas: &[&Certificate],
@@ -186,7 +187,9 @@ fn time_fault(
                 let flags = if is_leaving { " --finish" } else { "" };
                 Finding::new(
                     &check::CLIENT_CA_EXPIRED_IN_FRONT,
-                    format!("{named} in {reference} has expired and stands before its renewed certificate"),
+                    format!(
+                        "{named} in {reference} has expired and precedes its renewed certificate"
+                    ),
                     trusted.rotate(flags, || format!("remove {named} from {reference}")),
                 )
             });
@@ -223,7 +226,7 @@ pub(super) fn is_ending(ca: &Certificate, now: OffsetDateTime) -> bool {
     ca.not_after() - now < soon(ca.not_before(), ca.not_after(), CLIENT_TTL)
 }
 
-/// Envoy looks CAs up by subject, and tells those of one subject apart by their key identifiers only.
+/// The finding on CAs with the same subject: Envoy finds CAs by subject, and distinguishes those of one subject only by key identifiers.
 fn same_subject(trusted: &Trusted<'_>, cas: &[&Certificate]) -> Option<Finding> {
     let look_alike = |one: &Certificate, other: &Certificate| {
         let (one_id, other_id) = (one.ski_hex(), other.ski_hex());
@@ -255,7 +258,7 @@ fn same_subject(trusted: &Trusted<'_>, cas: &[&Certificate]) -> Option<Finding> 
     ))
 }
 
-/// A CA from which strangers get certificates.
+/// The finding on a CA from which strangers get certificates.
 fn public_fault(
     trusted: &Trusted<'_>,
     handshakes: &Handshakes<'_>,
@@ -285,7 +288,7 @@ fn public_fault(
     })
 }
 
-/// A CA in an authority's bundle that it did not put there itself.
+/// The finding on a CA in an authority's bundle that somebody else added.
 fn added(trusted: &Trusted<'_>, ca: &Certificate) -> Option<Finding> {
     let state = trusted.state()?;
     let (named, authority) = (weakness::name(ca), &state.authority);
@@ -310,7 +313,7 @@ fn added(trusted: &Trusted<'_>, ca: &Certificate) -> Option<Finding> {
     ))
 }
 
-/// Who gets in beside the clients of the inventory, where that is meant to be.
+/// The finding on external CAs that are intended, whose clients are not in the inventory.
 fn external(trusted: &Trusted<'_>, elsewhere: &[&Certificate]) -> Option<Finding> {
     let given = |ca: &Certificate| {
         let state = trusted.state();
@@ -333,7 +336,7 @@ fn external(trusted: &Trusted<'_>, elsewhere: &[&Certificate]) -> Option<Finding
     ))
 }
 
-/// What takes CAs of others out of the bundle of an authority; without one, the Gateway must read one first.
+/// The remedy that removes external CAs from the bundle of an authority; without one, the Gateway must be moved first.
 fn dropped_or_moved(trusted: &Trusted<'_>, cas: &[&Certificate]) -> String {
     let expose = trusted.host.expose_command();
     match trusted.state() {
@@ -352,7 +355,7 @@ pub(super) fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a
     }
 }
 
-/// The CAs in the bundle that were not made by this plugin: external ones, and those of the authority whose key was given.
+/// The CAs in the bundle that this plugin did not generate: external ones, and imported ones of the authority.
 pub(super) fn made_elsewhere<'a>(
     client_ca: &'a ClientCa,
     owner: &Owner<'a>,

@@ -1,4 +1,4 @@
-//! The client CA: whose clients the gateway accepts, and for how long.
+//! The client CA: the CAs whose clients the gateway accepts, and until when.
 
 use time::OffsetDateTime;
 
@@ -16,20 +16,20 @@ use crate::resources::gateway::Server;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
 use crate::resources::{Kind, ObjectRef};
 
-/// What tells whom a server trusts, and what istiod would take in the place of its client CA.
+/// The reads of a server's client CA, and of the object that istiod would use instead.
 pub(super) fn queries(server: &Server) -> Vec<Query> {
     let mut queries = vec![Query::Get(server.client_ca_source())];
     queries.extend(fail_open::queries(server));
     queries
 }
 
-/// What client certificates are checked against, as it was read.
+/// The object with the client CA, as it was read.
 pub(super) fn seen(server: &Server, observed: &Observed) -> Reconciled<Seen<ClientCa>> {
     let seen = observed.try_get(&server.client_ca_source())?;
     Ok(seen.read_as(|object| ClientCa::read(object)))
 }
 
-/// The authority whose clients get in at a host, where it is one of this plugin.
+/// The authority whose clients a host accepts, if this plugin manages it.
 pub(super) fn authority(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<String>> {
     let seen = seen(&host.server, facts.observed)?;
     let source = host.server.client_ca_source();

@@ -1,4 +1,4 @@
-//! The clients: who has a certificate that the gateway accepts, and for how long.
+//! The clients: who has a certificate that the gateway accepts, and until when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ const NAME: &str = "clients";
 const SOON: Duration = Duration::days(14);
 /// A client whose last certificate expired longer ago is probably not used any more.
 const FORGOTTEN: Duration = Duration::days(30);
-/// A certificate that is not delivered after this time never will be.
+/// A certificate that is not delivered after this time is considered lost.
 const DELIVERY: Duration = Duration::hours(1);
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
@@ -31,11 +31,14 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     let state = match facts.owner(&source, seen.found()) {
         Owner::Ours(state) => state,
         Owner::Nobody if matches!(seen, Seen::Found(_)) => {
-            let link = Link::new(NAME, "not known: kubectl-mtls does not manage their CA");
+            let link = Link::new(
+                NAME,
+                "not known: kubectl-mtls does not manage the client CA",
+            );
             return Ok(link);
         }
         Owner::Nobody | Owner::Lost(_) => {
-            let mut link = Link::new(NAME, "not known: their CA could not be read");
+            let mut link = Link::new(NAME, "not known: the client CA could not be read");
             link.was_not_seen();
             return Ok(link);
         }
@@ -93,7 +96,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
 fn says(live: &[&Entry], state: &AuthorityState) -> String {
     let Some(first) = live.iter().map(|entry| entry.not_after).min() else {
         return format!(
-            "none has a certificate; issue one: kubectl mtls issue-client NAME --authority {}",
+            "no client has a certificate; issue one: kubectl mtls issue-client NAME --authority {}",
             state.authority
         );
     };
@@ -115,8 +118,8 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
     )
 }
 
-/// Certificates that the inventory calls revoked, of CAs whose revocation list does not have them: the list was edited, or an
-/// old one put back.
+/// The finding on certificates that are revoked in the inventory, but not on the revocation list of their CA: the list was edited, or an
+/// old one restored.
 fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     let cas = trusted.bundle.certificates();
     let listed = RevokedSet::of(cas, &crl::published(trusted));
@@ -135,7 +138,7 @@ fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     )
 }
 
-/// Certificates that the inventory calls valid, and a revocation list does not.
+/// The finding on certificates that are valid in the inventory, but on a revocation list.
 fn unrecorded(live: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     let cas = trusted.bundle.certificates();
     let listed = RevokedSet::of(cas, &crl::published(trusted));
@@ -153,12 +156,12 @@ fn unrecorded(live: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     )
 }
 
-/// What the entries of an authority's clients tell.
+/// The inventory of an authority's clients.
 struct Inventory<'a> {
     state: &'a AuthorityState,
     live: Vec<&'a Entry>,
     now: OffsetDateTime,
-    /// What ends within this time is told.
+    /// Expiry within this time is reported.
     within: Duration,
 }
 
@@ -178,8 +181,7 @@ impl Inventory<'_> {
         cas.any(|ca| ca.key_id_hex() == entry.issuer_ski)
     }
 
-    /// The certificate of each client that counts: one that was delivered before one that perhaps was not, then the one that
-    /// lives longest.
+    /// The relevant certificate of each client: a delivered one before a reserved one, then the one with the latest end.
     fn last(&self) -> impl Iterator<Item = &Entry> {
         let rank = |entry: &Entry| {
             let is_issued = entry.state == EntryState::Issued;
@@ -196,7 +198,7 @@ impl Inventory<'_> {
         last.into_values().map(|(_, entry)| entry)
     }
 
-    /// Clients whose last certificate ends soon: one that was renewed since does not count.
+    /// The finding on clients whose last certificate ends soon; renewed certificates do not count.
     fn ending(&self) -> Option<Finding> {
         let is_ending = |entry: &&Entry| {
             let left = entry.not_after - self.now;
@@ -219,7 +221,7 @@ impl Inventory<'_> {
         )
     }
 
-    /// Clients whose certificates have all expired, and that nobody revoked.
+    /// The finding on clients whose certificates have all expired, and that nobody revoked.
     fn expired(&self, entries: &[&Entry]) -> Option<Finding> {
         let live: BTreeSet<&str> = self.live.iter().map(|entry| entry.name.as_str()).collect();
         let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
@@ -253,7 +255,7 @@ impl Inventory<'_> {
         Some(finding.graded(severity))
     }
 
-    /// Clients that have certificates of removed CAs only.
+    /// The finding on clients that only have certificates of removed CAs.
     fn of_removed_ca(&self) -> Option<Finding> {
         let is_lost = |entry: &&Entry| entry.state == EntryState::Issued && !self.is_trusted(entry);
         let lost: Vec<&Entry> = self.last().filter(is_lost).collect();
@@ -296,7 +298,7 @@ impl Inventory<'_> {
     }
 }
 
-/// A finding on clients, and the command that takes their names.
+/// A finding on clients, with a command on their names.
 fn finding(
     check: &'static check::Check,
     says: &str,

@@ -1,7 +1,6 @@
 //! The revocation lists beside a trust bundle.
 //!
-//! Once there is any, Envoy rejects the clients of every CA that has none which is valid now (`BoringSSL`, `x509_vfy.cc`,
-//! `check_crl`).
+//! Once there is a list, Envoy rejects the clients of every CA without a list that is valid now (`BoringSSL`, `x509_vfy.cc`, `check_crl`).
 
 use time::{Duration, OffsetDateTime};
 
@@ -14,7 +13,7 @@ use crate::plan::{commit, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 
-/// Whoever publishes a list of a month or more does so at least this long before its end.
+/// How long before its end a list of a month or more is usually renewed.
 const LATE: Duration = Duration::days(7);
 
 pub(super) fn faults(trusted: &Trusted<'_>, now: OffsetDateTime, link: &mut Link) {
@@ -26,7 +25,7 @@ pub(super) fn faults(trusted: &Trusted<'_>, now: OffsetDateTime, link: &mut Link
     if client_ca.has_ignored_crl {
         link.find(
             &check::CLIENT_CA_CRL_IGNORED,
-            format!("istiod ignores the revocation list in {reference}: its key is not the one that belongs to the CA's key"),
+            format!("istiod ignores the revocation list in {reference}: its key does not belong to the key of the CA"),
             remedy(trusted, || {
                 format!("use the keys `ca.crt` and `ca.crl`, or `cacert` and `crl`, in {reference}")
             }),
@@ -82,7 +81,7 @@ fn fault(
     }
     if !ca.is_self_issued() && !cas.iter().any(|root| ca.is_signed_by(root)) {
         let seen = format!(
-            "{named} in {reference} is an intermediate CA, and its issuer `{}` is not there",
+            "{named} in {reference} is an intermediate CA, and its issuer `{}` is missing there",
             ca.issuer()
         );
         let remedy = format!(
@@ -149,7 +148,7 @@ fn fault(
         None if lists.iter().any(|list| claims(list, ca)) => (
             &check::CLIENT_CA_CRL_FORGED,
             format!(
-                "the revocation list in {reference} that names {named} as its issuer is not signed by it"
+                "the revocation list in {reference} that names {named} as its issuer is not signed by that CA"
             ),
             publish(current),
         ),
@@ -162,7 +161,7 @@ fn fault(
     Some(Finding::new(check, seen, remedy))
 }
 
-/// Whether a list says that it is of this CA.
+/// Whether a list names this CA as its issuer.
 fn claims(list: &Crl, ca: &Certificate) -> bool {
     let has_key = list
         .aki_hex()
@@ -170,12 +169,12 @@ fn claims(list: &Crl, ca: &Certificate) -> bool {
     list.issuer() == ca.subject() && has_key
 }
 
-/// An authority publishes its lists anew.
+/// The remedy: an authority publishes its lists again.
 fn remedy(trusted: &Trusted<'_>, by_hand: impl FnOnce() -> String) -> String {
     trusted.rotate(" --restore --accept-loss", by_hand)
 }
 
-/// The CRLs as they are, one line each.
+/// The CRLs, one line each.
 pub(super) fn details(client_ca: &ClientCa) -> Vec<String> {
     let crls = published(client_ca);
     let of_ca = client_ca.bundle.certificates().iter().filter_map(|ca| {
@@ -196,7 +195,8 @@ pub(super) fn published(client_ca: &ClientCa) -> Vec<Crl> {
     Crl::many_from_pem(pem).unwrap_or_default()
 }
 
-/// The CRLs must be those of the authority's state, or what was revoked since is accepted.
+/// The findings on CRLs that are not those of the authority's state, so that later revocations have
+/// no effect.
 pub(super) fn authority_faults(trusted: &Trusted<'_>, state: &AuthorityState, link: &mut Link) {
     let (reference, authority) = (trusted.reference, &state.authority);
     // Lists of the state that cannot be read were edited, which is a finding of its own.

@@ -1,4 +1,4 @@
-//! Trust bundles that cannot be used.
+//! Trust bundles that istiod or Envoy cannot use.
 
 use super::{Finding, check};
 use crate::pki::bundle::{Bundle, Error};
@@ -7,7 +7,7 @@ use crate::resources::client_ca::Material;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
 use crate::resources::{Kind, Object};
 
-/// What makes the trust bundle in an object unusable, where that is what is wrong with it.
+/// The finding on an unusable trust bundle in an object, if it is unusable.
 pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
     let reference = object.reference();
     let (check, reason) = match Material::read(object) {

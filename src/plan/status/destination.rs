@@ -1,8 +1,9 @@
-//! How the gateway speaks to the Service's Pods, as `DestinationRules` say, and what these take, as `PeerAuthentications` say.
+//! The protocol between the gateway and the Service's Pods: what `DestinationRules` make the gateway send, and what `PeerAuthentications`
+//! make the Pods accept.
 //!
-//! Without a `DestinationRule` the gateway speaks TLS of the mesh to Pods with a sidecar that take it, and plain HTTP to all others
-//! (istiod, `pilot/pkg/xds/endpoints/mtls_checker.go`). A `Sidecar` changes nothing of this: istiod gives gateways its default one
-//! (`pilot/pkg/model/push_context.go`, `doGetSidecarScope`), and a sidecar hands on what comes to a port that none of its listeners names.
+//! Without a `DestinationRule` the gateway uses mesh TLS for Pods whose sidecar accepts it, and plain HTTP for all others (istiod,
+//! `pilot/pkg/xds/endpoints/mtls_checker.go`). A `Sidecar` does not change this: istiod gives gateways its default one
+//! (`pilot/pkg/model/push_context.go`, `doGetSidecarScope`), and a sidecar forwards traffic to a port that none of its listeners names.
 
 use serde_json::{Value, json};
 
@@ -19,17 +20,17 @@ use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::peer_authentication::{Mode, mode};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// With TLS of the mesh, by which a sidecar learns who calls; in all other modes it does not
+/// The TLS mode of the mesh, the only one in which a sidecar learns who calls
 /// (`networking/v1/destination_rule.proto`, `ClientTLSSettings`).
 const MESH: &str = "ISTIO_MUTUAL";
 
-/// What tells which connections the Service's Pods take.
+/// The reads that show which connections the Service's Pods accept.
 pub(super) fn queries(service: &ObjectRef) -> [Query; 2] {
     [service.namespace.as_str(), INGRESS_NAMESPACE]
         .map(|namespace| Query::within(Kind::PeerAuthentication, namespace))
 }
 
-/// Adds where what the gateway speaks is not what the Pods take.
+/// Adds the finding on Pods that do not accept the gateway's protocol.
 pub(super) fn tell(
     exposed: &Exposed<'_>,
     host: &Host,
@@ -57,7 +58,7 @@ pub(super) fn tell(
             &listed,
         );
         if let Some(finding) = unseen {
-            link.add(finding.because("which connections the Service's Pods take is not known"));
+            link.add(finding.because("which connections the Service's Pods accept is not known"));
             return Ok(());
         }
         policies.extend(listed.found().copied().unwrap_or_default());
@@ -98,7 +99,7 @@ pub(super) fn tell(
     Ok(())
 }
 
-/// Why Pods do not take what the gateway speaks in a mode, in words after a comma.
+/// Why Pods do not accept the gateway's connections in a mode, as the end of a sentence.
 fn opposed(
     said: &str,
     taken: Mode,
@@ -109,15 +110,15 @@ fn opposed(
     let policy = policy.unwrap_or_default();
     match (said == MESH, taken, has_sidecar) {
         (true, _, Some(false)) => Some("whose Pods have no sidecar".to_owned()),
-        (true, Mode::Disable, _) => Some(format!("and {policy} has its sidecars end no TLS")),
+        (true, Mode::Disable, _) => Some(format!("and {policy} disables TLS in its sidecars")),
         (false, Mode::Strict, Some(true)) => {
-            Some(format!("and {policy} takes mutual TLS of the mesh only"))
+            Some(format!("and {policy} accepts only mutual TLS of the mesh"))
         }
         _ => None,
     }
 }
 
-/// The `DestinationRule` that tells how the gateway speaks to the Service, with its mode; the finding where they could not be listed.
+/// The `DestinationRule` for the gateway's connections to the Service, with its mode; a finding if they could not be listed.
 fn rule<'a>(
     workload: &Workload<'_>,
     observed: &'a Observed,
@@ -144,7 +145,7 @@ fn rule<'a>(
     Ok(Ok(None))
 }
 
-/// The TLS mode of a `DestinationRule` for a port of the Service; that of any port where none is known.
+/// The TLS mode of a `DestinationRule` for a port of the Service; that of any port if none is known.
 fn tls_mode(rule: &Object, port: Option<u16>) -> Option<&str> {
     let policy = rule.at(&["spec", "trafficPolicy"])?;
     let of_ports = policy.get("portLevelSettings").and_then(Value::as_array);
@@ -159,7 +160,7 @@ fn tls_mode(rule: &Object, port: Option<u16>) -> Option<&str> {
     Some(tls.get("mode").and_then(Value::as_str).unwrap_or("DISABLE"))
 }
 
-/// The command that leaves it to istiod how the gateway speaks.
+/// The command that leaves the gateway's protocol to istiod.
 fn without_tls(rule: &Object) -> String {
     let reference = rule.reference();
     match rule.at(&["spec", "trafficPolicy", "portLevelSettings"]) {
@@ -172,7 +173,7 @@ fn without_tls(rule: &Object) -> String {
     }
 }
 
-/// The command by which sidecars take TLS of the mesh, too.
+/// The command that makes sidecars accept mesh TLS, too.
 fn permissive(policy: &Object) -> String {
     let reference = policy.reference();
     match policy.at(&["spec", "portLevelMtls"]) {

@@ -1,4 +1,4 @@
-//! Whether the host's name leads to the gateway's load balancer.
+//! Whether the host's name resolves to the gateway's load balancer.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,7 @@ use crate::resources::service::Service;
 const NAME: &str = "DNS";
 const ASK_ANOTHER: &str = "name a DNS server to ask: `kubectl mtls status --resolver HOST`";
 
-/// What tells where the hosts must lead, and why they do not: the DNSEntries and their providers, and the load balancer's host
-/// names.
+/// The reads of the hosts' DNS: the DNSEntries and their providers, and the load balancer's host names.
 pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>> {
     let mut queries = Vec::new();
     for host in hosts {
@@ -29,19 +28,19 @@ pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Que
     Ok(queries)
 }
 
-/// Where a name leads.
+/// The addresses of a name, compared with the load balancer's.
 enum Leads {
     Here,
     Nowhere,
-    /// There, and to these addresses too.
+    /// The load balancer, and these further addresses.
     Partly(Vec<String>),
-    /// The addresses that it should lead to.
+    /// Other addresses than the load balancer's, which are these.
     Elsewhere(Vec<String>),
-    /// It was not seen, or it is not known where it should lead.
+    /// The addresses, or the load balancer's, are not known.
     Unknown,
 }
 
-/// Whether the host's name leads to the load balancer.
+/// Whether the host's name resolves to the load balancer.
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let name = &host.probe;
     let seen = facts.observed.addresses_of(name)?;
@@ -69,7 +68,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let records = Records::of(host, facts.observed)?;
     if let Leads::Partly(others) = &leads {
         let says = format!(
-            "`{name}` leads to {} too, which is no address of the load balancer ({})",
+            "`{name}` leads to {} too, which is not an address of the load balancer ({})",
             others.join(", "),
             balancer.join(", ")
         );
@@ -131,7 +130,9 @@ fn leads(
         match observed.addresses_of(address)? {
             Seen::Found(found) => wanted.extend(found.iter().cloned()),
             other => {
-                let reason = other.unknown().unwrap_or("it has no address".to_owned());
+                let reason = other
+                    .unknown()
+                    .unwrap_or("the name has no address".to_owned());
                 link.find(
                     &check::DNS_NOT_CHECKED,
                     format!(
@@ -155,8 +156,8 @@ fn leads(
     })
 }
 
-/// The addresses that are none of the load balancer's, where all of its own are known: a host name answers with some of them at a
-/// time, and of another kind of addresses it may have more than it says.
+/// The addresses that do not belong to the load balancer, if all of its own are known: a host name returns some of them at a time, and may
+/// have more of another address family.
 fn strays(addresses: &[String], wanted: &[String], service: &Service) -> Vec<String> {
     let kind = |address: &String| address.parse().map(|ip: IpAddr| ip.is_ipv4()).ok();
     if service
@@ -175,8 +176,8 @@ fn strays(addresses: &[String], wanted: &[String], service: &Service) -> Vec<Str
     addresses.iter().filter(is_stray).cloned().collect()
 }
 
-/// Why the host has no address, where no record is at fault: a resolver that does not know it yet, a challenge that hides it, or
-/// nobody made a record.
+/// Why the host has no address although no record is at fault: a resolver that does not know it yet, a DNS challenge that hides it, or a
+/// record that nobody created.
 fn nowhere(
     says: String,
     host: &Host,
@@ -188,7 +189,7 @@ fn nowhere(
         return Finding::new(
             &check::DNS_RECORD_NOT_SERVED,
             format!("{says}, although {entry} is Ready"),
-            "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another one",
+            "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another resolver",
         );
     }
     let certificates = facts.certificates(&host.gateway.ingress.namespace).iter();
@@ -199,7 +200,7 @@ fn nowhere(
         return Finding::new(
             &check::DNS_CHALLENGE_HIDES_HOST,
             format!(
-                "{says} while the DNS challenge of {} is pending: the name `_acme-challenge` beside it hides what a wildcard record above covers",
+                "{says} while the DNS challenge of {} is pending: the name `_acme-challenge` beside the host hides it from a wildcard record above",
                 certificate.reference()
             ),
             format!("{} --dns-entry", host.expose_command()),
@@ -208,8 +209,8 @@ fn nowhere(
     records.none(host, says, balancer)
 }
 
-/// Whether the challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain
-/// exist, and all between it and the wildcard: what lies directly below one of these is not covered any more (RFC 4592, 3.3.1).
+/// Whether the DNS challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain exist,
+/// and all names between it and the wildcard: names directly below one of these are not covered any more (RFC 4592, 3.3.1).
 fn hides(certificate: &Certificate, name: &str) -> bool {
     let parent = name.split_once('.').map_or(name, |(_, parent)| parent);
     let is_beside = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), parent);

@@ -1,4 +1,4 @@
-//! Other `VirtualServices` that have a host too, on the same Gateway.
+//! Other `VirtualServices` with the same host on the same Gateway.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::plan::command_line;
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Object, api_rule};
 
-/// Those beside a route of ours. istiod puts the routes of one host behind each other, the oldest object first
+/// The findings on `VirtualServices` beside a route of this plugin. istiod chains the routes of one host, the oldest object first
 /// (`pilot/pkg/networking/core/gateway.go`, `buildGatewayHTTPRouteConfig`).
 pub(super) fn checks(host: &Host, route: &Route, facts: &Facts<'_>) -> Vec<Finding> {
     if !routes::object(route, facts).is_some_and(Object::is_ours) {
@@ -55,17 +55,17 @@ fn finding(host: &Host, object: &Object, service: &VirtualService, is_older: boo
     let (age, why, severity) = match (is_older, takes_all(object)) {
         (true, true) => (
             "older",
-            "its routes come first, and take every request",
+            "the other routes come first, and take every request",
             Severity::Error,
         ),
         (true, false) => (
             "older",
-            "its routes come first, and take some of the requests",
+            "the other routes come first, and take some of the requests",
             Severity::Warning,
         ),
         (false, _) => (
             "younger",
-            "its routes take what this route leaves, and come first once this route is created again",
+            "the other routes take what this route leaves, and come first once this route is created again",
             Severity::Warning,
         ),
     };
@@ -77,7 +77,7 @@ fn finding(host: &Host, object: &Object, service: &VirtualService, is_older: boo
     finding.because(why).graded(severity)
 }
 
-/// Whether one of its routes takes requests whatever their path, method and headers are.
+/// Whether one of the object's routes matches requests with any path, method and headers.
 fn takes_all(object: &Object) -> bool {
     let http = object.at(&["spec", "http"]).and_then(Value::as_array);
     let is_free = |one: &Value| {

@@ -1,4 +1,4 @@
-//! Proxies of other namespaces that the Gateway of a host configures, too.
+//! Proxies of other namespaces that the Gateway of a host also configures.
 
 use super::facts::{Facts, blind, remedy};
 use super::guards;
@@ -11,13 +11,14 @@ use crate::resources::names::INGRESS_NAMESPACE;
 /// How many namespaces a message names.
 const NAMESPACES_SHOWN: usize = 3;
 
-/// The Pods of all namespaces that the Gateway selects; none where it selects all gateways, whatever their labels.
+/// The query for the Pods of all namespaces that the Gateway selects; `None` if it selects all gateways, whatever their labels.
 pub(super) fn query(host: &Host) -> Option<Query> {
     let selector = &host.gateway.ingress.selector;
     (!selector.is_empty()).then(|| ingress::everywhere(selector))
 }
 
-/// Each of them reads the Secrets of its own namespace, where no guard of this one acts, but for those of the mesh's root namespace.
+/// The finding on proxies of other namespaces: each reads the Secrets of its own namespace, and only guards in the mesh's root namespace
+/// act on it.
 pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
     let Some(query) = query(host) else {
         return Ok(None);
@@ -50,7 +51,7 @@ pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding
     );
     let is_bypassed = own.namespace != INGRESS_NAMESPACE && guards::of_host(host, facts)?.is_some();
     Ok(Some(if is_bypassed {
-        let why = "no guard acts on them: whoever reaches them, and has a certificate of the client CA, may call the host";
+        let why = "no guard acts on the other proxies: anyone who reaches them with a certificate of the client CA may call the host";
         finding.graded(Severity::Error).because(why)
     } else {
         finding

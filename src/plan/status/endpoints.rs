@@ -1,4 +1,4 @@
-//! Whether any Pod behind a Service takes requests.
+//! Whether any Pod behind a Service is Ready.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::resources::listing::label_selector;
 use crate::resources::pod::unready;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The label by which the endpoints of a Service are found (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
+/// The label of EndpointSlices with the name of their Service (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// The endpoints of all Services of a namespace.
@@ -19,7 +19,7 @@ pub(super) fn slices(service: &ObjectRef) -> Query {
     Query::within(Kind::EndpointSlice, &service.namespace)
 }
 
-/// What else may take requests, where no endpoint of the Service is Ready: workloads outside the cluster, and Pods where nothing fills
+/// The reads for other endpoints, if no endpoint of the Service is Ready: workloads outside the cluster, and Pods in a cluster without
 /// `EndpointSlices`.
 pub(super) fn queries(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
     let Some((service, found)) = workload::service(host, observed)? else {
@@ -42,13 +42,13 @@ fn entries(service: &ObjectRef) -> Query {
     Query::within(Kind::WorkloadEntry, &service.namespace)
 }
 
-/// How many endpoints a Service has.
+/// The number of endpoints of a Service.
 struct Endpoints {
     all: usize,
     ready: usize,
 }
 
-/// Those in its `EndpointSlices`; `Missing` where it has none of these.
+/// The endpoints in the Service's `EndpointSlices`; `Missing` if it has none.
 fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>> {
     let listed = observed.try_list(&slices(service))?;
     let Seen::Found(objects) = listed else {
@@ -75,7 +75,7 @@ fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>
     Ok(Seen::Found(counted))
 }
 
-/// Adds that no Pod takes requests.
+/// Adds the finding that no Pod is Ready.
 pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconciled<()> {
     let Some((service, found)) = workload::service(host, observed)? else {
         return Ok(());
@@ -130,13 +130,13 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
     Ok(())
 }
 
-/// Whether a Pod takes requests, as far as it says.
+/// Whether a Pod has the condition Ready.
 fn is_ready(pod: &Object) -> bool {
     let phase = pod.text(&["status", "phase"]);
     unready(pod).is_none() && !["Pending", "Failed", "Succeeded"].contains(&phase)
 }
 
-/// Whether a workload outside the cluster stands behind the Service. One that could not be looked for is taken to be there.
+/// Whether the Service has a workload outside the cluster. If that could not be read, it is assumed to have one.
 fn has_entry(
     service: &ObjectRef,
     selector: &std::collections::BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! `EnvoyFilters` on the ingress gateway that may change what checks clients.
+//! `EnvoyFilters` on the ingress gateway that may change how clients are checked.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use crate::resources::proxy_config::Part;
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object};
 
-/// Values in a patch that say what it does, what that is, and why it matters.
+/// Values in a patch with a known effect, the effect, and why it matters.
 const STATED: [(&[&str], &str, &str); 2] = [
     (
         &["ALWAYS_FORWARD_ONLY", "FORWARD_ONLY"],
-        "a client's own header is handed on",
-        "a client can forge its certificate in that header",
+        "a client's own header is forwarded",
+        "a client can put a forged certificate into X-Forwarded-Client-Cert",
     ),
     (
         &["ACCEPT_UNTRUSTED"],
@@ -29,13 +29,13 @@ const STATED: [(&[&str], &str, &str); 2] = [
     ),
 ];
 
-/// Those beside the gateway and those of the mesh.
+/// The `EnvoyFilters` in the namespace of the gateway and in the mesh's root namespace.
 pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
     let namespaces = acting(&host.gateway.ingress).into_iter();
     namespaces.map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
 }
 
-/// What the proxies enforce, where a filter may change that.
+/// The reads of what the proxies enforce, if a filter may change that.
 pub(super) fn queries(
     hosts: &[Host],
     request: &Request,
@@ -61,7 +61,7 @@ pub(super) fn queries(
     Ok(queries)
 }
 
-/// Adds what filters may change, and what was seen at the proxies.
+/// Adds findings on filters, with their effect at the proxies.
 pub(super) fn examine(
     host: &Host,
     handshakes: &Handshakes<'_>,
@@ -122,7 +122,9 @@ fn judge(
             return Ok(finding(said).graded(Severity::Error).because(why));
         }
         if !outcomes().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
-            return Ok(finding("what it does was not seen at the proxies"));
+            return Ok(finding(
+                "the effect of the EnvoyFilter was not seen at the proxies",
+            ));
         }
     }
     if subjects.contains(&Subject::Policies)
@@ -140,13 +142,13 @@ fn judge(
     }
     let is_refused = outcomes().any(|outcome| matches!(outcome, Outcome::Refused(_)));
     Ok(finding(if is_refused {
-        "the proxies reject clients without a certificate all the same"
+        "the proxies reject clients without a certificate nevertheless"
     } else {
-        "what it does was not seen at the proxies"
+        "the effect of the EnvoyFilter was not seen at the proxies"
     }))
 }
 
-/// A guard of ours that a proxy does not enforce, as its configuration says.
+/// A guard that a proxy does not enforce, by its configuration.
 fn lost_guard(
     host: &Host,
     handshakes: &Handshakes<'_>,

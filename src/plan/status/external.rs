@@ -1,4 +1,4 @@
-//! Other ways to the Service behind a host, in the Service's link.
+//! External routes to the Service behind a host, in the Service's link.
 
 use super::facts::Facts;
 use super::hosts::Host;
@@ -9,7 +9,7 @@ use crate::plan::external_routes::{self, Exposed};
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::Kind;
 
-/// The Pods behind a host whose route is a `VirtualService`: Kyma itself takes no Pods without a sidecar.
+/// The query for the Pods behind a host whose route is a `VirtualService`: Kyma itself refuses Pods without a sidecar.
 pub(super) fn pods(host: &Host, observed: &Observed) -> Reconciled<Option<Query>> {
     let route = host.route.as_ref().map(Route::reference);
     if route.is_none_or(|route| route.kind != Kind::VirtualService) {
@@ -19,7 +19,7 @@ pub(super) fn pods(host: &Host, observed: &Observed) -> Reconciled<Option<Query>
     Ok(found.and_then(|(reference, service)| external_routes::pods(&reference, &service.selector)))
 }
 
-/// Adds what leads to the Service without a client certificate.
+/// Adds the routes to the Service that need no client certificate.
 pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
     let route = host.route.as_ref().map(Route::reference);
     let (Some(route), Some((reference, service))) = (route, service(host, facts.observed)?) else {

@@ -1,4 +1,4 @@
-//! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
+//! The facts that were read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,21 +26,21 @@ use crate::resources::virtual_service::VirtualService;
 use crate::resources::witness::Witness;
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
-/// What decides which hosts there are.
+/// The kinds that determine the hosts.
 const ROUTING: [Kind; 3] = [Kind::Gateway, Kind::ApiRule, Kind::VirtualService];
 
-/// What was read of the cluster.
+/// The facts that were read from the cluster.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     pub observed: &'a Observed,
-    /// What ends within this time is told, however long its life was.
+    /// Expiry within this time is reported, whatever the lifetime.
     pub within: Duration,
     pub gateways: Listed<'a, Gateway>,
     /// The lists that could be read in the user's own namespace only, or not at all, and why.
     unlisted: Vec<Unlisted>,
     pub rules: Seen<Listed<'a, ApiRule>>,
     pub virtual_services: Seen<Listed<'a, VirtualService>>,
-    /// By the namespace of the proxies that read what they fill.
+    /// The Certificates, by the namespace of the proxies that read their Secrets.
     certificates: BTreeMap<String, Certificates<'a>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
@@ -55,27 +55,27 @@ pub(super) type Certificates<'a> = [Seen<Listed<'a, Certificate>>; 2];
 struct Unlisted {
     kind: Kind,
     reason: String,
-    /// The namespace that was read in its place.
+    /// The namespace that was read instead.
     instead: Option<String>,
 }
 
-/// Whose the CAs of a client-CA Secret are.
+/// The owner of the CAs in an object that gateways read.
 #[derive(Debug)]
 pub(super) enum Owner<'a> {
-    /// An authority of ours.
+    /// An authority of this plugin.
     Ours(&'a AuthorityState),
-    /// An authority of ours, whose state cannot be read.
+    /// An authority of this plugin, whose state cannot be read.
     Damaged(Finding),
-    /// An authority of ours, by its name, that has no state.
+    /// An authority of this plugin, by its name, that has no state.
     Lost(String),
-    /// It could not be seen.
+    /// The owner could not be read.
     Unknown(Finding),
-    /// No authority of ours.
+    /// No authority of this plugin.
     Nobody,
 }
 
 impl<'a> Facts<'a> {
-    /// Sorts what was read. A user who may not list Gateways and routes in all namespaces gets those of his own.
+    /// Sorts the facts. A user who may not list Gateways and routes in all namespaces gets those of his own.
     pub fn of(observed: &'a Observed, request: &Request) -> Reconciled<Self> {
         let namespace = request.own_namespace.as_str();
         // A cluster without Istio has no hosts, and is told what brings them.
@@ -135,7 +135,7 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// The finding on witnesses that could not be listed, where nothing else tells that their namespace is not read.
+    /// The finding on witnesses that could not be listed, unless another finding says that their namespace cannot be read.
     pub fn unseen_witnesses(&self) -> Option<Finding> {
         let reason = blind(&self.witnesses)?;
         blind(&self.inventory).is_none().then(|| {
@@ -189,7 +189,7 @@ impl<'a> Facts<'a> {
         self.unlisted.iter().map(finding).collect()
     }
 
-    /// Whose the CAs are that a gateway reads, as the authorities' states and the object itself say.
+    /// The owner of the CAs that a gateway reads, by the authorities' states and the object itself.
     pub fn owner(&self, source: &ObjectRef, client_ca: Option<&ClientCa>) -> Owner<'_> {
         if let Some(reason) = blind(&self.states) {
             return Owner::Unknown(Finding::new(
@@ -230,7 +230,7 @@ impl<'a> Facts<'a> {
         lost.map_or(Owner::Nobody, Owner::Lost)
     }
 
-    /// What was lost of an authority, or of its inventory, as far as the witnesses were seen.
+    /// The loss of an authority or its inventory, as far as the witnesses were read.
     pub fn lost(&self, authority: &str, state: Option<&AuthorityState>) -> Option<Fault> {
         let witnesses = self.witnesses.found()?;
         let of_it = |witness: &&Witness| witness.authority == authority;
@@ -267,12 +267,12 @@ impl<'a> Facts<'a> {
         self.observed.try_list(&policies(namespace))
     }
 
-    /// The policies that were seen of those that can act on an ingress gateway.
+    /// The policies that can act on an ingress gateway, as far as they were read.
     pub fn policies_on(&self, ingress: &IngressGateway) -> Reconciled<Vec<&'a Object>> {
         Ok(self.acting_on(Kind::AuthorizationPolicy, ingress)?.0)
     }
 
-    /// The objects of a kind that were seen of those that can act on an ingress gateway, and the findings on lists that were not.
+    /// The objects of a kind that can act on an ingress gateway, and the findings on lists that could not be read.
     pub fn acting_on(
         &self,
         kind: Kind,
@@ -293,7 +293,7 @@ impl<'a> Facts<'a> {
         found.unwrap_or(&self.certificates[INGRESS_NAMESPACE])
     }
 
-    /// The findings on objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.
+    /// The findings on objects that cannot be read, whichever host they belong to; of one namespace only, if one is given.
     pub fn damages(&self, namespace: Option<&str>) -> Vec<Finding> {
         let gateways = self.gateways.damaged.iter();
         let gateways = gateways.map(|damaged| (damaged, &check::GATEWAY_UNREADABLE));
@@ -346,7 +346,7 @@ fn located<'a>(
     Ok(listed)
 }
 
-/// The Certificates beside the proxies of all Gateways, by their namespace.
+/// The Certificates in the namespaces of all Gateways' proxies.
 fn certificates<'a>(
     gateways: &Listed<'a, Gateway>,
     observed: &'a Observed,
@@ -370,7 +370,7 @@ fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     let remedy = if AuthorityState::check_format(object).is_ok() {
         command_line::restore(object.name())
     } else {
-        "use the version of kubectl-mtls that wrote it, or a newer one".to_owned()
+        "use the version of kubectl-mtls that wrote the object, or a newer one".to_owned()
     };
     // The trust bundle is what gateways read, and says best what is wrong.
     let bundle = object
@@ -379,7 +379,7 @@ fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 
-/// The namespaces of what can act on an ingress gateway: its own, and the root namespace of the mesh.
+/// The namespaces with objects that can act on an ingress gateway: its own, and the root namespace of the mesh.
 pub(super) fn acting(ingress: &IngressGateway) -> BTreeSet<&str> {
     [ingress.namespace.as_str(), INGRESS_NAMESPACE].into()
 }
@@ -391,7 +391,7 @@ pub(super) fn unlisted<T>(check: &'static Check, kind: Kind, seen: &Seen<T>) -> 
     Some(Finding::new(check, seen_not, remedy(seen)))
 }
 
-/// What to do about something that could not be seen.
+/// The remedy for a fact that could not be read.
 pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
     match seen {
         Seen::Denied(_) => "kubectl mtls rbac status",

@@ -1,4 +1,4 @@
-//! Whether a client CA can fail open: what istiod trusts where the client CA that a server names is missing.
+//! Whether a client CA can fail open: what istiod trusts if the client CA that a server names is missing.
 
 use super::facts::{Facts, remedy};
 use super::hosts::Host;
@@ -12,32 +12,32 @@ use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::derived_client_ca;
 use crate::resources::{Kind, ObjectRef};
 
-/// istiod takes the field for a CA only with this ending (`pilot/pkg/model/credentials`).
+/// istiod reads a Secret as a client CA only with this ending (`pilot/pkg/model/credentials`).
 const ENDING: &str = "-cacert";
 
-/// What istiod would take in the place of a server's client CA.
+/// The reads of objects that istiod would use instead of a server's client CA.
 pub(super) fn queries(server: &Server) -> Vec<Query> {
     let fallback = fallback(server).map(Query::GetMetadata);
     let closing = closing(server).map(Query::Get);
     fallback.into_iter().chain(closing).collect()
 }
 
-/// The Secret whose `ca.crt` istiod would take where `caCertCredentialName` names a missing one.
+/// The Secret whose `ca.crt` istiod would use if `caCertCredentialName` names a missing one.
 fn fallback(server: &Server) -> Option<ObjectRef> {
     let stem = server.client_ca.strip_suffix(ENDING)?;
     let is_secret = server.client_ca_source().kind == Kind::Secret;
     is_secret.then(|| server.secret(stem))
 }
 
-/// The Secret that lets nobody in where a server that names a `ConfigMap` should lose that name.
+/// The fail-closed Secret, used if a server that names a `ConfigMap` loses that name.
 fn closing(server: &Server) -> Option<ObjectRef> {
     let is_config_map = server.client_ca_source().kind == Kind::ConfigMap;
     let derived = derived_client_ca(&server.credential);
     is_config_map.then(|| server.secret(&derived))
 }
 
-/// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
-/// of the Secret of that name without `-cacert`.
+/// The finding on a missing client-CA Secret: istiod uses `ca.crt` of the Secret with that name without `-cacert`
+/// (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`).
 pub(super) fn missing(host: &Host, reference: &ObjectRef, observed: &Observed) -> Reconciled<Link> {
     let server = &host.server;
     let link = Link::new(CLIENT_CA, "missing");
@@ -58,20 +58,21 @@ pub(super) fn missing(host: &Host, reference: &ObjectRef, observed: &Observed) -
     };
     let remedy = format!("{} --fail-closed", host.expose_command());
     if let Some(taken) = taken {
-        let seen = format!("{absent}, and istiod takes the `ca.crt` of {taken} in its place");
+        let seen = format!("{absent}, and istiod uses the `ca.crt` of {taken} instead");
         return Ok(link.with(&check::CLIENT_CA_FAILS_OPEN, seen, remedy));
     }
     let mut finding = Finding::new(&check::CLIENT_CA_MISSING, absent, remedy);
     if standing.and_then(|seen| seen.unknown()).is_some() {
-        finding = finding
-            .because("a restarted proxy rejects every client, or trusts what stands in its place");
+        finding = finding.because(
+            "a restarted proxy rejects every client, or trusts the CA that istiod uses instead",
+        );
     }
     let mut link = link;
     link.add(finding);
     Ok(link)
 }
 
-/// Whether another Secret would be trusted in the place of the one that the server names.
+/// The findings on another Secret that would be trusted instead of the one that the server names.
 pub(super) fn name_faults(
     host: &Host,
     is_missing: bool,
@@ -101,7 +102,7 @@ pub(super) fn name_faults(
         Seen::Found(_) if !is_missing => link.find(
             &check::CLIENT_CA_SHADOWED,
             format!(
-                "{fallback} exists: istiod takes its `ca.crt` when the Secret `{}` is missing",
+                "{fallback} exists: istiod uses its `ca.crt` when the Secret `{}` is missing",
                 server.client_ca
             ),
             command_line::kubectl("delete", &fallback),
@@ -110,7 +111,7 @@ pub(super) fn name_faults(
         other => link.find(
             &check::CLIENT_CA_NOT_CHECKED,
             format!(
-                "whether {fallback} exists, whose `ca.crt` istiod takes when `{}` is missing, could not be read: {}",
+                "whether {fallback} exists, whose `ca.crt` istiod uses when `{}` is missing, could not be read: {}",
                 server.client_ca,
                 other.unknown().unwrap_or_default()
             ),
@@ -120,7 +121,8 @@ pub(super) fn name_faults(
     Ok(())
 }
 
-/// What istiod takes for the client CA should the Gateway lose `caCertCredentialName`, and where it is too old to know it.
+/// The finding on the Secret that istiod would use as the client CA if the Gateway lost `caCertCredentialName`, or if istiod is too old to
+/// support it.
 pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
     let closing = closing(&host.server).filter(|_| host.gateway.is_ours);
     let Some(secret) = closing else {
@@ -151,8 +153,8 @@ pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding
     Ok(Some(Finding::new(check, seen, host.expose_command())))
 }
 
-/// Proxies that request the CA of the fail-closed Secret: their istiod does not know `configmap://` (before Istio 1.28), or is told
-/// otherwise by a Gateway that it still has.
+/// The finding on proxies that request the CA of the fail-closed Secret: their istiod does not know `configmap://` (before Istio 1.28), or
+/// has an outdated Gateway.
 pub(super) fn taken(
     host: &Host,
     handshakes: &Handshakes<'_>,
@@ -176,7 +178,7 @@ pub(super) fn taken(
         Finding::new(
             &check::PROXY_FAILS_CLOSED,
             format!(
-                "`{}` through {vias}: the proxy requests the CA of the fail-closed {secret}, which nobody has the key of",
+                "`{}` through {vias}: the proxy requests the CA of the fail-closed {secret}, whose key nobody has",
                 host.probe
             ),
             "kubectl get deployments -A -l app=istiod -o wide",
@@ -185,7 +187,8 @@ pub(super) fn taken(
     Ok(is_closed.first().map(finding))
 }
 
-/// Another Secret in the place of the fail-closed one. It goes only where no Gateway reads it.
+/// The finding on another Secret with the name of the fail-closed one. It is deleted only if no
+/// Gateway reads it.
 fn occupied(host: &Host, secret: &ObjectRef, facts: &Facts<'_>) -> Finding {
     let seen = format!(
         "{secret} has the name of the fail-closed Secret, and kubectl-mtls did not make it"
@@ -198,7 +201,7 @@ fn occupied(host: &Host, secret: &ObjectRef, facts: &Facts<'_>) -> Finding {
     let mut gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
     let (seen, remedy) = match gateways.find(reads) {
         Some(reader) => (
-            format!("{seen}; the Gateway {} reads it", reader.name),
+            format!("{seen}; the Gateway {} reads the Secret", reader.name),
             format!(
                 "give the Gateway {} a server Secret of its own: `{expose} --server-certificate secret/NAME`",
                 host.gateway.name

@@ -1,4 +1,4 @@
-//! Whether ingress gateways hand on what a client itself sends as its certificate, in `X-Forwarded-Client-Cert`.
+//! Whether ingress gateways forward the certificate that a client itself sends in `X-Forwarded-Client-Cert`.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The ways of Envoy's `ForwardClientCertDetails` by which a client's own header arrives, and whether only beside the true one
+/// The modes of Envoy's `ForwardClientCertDetails` that forward a client's own header, and whether only together with the true one
 /// (<https://github.com/envoyproxy/envoy>, `api/envoy/extensions/filters/network/http_connection_manager/v3`).
 const UNSAFE: [(&str, bool); 3] = [
     ("ALWAYS_FORWARD_ONLY", false),
@@ -17,7 +17,7 @@ const UNSAFE: [(&str, bool); 3] = [
     ("APPEND_FORWARD", true),
 ];
 
-/// Kyma's Istio resource, and the mesh configuration that is made of it; without Kyma there is only that.
+/// Kyma's Istio resource, and the mesh configuration generated from it; without Kyma only the latter exists.
 fn sources() -> [ObjectRef; 2] {
     [kyma_istio(), mesh_config()]
 }
@@ -26,7 +26,7 @@ pub(super) fn queries() -> impl Iterator<Item = Query> {
     sources().into_iter().map(Query::Get)
 }
 
-/// The first of them that says something unsafe, or could not be read.
+/// The finding on the first source that has an unsafe mode, or could not be read.
 pub(super) fn check(observed: &Observed) -> Reconciled<Option<Finding>> {
     for source in sources() {
         let seen = observed.try_get(&source)?;
@@ -66,7 +66,9 @@ fn unsafe_in(object: &Object) -> Option<Finding> {
     );
     Some(match is_beside {
         true => finding
-            .because("what a client sends as `X-Forwarded-Client-Cert` arrives before its true certificate")
+            .because(
+                "the `X-Forwarded-Client-Cert` that a client sends precedes its true certificate",
+            )
             .graded(Severity::Warning),
         false => finding,
     })

@@ -1,4 +1,4 @@
-//! The Gateway itself.
+//! Checks of the Gateway's own fields.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ pub(super) fn examine(
         .map(ToString::to_string)
         .collect();
     let seen = if through.is_empty() {
-        ", not looked at".to_owned()
+        ", not probed".to_owned()
     } else {
         let header = handshakes
             .each()
@@ -36,7 +36,7 @@ pub(super) fn examine(
         } else {
             ""
         };
-        format!(", looked at through {}{how}", through.join(", "))
+        format!(", probed through {}{how}", through.join(", "))
     };
     let mut link = Link::new(NAME, format!("{}, MUTUAL{seen}", gateway.name));
     let checks = [
@@ -69,7 +69,7 @@ pub(super) fn examine(
     Ok(link)
 }
 
-/// A Gateway of ours must read the client CA of the authority that serves it.
+/// The finding on a Gateway of this plugin that does not read the client CA of its authority.
 fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
     let name = host.gateway.name.to_string();
     let (_, state) = readable(&facts.states)
@@ -84,10 +84,10 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
     }
     Some(Finding::new(&check::GATEWAY_CLIENT_CA_CHANGED, format!(
             "the Gateway {name} checks client certificates by {named}, not by {wanted}, its authority"
-        ), host.expose_command()).because("clients of the authority may be refused, and others let in"))
+        ), host.expose_command()).because("clients of the authority may be rejected, and others accepted"))
 }
 
-/// A Gateway of ours notes which server Secret it is to name.
+/// The finding on a Gateway of this plugin that names another server Secret than its annotation.
 fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
     let reference = host.gateway.name.reference();
     let mut gateways = facts.gateways.readable.iter().map(|(object, _)| object);
@@ -99,13 +99,22 @@ fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
     if !host.gateway.is_ours || servers.any(names_it) {
         return None;
     }
-    Some(Finding::new(&check::GATEWAY_CREDENTIAL_CHANGED, format!(
-            "the Gateway {} names the server Secret `{named}`, not `{noted}` as `expose` wrote",
-            host.gateway.name
-        ), host.expose_command()).because("clients may see another server certificate, and istiod may take another client CA beside it"))
+    Some(
+        Finding::new(
+            &check::GATEWAY_CREDENTIAL_CHANGED,
+            format!(
+                "the Gateway {} names the server Secret `{named}`, not `{noted}` as `expose` wrote",
+                host.gateway.name
+            ),
+            host.expose_command(),
+        )
+        .because(
+            "clients may see another server certificate, and istiod may use another client CA",
+        ),
+    )
 }
 
-/// `tls.insecureSkipVerify` takes whatever certificate a client shows.
+/// The finding on `tls.insecureSkipVerify`, which accepts any client certificate.
 fn verification_check(host: &Host) -> Option<Finding> {
     let seen = || {
         format!(
@@ -117,7 +126,7 @@ fn verification_check(host: &Host) -> Option<Finding> {
     is_open.then(|| Finding::new(&check::GATEWAY_SKIPS_VERIFICATION, seen(), restore(host)))
 }
 
-/// Fields by which only some certificates of the client CA are accepted.
+/// The finding on fields that accept only some certificates of the client CA.
 fn pins_check(host: &Host) -> Option<Finding> {
     let seen = || {
         format!(
@@ -131,7 +140,7 @@ fn pins_check(host: &Host) -> Option<Finding> {
     is_pinned.then(|| Finding::new(&check::GATEWAY_PINS, seen(), restore(host)))
 }
 
-/// Of a server for TCP istiod makes no HTTP routes, whatever its mode (`pilot/pkg/networking/core/gateway.go`).
+/// The finding on a TCP server, for which istiod creates no HTTP routes, whatever its mode (`pilot/pkg/networking/core/gateway.go`).
 fn protocol_check(host: &Host) -> Option<Finding> {
     if !host.server.forwards_tcp() {
         return None;
@@ -155,7 +164,8 @@ fn patch_server(host: &Host, patch: impl FnOnce(&str) -> Value) -> Option<String
     Some(command_line::patch(&name.reference(), "json", &patch))
 }
 
-/// A server with `bind` listens there, and not where the load balancer leads.
+/// The finding on a server with `bind`: it listens at that address only, to which the load balancer
+/// does not lead.
 fn bind_check(host: &Host) -> Option<Finding> {
     let bind = host.server.bind.as_str();
     let seen = || {
@@ -168,7 +178,7 @@ fn bind_check(host: &Host) -> Option<Finding> {
         .then(|| Finding::new(&check::GATEWAY_BIND, seen(), restore(host)))
 }
 
-/// A host string `NAMESPACE/HOST` takes routes of that namespace only.
+/// The finding on a host string `NAMESPACE/HOST`, which accepts routes of that namespace only.
 fn namespace_check(host: &Host) -> Option<Finding> {
     let route = host.route.as_ref()?.reference();
     let pattern = host.server.pattern_for(&host.probe)?;
@@ -193,7 +203,7 @@ fn namespace_check(host: &Host) -> Option<Finding> {
     Some(Finding::new(
         &check::GATEWAY_HOST_NAMESPACE,
         format!(
-            "the host `{}/{pattern}` of the Gateway {name} takes routes of the namespace `{}` only, and {route} is of another",
+            "the host `{}/{pattern}` of the Gateway {name} accepts routes of the namespace `{}` only, and {route} is of another",
             named.join(", "),
             named.join("`, `")
         ),
@@ -201,7 +211,7 @@ fn namespace_check(host: &Host) -> Option<Finding> {
     ))
 }
 
-/// Versions and ciphers of TLS: harmless where a handshake shows a certificate all the same.
+/// The finding on restricted TLS versions and ciphers; harmless if a handshake succeeds.
 fn limits_check(host: &Host, handshakes: &Handshakes<'_>) -> Option<Finding> {
     if host.server.limits.is_empty() {
         return None;
@@ -229,7 +239,7 @@ fn limits_check(host: &Host, handshakes: &Handshakes<'_>) -> Option<Finding> {
     })
 }
 
-/// The command that makes the Gateway what it must be: `expose` changes none of others.
+/// The command that restores the Gateway; `expose` does not change Gateways of others.
 fn restore(host: &Host) -> String {
     if host.gateway.is_ours {
         return host.expose_command();
@@ -237,7 +247,7 @@ fn restore(host: &Host) -> String {
     command_line::edit(&host.gateway.name.reference())
 }
 
-/// The selector matches no Pod: because it was changed, as the header guard of the same proxies tells, or because there is none.
+/// The finding on a selector that matches no Pod: either it was changed, as the header guard of the same proxies shows, or there is no Pod.
 fn without_proxy(host: &Host, facts: &Facts<'_>) -> Reconciled<Finding> {
     let Gateway { name, ingress, .. } = &host.gateway;
     let (namespace, labels) = (&ingress.namespace, ingress.labels());

@@ -1,4 +1,5 @@
-//! The guards of a host: lost, weakened, or in the way of others; and the servers that they close.
+//! The guards of a host: missing, weakened, or harmful to other servers; and the servers that they
+//! close.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ use crate::resources::listing::shortened;
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
 use crate::resources::{Object, ObjectRef};
 
-/// The host guard of a host, where it is there.
+/// The existing host guard of a host.
 pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&'a Object>> {
     let Some(Backend { service, .. }) = host.backend() else {
         return Ok(None);
@@ -31,7 +32,7 @@ pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&
     Ok(policies.find(|policy| *policy.reference() == reference))
 }
 
-/// The header guard of a Gateway beside its proxies, where it is there.
+/// The existing header guard of a Gateway, in the namespace of its proxies.
 pub(super) fn of_headers<'a>(
     proxies: &str,
     gateway: &GatewayName,
@@ -43,7 +44,7 @@ pub(super) fn of_headers<'a>(
     Ok(policies.find(|policy| *policy.reference() == reference))
 }
 
-/// Whether a guard keeps clients of a Gateway from sending identity headers.
+/// Whether a guard denies identity headers that clients of a Gateway send.
 pub(super) fn has_header_guard(
     proxies: &str,
     gateway: &GatewayName,
@@ -53,7 +54,7 @@ pub(super) fn has_header_guard(
     Ok(guard.is_some_and(|policy| policy.text(&["spec", "action"]) == "DENY"))
 }
 
-/// Adds what is wrong with the guards, and every other server of the Gateway through which the host is served.
+/// Adds the findings on the guards, and on every other server of the Gateway that serves the host.
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
     let guards = Guards::of(host, facts)?;
     let (is_closed, checks) = guards.of_host();
@@ -64,19 +65,19 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     Ok(())
 }
 
-/// What is known of the guards of one host.
+/// The facts about the guards of one host.
 struct Guards<'a> {
     host: &'a Host,
     proxies: IngressProxies<'a>,
     gateways: Vec<Gateway>,
     revision: Option<String>,
-    /// The policies beside the proxies; `None` where they could not be listed, which the clients' link tells.
+    /// The policies in the namespace of the proxies; `None` if they could not be listed, which the clients' link reports.
     policies: Option<&'a [Object]>,
-    /// The route, where it is one of this plugin.
+    /// The route, if this plugin manages it.
     route: Option<&'a Object>,
 }
 
-/// Whether the host guard denies what comes in through other servers.
+/// Whether the host guard denies requests that come in through other servers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Closed {
     Yes,
@@ -120,7 +121,7 @@ impl<'a> Guards<'a> {
         self.proxies.listener(servers, gateways)
     }
 
-    /// Whether the host guard closes other servers, and what is wrong with it.
+    /// Whether the host guard closes other servers, and the findings on it.
     fn of_host(&self) -> (Closed, Vec<Finding>) {
         let (Some(route), Some(service)) = (self.route, self.service()) else {
             return (Closed::No, Vec::new());
@@ -205,7 +206,7 @@ impl<'a> Guards<'a> {
         Some(self.host.backend()?.service)
     }
 
-    /// The headers of the route that only it may set, where it removes none.
+    /// The headers that only the route may set, if it does not remove them from requests.
     fn headers(&self) -> BTreeSet<String> {
         match &self.host.route {
             Some(Route::ApiRule(_, rule)) => rule
@@ -219,7 +220,7 @@ impl<'a> Guards<'a> {
         }
     }
 
-    /// What is wrong with a guard, beside what it must be among these Gateways.
+    /// Compares a guard with the one that this plugin would write, among these Gateways.
     fn judge(
         &self,
         live: &Object,
@@ -248,7 +249,7 @@ impl<'a> Guards<'a> {
             Finding::new(
                 &check::GUARD_WEAKENED,
                 format!(
-                    "{}, {what}, does not do what it must: {fault}",
+                    "{}, {what}, does not deny what it should: {fault}",
                     live.reference()
                 ),
                 self.host.expose_command(),
@@ -285,7 +286,8 @@ impl Guards<'_> {
         .because(why)
     }
 
-    /// The guard counts, since the proxies enforce it.
+    /// The finding on a guard that differs from the route's annotation; the guard is in force,
+    /// since the proxies enforce it.
     fn differing(&self, live: &Object, stated: &Clients, noted: &Clients) -> Finding {
         let route = self.route.map(|route| route.reference().to_string());
         Finding::new(
@@ -299,16 +301,16 @@ impl Guards<'_> {
             ),
             self.host.expose_command(),
         )
-        .because("the guard counts; were it lost, `expose` would restore what the route notes")
+        .because("the guard is in force; if it were deleted, `expose` would restore it with the clients that the route notes")
     }
 
-    /// A guard that was written before some TCP servers were there.
+    /// The finding on a guard that was written before some TCP servers existed.
     fn cutting(&self, live: &Object, what: &str, later: &[String]) -> Finding {
         Finding::new(&check::GUARD_CUTS_OTHERS, format!(
                 "{}, {what}, was written before the TCP {}",
                 live.reference(),
                 shortened(later, SERVERS_SHOWN)
-            ), self.host.expose_command()).because("it cuts their connections, since on TCP only its conditions on ports and server names count")
+            ), self.host.expose_command()).because("the guard closes connections of TCP servers, where only its conditions on ports and server names apply")
     }
 
     fn of_other_servers(&self, closed: Closed) -> Vec<Finding> {
@@ -333,17 +335,17 @@ impl Guards<'_> {
         let (severity, why, remedy) = match closed {
             Closed::Yes => (
                 Severity::Warning,
-                "only the host guard denies them; without it they reach the Service and can choose the identity headers",
+                "only the host guard denies requests through the other server; without it they reach the Service and can choose the identity headers",
                 edit,
             ),
             Closed::Unknown => (
                 Severity::Unknown,
-                "whether a host guard denies them could not be seen",
+                "whether a host guard denies requests through the other server could not be read",
                 "kubectl mtls rbac status".to_owned(),
             ),
             Closed::No => (
                 Severity::Error,
-                "they reach the Service past its certificate check, and can choose the identity headers",
+                "requests through the other server bypass the certificate check, and can choose the identity headers",
                 match self.service() {
                     Some(service) if other.is_stopped && self.route.is_some() => {
                         format!("{} --guard", command_line::expose(&service))
@@ -367,7 +369,7 @@ impl Guards<'_> {
     }
 }
 
-/// What the comparison of a guard showed.
+/// The result of comparing a guard.
 struct Judged {
     closed: Closed,
     checks: Vec<Finding>,

@@ -10,29 +10,29 @@ use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::{Kind, ObjectRef};
 
-/// One host and what belongs to it.
+/// One host, with its Gateway, route and Service.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
-    /// The host, or the Gateway's pattern where nothing is routed.
+    /// The host, or the Gateway's pattern if nothing is routed.
     pub name: String,
-    /// The host to shake hands for.
+    /// The host name for handshakes.
     pub probe: String,
     pub gateway: Gateway,
     pub server: Server,
     pub route: Option<Route>,
-    /// Where nothing is routed: the Service in the Gateway's namespace by whose name the host begins, or the only one.
+    /// If nothing is routed: the Service in the Gateway's namespace whose name is the host's first label, or the only Service.
     pub candidate: Option<ObjectRef>,
-    /// Whether nothing is known of its Gateway: only what a client sees is looked at.
+    /// Whether the host's Gateway is not known, so that only a client's view can be checked.
     pub is_from_outside: bool,
 }
 
 impl Host {
-    /// The Service behind, where the route tells it.
+    /// The Service of the host's route, if the route names one.
     pub fn backend(&self) -> Option<Backend> {
         self.route.as_ref()?.backend()
     }
 
-    /// The command that writes anew what `expose` made for the host.
+    /// The `expose` command that rewrites the host's objects.
     pub fn expose_command(&self) -> String {
         match (self.backend(), &self.candidate) {
             (Some(Backend { service, .. }), _) => command_line::expose(&service),
@@ -71,7 +71,7 @@ impl Host {
     }
 }
 
-/// All hosts behind all mutual-TLS servers, or those that were asked for.
+/// All hosts of all mutual-TLS servers, or the requested ones.
 pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
     let routes = all(facts);
     let servers: Vec<(&Gateway, &Server)> = facts
@@ -111,7 +111,7 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
     hosts
 }
 
-/// Finds the Services that hosts without a route can only be for.
+/// Finds the Services for hosts without a route.
 pub(super) fn find_candidates(hosts: &mut [Host], observed: &Observed) -> Reconciled<()> {
     let services = |host: &Host| Query::within(Kind::Service, &host.gateway.name.namespace);
     let unrouted = |host: &&mut Host| host.route.is_none() && !host.is_from_outside;
@@ -134,7 +134,7 @@ pub(super) fn find_candidates(hosts: &mut [Host], observed: &Observed) -> Reconc
     Ok(())
 }
 
-/// Refuses a host or a Service that was asked for and is not behind mutual TLS, where that is known.
+/// Refuses a requested host or Service that is known not to be behind mutual TLS.
 pub(super) fn check_asked_for(request: &Request, facts: &Facts<'_>) -> Result<(), Failure> {
     let Some(only) = &request.only else {
         return Ok(());
@@ -164,7 +164,7 @@ fn not_found(only: &str, known: &[String], facts: &Facts<'_>) -> Failure {
     failure.hint(if known.is_empty() {
         "`kubectl mtls expose SERVICE` puts a Service behind mutual TLS".to_owned()
     } else {
-        format!("these hosts are: {}", known.join(", "))
+        format!("hosts behind mutual TLS: {}", known.join(", "))
     })
 }
 
@@ -193,7 +193,7 @@ fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host>
         .collect()
 }
 
-/// Whether this is the mutual-TLS server of a host: that of the most specific host string.
+/// Whether a server is the mutual-TLS server of a host: the one with the most specific host string.
 fn is_served_by(host: &str, gateway: &Gateway, server: &Server) -> bool {
     let serving = gateway
         .tls_servers()
@@ -203,7 +203,7 @@ fn is_served_by(host: &str, gateway: &Gateway, server: &Server) -> bool {
     serving.min_by_key(|server| std::cmp::Reverse(specific(server))) == Some(server)
 }
 
-/// The whole name of a host that a route gives. An `APIRule` may give a its first label only; the Gateway's wildcard completes it.
+/// The full name of a host in a route. An `APIRule` may give only its first label; the Gateway's wildcard completes it.
 pub(super) fn full(host: &str, server: &Server) -> String {
     let domain = server
         .hosts

@@ -72,7 +72,7 @@ fn there(
     Ok(link)
 }
 
-/// Why no client outside the cluster reaches a Service.
+/// The finding on a Service that no client outside the cluster reaches.
 fn unreachable(
     reference: &ObjectRef,
     service: &Service,
@@ -92,7 +92,8 @@ fn unreachable(
         "ClusterIP" | "ExternalName" => Some(typed(Severity::Error)),
         // Something else leads to the nodes, which is not known here.
         "NodePort" => resolves.then(|| {
-            typed(Severity::Note).because("whether the host's name leads to its nodes is not known")
+            typed(Severity::Note)
+                .because("whether the host's name leads to the cluster's nodes is not known")
         }),
         _ => Some(Finding::new(
             &check::INGRESS_NO_ADDRESS,
@@ -102,7 +103,7 @@ fn unreachable(
     }
 }
 
-/// Where no Service was found in front: Istio's own is not there, or of all others none leads to the Pods.
+/// The finding on a missing Service in front of the proxies: Istio's own does not exist, or no other one selects the Pods.
 fn missing(
     host: &Host,
     reference: &ObjectRef,
@@ -145,10 +146,11 @@ fn missing(
     })
 }
 
-/// Istio's proxies listen there for the Service's port 443 (its chart `gateways/istio-ingress`).
+/// The port on which Istio's proxies listen for the Service's port 443 (its chart
+/// `gateways/istio-ingress`).
 const LISTENER: u16 = 8443;
 
-/// A target port by a name that no Pod has.
+/// The finding on a target port with a name that no Pod has.
 fn nameless(reference: &ObjectRef, service: &Service, pods: &[Object]) -> Option<Finding> {
     let port = service.tcp_ports().find(|port| port.port == HTTPS)?;
     let name = port.target_port.as_str()?;
@@ -189,7 +191,7 @@ fn without_port(reference: &ObjectRef) -> Finding {
     )
 }
 
-/// The labels that the Gateway selects its Pods by, and none of those that no Pod has.
+/// A patch of the selector: the Gateway's labels, without those that no Pod has.
 fn selector(host: &Host, service: &Service) -> Value {
     let former = service.selector.keys();
     let mut wanted: Map<String, Value> = former.map(|key| (key.clone(), Value::Null)).collect();

@@ -1,4 +1,4 @@
-//! Policies of others on the ingress gateway that keep a host's clients out.
+//! Policies of others on the ingress gateway that reject a host's clients.
 
 use serde_json::Value;
 
@@ -15,13 +15,15 @@ use crate::resources::{Kind, Object};
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
 
-/// Those that check tokens, beside the gateway and in the mesh's root namespace.
+/// The policies that check tokens, in the namespace of the gateway and in the mesh's root
+/// namespace.
 pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
     let namespaces = acting(&host.gateway.ingress).into_iter();
     namespaces.map(|namespace| Query::within(Kind::RequestAuthentication, namespace))
 }
 
-/// Adds what rejects requests of clients with a valid certificate. What cannot be evaluated rejects nobody.
+/// Adds findings on policies that reject requests of clients with a valid certificate. A policy that cannot be evaluated counts as
+/// rejecting nobody.
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
     let pods = facts
         .observed
@@ -97,7 +99,7 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
                 "{named} {keeps} out requests for `{}` without a token",
                 host.name
             ),
-            "requests are answered with 403, unless the client has a token beside its certificate",
+            "requests are answered with 403, unless the client sends a token too",
         ),
         _ => (
             format!("{named} {keeps} all requests for `{}` out", host.name),
@@ -120,7 +122,7 @@ fn checking_tokens(host: &Host, policy: &Object) -> Finding {
     Finding::new(
         &check::INGRESS_POLICY_TOKENS,
         format!(
-            "{reference} has the tokens of requests for `{}` checked",
+            "{reference} checks the tokens of requests for `{}`",
             host.name
         ),
         command_line::edit(reference),
@@ -131,7 +133,7 @@ fn authorized(host: &Host, policy: &Object) -> Finding {
     Finding::new(
         &check::INGRESS_POLICY_OTHER_CHECK,
         format!(
-            "{} has requests for `{}` decided on by the external authorizer `{}`",
+            "{} sends requests for `{}` to the external authorizer `{}`",
             policy.reference(),
             host.name,
             policy.text(&["spec", "provider", "name"])

@@ -1,4 +1,4 @@
-//! Kyma's own Gateway, on whose shape every `APIRule` of the cluster depends.
+//! Kyma's own Gateway, whose shape every `APIRule` of the cluster depends on.
 
 use super::facts::Facts;
 use super::{Finding, check};
@@ -6,7 +6,7 @@ use crate::plan::Seen;
 use crate::plan::command_line;
 use crate::resources::environment;
 
-/// Finds a shape with which Kyma's controller reconciles no `APIRule`.
+/// The finding on a shape with which Kyma's controller reconciles no `APIRule`.
 pub(super) fn check(facts: &Facts<'_>) -> Option<Finding> {
     if matches!(facts.rules, Seen::NotServed) {
         return None;

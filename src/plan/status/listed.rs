@@ -1,4 +1,4 @@
-//! A list as it was seen: what has the shape of its kind, and what has not.
+//! A list that was read: objects with the shape of their kind, and others.
 
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::{Object, Unreadable};
@@ -7,7 +7,7 @@ use crate::resources::{Object, Unreadable};
 #[derive(Debug)]
 pub(super) struct Listed<'a, T> {
     pub readable: Vec<(&'a Object, T)>,
-    /// Those that do not have the shape of their kind.
+    /// The objects that do not have the shape of their kind.
     pub damaged: Vec<(&'a Object, Unreadable)>,
 }
 
@@ -27,17 +27,17 @@ impl<'a, T> Listed<'a, T> {
     }
 }
 
-/// The objects that were seen and have the shape of their kind; a kind that is not served has none.
+/// The objects that were read and have the shape of their kind; a kind that is not served has none.
 pub(super) fn readable<'a, 'w, T>(seen: &'a Seen<Listed<'w, T>>) -> &'a [(&'w Object, T)] {
     seen.found().map_or(&[], |listed| &listed.readable)
 }
 
-/// The objects that were seen and do not have the shape of their kind.
+/// The objects that were read and do not have the shape of their kind.
 pub(super) fn damaged<'a, 'w, T>(seen: &'a Seen<Listed<'w, T>>) -> &'a [(&'w Object, Unreadable)] {
     seen.found().map_or(&[], |listed| &listed.damaged)
 }
 
-/// Why it could not be seen what there is. A kind that is not served is seen: there is none of it.
+/// Why a list is not known. A kind that is not served is known: it has no objects.
 pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
     match seen {
         Seen::NotServed => None,
@@ -45,7 +45,7 @@ pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
     }
 }
 
-/// Reads a list.
+/// Parses the objects of a list.
 pub(super) fn listed<'a, T>(
     observed: &'a Observed,
     query: &Query,

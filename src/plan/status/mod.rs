@@ -1,6 +1,6 @@
-//! `status`: every link from DNS to the clients, with one finding per fault and its remedy. It writes nothing.
+//! `status`: checks everything from DNS to the clients, with one finding per fault and its remedy. Writes nothing.
 //!
-//! Facts, then judgment: [`facts`] sorts what was read, one file per link judges it, and `output` shows it.
+//! [`facts`] sorts what was read, one module per link checks it, and `output` prints it.
 
 mod allowed;
 mod authorities;
@@ -70,31 +70,31 @@ use hosts::Host;
 use probes::Handshakes;
 use routes::Backend;
 
-/// How many names a line of the report gives.
+/// How many names a line of the report lists.
 const NAMES_SHOWN: usize = 5;
 /// The link of the client CA.
 const CLIENT_CA: &str = "client CA";
-/// A clock that differs by less makes no difference to certificates.
+/// A clock difference that does not matter for certificates.
 const TOLERATED_SKEW: Duration = Duration::minutes(1);
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Only this host, or the hosts of this Service.
     pub only: Option<String>,
-    /// Only hosts whose Gateway or route lives in this namespace.
+    /// Only hosts whose Gateway or route is in this namespace.
     pub namespace: Option<String>,
-    /// The user's own namespace, which is read where the others may not be.
+    /// The user's own namespace, which is read if the others may not be.
     pub own_namespace: String,
-    /// `HOST:PORT` in the place of the load balancer.
+    /// Address of the gateway to use instead of the load balancer, `HOST:PORT`.
     pub connect_to: Option<String>,
-    /// Report everything that ends within this time.
+    /// Report every expiry within this time.
     pub expiring_within: Option<Duration>,
-    /// Whether to tell what ends when.
+    /// Whether to include a timeline of expiry dates.
     pub timeline: bool,
 }
 
-/// Looks at every host.
+/// Checks every host.
 pub fn reconcile(
     request: &Request,
     observed: &Observed,
@@ -160,7 +160,7 @@ pub fn reconcile(
     Ok(report)
 }
 
-/// Fails where not one read of the first round succeeded: the API server is not reached, or does not know the user.
+/// Fails if no read of the first round succeeded: the API server is not reached, or does not accept the user.
 fn check_answers(observed: &Observed) -> Reconciled<()> {
     let mut reason = String::new();
     for query in everything() {
@@ -185,7 +185,7 @@ fn failed<T>(seen: &Seen<T>) -> Option<String> {
     }
 }
 
-/// What tells which hosts there are, and what all of them share.
+/// The reads that find the hosts, and those that all hosts share.
 fn everything() -> Vec<Query> {
     let shared = vec![
         Query::everywhere(Kind::Gateway),
@@ -202,7 +202,7 @@ fn everything() -> Vec<Query> {
     shared.into_iter().chain(forwarding::queries()).collect()
 }
 
-/// All policies of a namespace: the guards beside the proxies, and in the mesh's root namespace those of the whole mesh.
+/// All policies of a namespace: the guards in that of the proxies, and the policies of the whole mesh in its root namespace.
 fn policies(namespace: &str) -> Query {
     Query::within(Kind::AuthorizationPolicy, namespace)
 }
@@ -257,7 +257,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     queries
 }
 
-/// What is known of one host: its links in the order in which a request passes them.
+/// The report of one host: its links in the order in which a request passes them.
 fn examine(
     host: &Host,
     request: &Request,
@@ -327,7 +327,8 @@ fn links(
     ])
 }
 
-/// Whether the clock of this computer is off: everything here is judged by the cluster's.
+/// The finding on this computer's clock, if it differs from the cluster's, by which everything is
+/// judged.
 fn clock(observed: &Observed) -> Option<Finding> {
     let ahead = observed.clock_ahead()?;
     (ahead.abs() > TOLERATED_SKEW).then(|| {
@@ -350,7 +351,7 @@ fn soon(begin: OffsetDateTime, end: OffsetDateTime, at_most: Duration) -> Durati
     at_most.min((end - begin) / 3)
 }
 
-/// A certificate for somebody who compares it with another one.
+/// A certificate as text for comparison with another one.
 fn identify(certificate: &Certificate) -> String {
     format!(
         "SHA-256 {}, serial {}, {}",

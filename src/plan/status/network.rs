@@ -1,4 +1,4 @@
-//! Whether `NetworkPolicies` let clients in to the gateway, and the gateway in to the Service's Pods.
+//! Whether `NetworkPolicies` admit clients to the gateway, and the gateway to the Service's Pods.
 
 use super::facts::{Facts, unlisted};
 use super::hosts::Host;
@@ -28,7 +28,7 @@ fn list(namespace: &str) -> Query {
     Query::within(Kind::NetworkPolicy, namespace)
 }
 
-/// What keeps clients from the gateway.
+/// The finding on policies that reject clients at the gateway.
 pub(super) fn in_front(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
     let ingress = &host.gateway.ingress;
     let listed = facts.observed.try_list(&list(&ingress.namespace))?;
@@ -59,13 +59,13 @@ pub(super) fn in_front(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Find
         let port = port.map_or_else(String::new, |port| format!(" on port {port}"));
         Finding::new(
             &check::INGRESS_NETWORK_POLICY,
-            format!("{names} closes the gateway's Pods, and no NetworkPolicy lets clients outside the cluster in{port}"),
+            format!("{names} isolates the gateway's Pods, and no NetworkPolicy admits clients from outside the cluster{port}"),
             command_line::edit(first.reference()),
         )
     }))
 }
 
-/// What keeps the gateway from the Service's Pods.
+/// The finding on policies that reject the gateway at the Service's Pods.
 pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
     let observed = facts.observed;
     let Some(workload) = Workload::of(host, observed)? else {
@@ -75,7 +75,8 @@ pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Findin
     let listed = observed.try_list(&list(&service.namespace))?;
     let unseen = unlisted(&check::WORKLOAD_NOT_CHECKED, Kind::NetworkPolicy, &listed);
     if let Some(finding) = unseen {
-        let why = "whether they let the ingress gateway in to the Service's Pods is not known";
+        let why =
+            "whether NetworkPolicies admit the ingress gateway to the Service's Pods is not known";
         return Ok(Some(finding.because(why)));
     }
     // What comes to a Pod of the ambient mesh comes to another port of it.
@@ -98,7 +99,7 @@ pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Findin
         Finding::new(
             &check::WORKLOAD_NETWORK_POLICY,
             format!(
-                "{names} closes the Pods of {service}, and no NetworkPolicy lets the Pods of the ingress gateway in `{}` in",
+                "{names} isolates the Pods of {service}, and no NetworkPolicy admits the Pods of the ingress gateway in `{}`",
                 proxy.namespace()
             ),
             command_line::edit(first.reference()),
@@ -106,7 +107,7 @@ pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Findin
     }))
 }
 
-/// A Pod of the gateway on which policies act: not those on the network of their nodes.
+/// A Pod of the gateway on which policies act: not one with `hostNetwork`.
 fn proxy<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&'a Object>> {
     let pods = facts
         .observed
@@ -123,7 +124,7 @@ fn complete(known: &[(String, String)]) -> Labels<'_> {
     }
 }
 
-/// The names of some policies, and the first of them.
+/// The names of some policies as text, and the first policy.
 fn named<'a>(policies: &[&'a Object]) -> Option<(String, &'a Object)> {
     let names: Vec<String> = policies
         .iter()

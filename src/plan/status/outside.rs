@@ -1,4 +1,4 @@
-//! Hosts of which only a client's view can be looked at: their Gateway may not be read.
+//! Hosts whose Gateway may not be read, so that only a client's view can be checked.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::resources::gateway::{Gateway, MutualGateway};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 
-/// The host that was asked for; else those of our routes, as far as they may be read.
+/// The requested host; else those of this plugin's routes, as far as they may be read.
 pub(super) fn hosts(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
     let routed = all(facts);
     let of_routes = routed
@@ -40,7 +40,7 @@ pub(super) fn hosts(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
         .collect()
 }
 
-/// What a client sees of a host.
+/// The links that a client can observe.
 pub(super) fn links(
     host: &Host,
     handshakes: &Handshakes<'_>,
@@ -56,7 +56,7 @@ pub(super) fn links(
     ])
 }
 
-/// The host behind a Gateway as `expose` would make it on the default ingress gateway.
+/// The host behind a Gateway as `expose` would create it on the default ingress gateway.
 fn from_outside(name: &str) -> Option<Host> {
     let object = MutualGateway {
         name: &GatewayName::new("", ""),

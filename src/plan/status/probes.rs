@@ -1,4 +1,4 @@
-//! What handshakes without a certificate showed.
+//! The observations of handshakes without a certificate.
 
 use super::Request;
 use super::hosts::Host;
@@ -7,14 +7,14 @@ use crate::plan::probe::{self, Client, HTTPS, Observation, Via, Ways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::address::with_port;
 
-/// Handshakes without certificate, one list per way.
+/// Handshakes without a certificate, one list per way.
 pub(super) struct Handshakes<'a> {
     pub ways: Ways,
     pub observations: Vec<(Via, &'a [Observation])>,
 }
 
 impl Handshakes<'_> {
-    /// Every handshake with the way it took.
+    /// Every handshake with its way.
     pub fn each(&self) -> impl Iterator<Item = (&Via, &Observation)> {
         self.observations.iter().flat_map(|(via, observations)| {
             observations
@@ -23,7 +23,8 @@ impl Handshakes<'_> {
         })
     }
 
-    /// What was symptom, each once with all the ways on which it was, in the order of the first.
+    /// The symptoms of handshakes, each once with all its ways, in the order of their first
+    /// occurrence.
     pub fn group<T: PartialEq>(
         &self,
         observe: impl Fn(&Observation) -> Option<T>,
@@ -58,7 +59,7 @@ pub(super) fn ways(host: &Host, request: &Request, observed: &Observed) -> Recon
     probe::ways(observed, &host.gateway.ingress, connect_to.as_deref())
 }
 
-/// What the probes of a host showed.
+/// The observations of the probes of a host.
 pub(super) fn handshakes<'a>(
     host: &Host,
     request: &Request,

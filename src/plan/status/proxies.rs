@@ -1,4 +1,4 @@
-//! The proxies: whether each of them is ready, and has loaded the client CA as it stands in the cluster.
+//! The proxies: whether each of them is Ready, and has loaded the client CA that is in the cluster.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::resources::pod::unready;
 use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
 use crate::resources::{Object, ObjectRef, ingress};
 
-/// istiod hands a change to the proxies within this time, but for a burst of changes.
+/// The time within which istiod sends a change to the proxies, except for a burst of changes.
 const SETTLED: Duration = Duration::from_secs(1);
-/// A Pod that starts is not Ready for so long.
+/// How long a starting Pod may take to become Ready.
 const STARTING: time::Duration = time::Duration::minutes(2);
 
-/// Whether a way leads to a proxy to which no client comes, since its Pod is not Ready and others are.
+/// Whether a way leads to a proxy that gets no clients, since its Pod is not Ready and others are.
 pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled<bool> {
     let listed = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = listed.found().copied().unwrap_or_default();
@@ -33,7 +33,7 @@ pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled
     Ok(is_unready && pods.iter().any(|pod| unready(pod).is_none()))
 }
 
-/// Pods of the gateway to which no client comes.
+/// The finding on Pods of the gateway that get no clients.
 fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconciled<Option<Finding>> {
     let listed = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = listed.found().copied().unwrap_or_default();
@@ -90,7 +90,7 @@ fn listeners_rejected(ways: &Ways, observed: &Observed) -> Option<Finding> {
     })
 }
 
-/// How what a proxy has loaded stands to what is in the cluster.
+/// Whether a proxy has loaded the material that is in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Load {
     Current,
@@ -98,7 +98,7 @@ enum Load {
     OtherCrl,
 }
 
-/// What the proxies say of themselves.
+/// The reads of the proxies' own configuration.
 pub(super) fn queries(
     hosts: &[Host],
     request: &Request,
@@ -122,7 +122,7 @@ pub(super) fn queries(
     Ok(queries)
 }
 
-/// Looks again for a moment where a proxy has loaded something else: somebody may just have changed the client CA.
+/// Reads again for a moment if a proxy has loaded something else: somebody may just have changed the client CA.
 pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> Reconciled<()> {
     if observed.waited() >= SETTLED {
         return Ok(());
@@ -139,7 +139,7 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
         .pods()
         {
             if load(&source, pod, observed)?.is_some_and(|load| load != Load::Current) {
-                progress.insert(format!("{}: it has not loaded {source} yet", pod.name));
+                progress.insert(format!("{} has not loaded {source} yet", pod.name));
                 reread.insert(Query::Get(source.clone()));
                 reread.insert(Query::Proxy(pod.clone(), Part::ClientCas));
             }
@@ -155,8 +155,8 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
     .into())
 }
 
-/// What a proxy has loaded; `None` where that, or what it should have loaded, is not known, or where it has nothing: then its
-/// handshakes tell.
+/// Whether a proxy has loaded the client CA; `None` if that, or the client CA, is not known, or if the proxy has loaded nothing, which its
+/// handshakes show.
 fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconciled<Option<Load>> {
     let seen = observed.try_get(source)?;
     let material = seen.found().and_then(|object| Material::read(object).ok());
@@ -183,7 +183,7 @@ fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconciled<
     }))
 }
 
-/// Adds what is wrong with the proxies of a host; the names of those that have not loaded the trust bundle.
+/// Adds the findings on the proxies of a host; returns the names of those that have not loaded the trust bundle.
 pub(super) fn faults(
     host: &Host,
     ways: &Ways,

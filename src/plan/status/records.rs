@@ -1,4 +1,4 @@
-//! The DNSEntries that cover a host, and the DNSProviders that keep them.
+//! The DNSEntries that cover a host, and their DNSProviders.
 
 use serde_json::json;
 
@@ -16,7 +16,8 @@ use crate::resources::gateway::{covers, specificity};
 use crate::resources::names::{DNS_CLASS, GATEWAY_ANNOTATION};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What tells which records there are, who keeps them, and whether they need a class.
+/// The reads of the DNSEntries, the DNSProviders, and of whether the cluster needs a class
+/// annotation.
 pub(super) fn queries() -> [Query; 3] {
     [entries(), providers(), Query::Get(shoot_info())]
 }
@@ -29,14 +30,14 @@ fn providers() -> Query {
     Query::everywhere(Kind::DnsProvider)
 }
 
-/// What there is for one host.
+/// The DNS objects of one host.
 pub(super) struct Records<'a> {
-    /// Its name in DNS.
+    /// The host's name in DNS.
     name: String,
-    /// The DNSEntries of the most specific name that covers it, those in effect first.
+    /// The DNSEntries of the most specific name that covers the host, those in effect first.
     entries: Vec<(&'a Object, DnsEntry)>,
     providers: Vec<(&'a Object, DnsProvider)>,
-    /// What describes the shoot; missing where the cluster is none.
+    /// The ConfigMap that describes the shoot; missing in a cluster that is not a shoot.
     shoot: Seen<&'a Object>,
     /// The answers to both lists.
     listed: [Seen<&'a [Object]>; 2],
@@ -78,7 +79,7 @@ impl<'a> Records<'a> {
         Some(self.entries.first()?.0.reference())
     }
 
-    /// The finding on the DNSEntry of the host, where none is in effect, by its cause.
+    /// The finding on the DNSEntry of the host, if none is in effect, by its cause.
     pub fn fault(&self) -> Option<Finding> {
         let (object, entry) = self.entries.first()?;
         let reference = object.reference();
@@ -110,14 +111,14 @@ impl<'a> Records<'a> {
         Some(says(of_provider.unwrap_or_else(by_itself)))
     }
 
-    /// The finding on a DNSEntry at which nobody looks. What its status says may be of the time when somebody did.
+    /// The finding on a DNSEntry that no controller watches. Its status may be outdated.
     pub fn unclassed(&self) -> Option<Finding> {
         let (object, _) = self.entries.first()?;
         let is_unclassed = self.shoot.found().is_some() && !is_looked_at(object, true);
         is_unclassed.then(|| class_missing(object.reference()))
     }
 
-    /// The finding on the DNSProvider of the host's DNSEntry, where all that are for it fail.
+    /// The finding on the DNSProvider of the host's DNSEntry, if all matching ones fail.
     pub fn provider_fault(&self) -> Option<Finding> {
         let (_, entry) = self.entries.first()?;
         let shoot = self
@@ -150,7 +151,7 @@ impl<'a> Records<'a> {
         ))
     }
 
-    /// Why no provider takes the DNSEntry.
+    /// The finding on a DNSEntry that no provider accepts.
     fn without_provider(&self, entry: &DnsEntry) -> Option<Finding> {
         let is_for_it = |(_, provider): &&(&Object, DnsProvider)| provider.covers(&entry.host);
         if self.looked_at().any(|known| is_for_it(&known)) {
@@ -191,7 +192,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The DNSProviders that the DNS management of the cluster looks at.
+    /// The DNSProviders that the DNS management of the cluster watches.
     fn looked_at(&self) -> impl Iterator<Item = &(&'a Object, DnsProvider)> {
         let in_shoot = match &self.shoot {
             Seen::Found(_) => Some(true),
@@ -204,7 +205,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The finding on a DNSEntry that leads elsewhere than to the load balancer, where none leads there.
+    /// The finding on a DNSEntry with other targets than the load balancer, if no DNSEntry has that target.
     pub fn wrong_target(&self, host: &Host, balancer: &[String]) -> Option<Finding> {
         let (object, entry) = self.entries.first()?;
         if balancer.is_empty() || self.leads_there(balancer) {
@@ -228,7 +229,7 @@ impl<'a> Records<'a> {
         targets.any(|target| balancer.contains(target))
     }
 
-    /// The finding on a host that leads to the load balancer and to another machine.
+    /// The finding on a host that resolves to the load balancer and to another machine.
     pub fn partly(
         &self,
         host: &Host,
@@ -236,7 +237,7 @@ impl<'a> Records<'a> {
         balancer: &[String],
         others: &[String],
     ) -> Finding {
-        let why = "the clients that take the other address reach another machine";
+        let why = "the clients that use the other address reach another machine";
         let mut entries = self.entries.iter();
         let leading = entries.find(|(_, entry)| {
             let mut targets = entry.targets.iter();
@@ -255,7 +256,7 @@ impl<'a> Records<'a> {
         finding.because(why)
     }
 
-    /// The finding on a resolver that answers something else than the records say.
+    /// The finding on a resolver whose answer differs from the records.
     pub fn other_address(&self, host: &Host, says: String, balancer: &[String]) -> Finding {
         let others = self.entries.iter().filter(|(_, entry)| {
             let mut targets = entry.targets.iter();
@@ -274,13 +275,13 @@ impl<'a> Records<'a> {
     /// The finding on a host for which there is no record at all.
     pub fn none(&self, host: &Host, says: String, balancer: &[String]) -> Finding {
         let says = match self.listed[0] {
-            Seen::Found(_) => format!("{says}, and no DNSEntry is for it"),
+            Seen::Found(_) => format!("{says}, and no DNSEntry covers the host"),
             _ => says,
         };
         Finding::new(&check::DNS_NO_RECORD, says, self.lead(host, balancer))
     }
 
-    /// How the host gets a record that leads to the load balancer.
+    /// The remedy that gives the host a record for the load balancer.
     fn lead(&self, host: &Host, balancer: &[String]) -> String {
         let shoot = self
             .shoot
@@ -301,7 +302,7 @@ impl<'a> Records<'a> {
         format!("make the DNS record of `{}` lead to {to}", self.name)
     }
 
-    /// What could not be seen of the records.
+    /// The findings on records that could not be read.
     pub fn unseen(&self) -> Vec<Finding> {
         let [entries, providers] = &self.listed;
         let providers = blind(providers).filter(|_| !self.entries.is_empty());
@@ -318,10 +319,10 @@ impl<'a> Records<'a> {
     }
 }
 
-/// By which the DNS management is told to leave a DNSEntry alone (external-dns-management, `pkg/dnsman2/dns/const.go`).
+/// The annotation that makes the DNS management ignore a DNSEntry (external-dns-management, `pkg/dnsman2/dns/const.go`).
 const IGNORE: &str = "dns.gardener.cloud/ignore";
 
-/// A DNSEntry that goes, or that its controller was told to leave alone.
+/// The finding on a DNSEntry that is being deleted, or that its controller must ignore.
 fn neglected(object: &Object) -> Option<Finding> {
     let reference = object.reference();
     let found =
@@ -332,7 +333,7 @@ fn neglected(object: &Object) -> Option<Finding> {
     }
     let said = object.annotation(IGNORE).filter(|said| *said != "false")?;
     let seen =
-        format!("the annotation `{IGNORE}: {said}` keeps the DNS management from {reference}");
+        format!("the annotation `{IGNORE}: {said}` makes the DNS controller ignore {reference}");
     let remedy = format!("{} {IGNORE}-", command_line::kubectl("annotate", reference));
     found(seen, remedy)
 }
@@ -346,7 +347,7 @@ fn class_missing(reference: &ObjectRef) -> Finding {
     )
 }
 
-/// Whether a name leads to the machine on which a local cluster runs, wherever its load balancer is.
+/// Whether a name resolves to the machine on which a local cluster runs, wherever its load balancer is.
 pub(super) fn is_local(name: &str) -> bool {
     is_within(name, LOCAL_DOMAIN)
 }

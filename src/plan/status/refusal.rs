@@ -1,4 +1,4 @@
-//! Whether the gateway refuses clients without certificate, and asks for those of the CAs in the Secret.
+//! Whether the gateway rejects clients without a certificate, and requests those of the trust bundle's CAs.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::plan::probe::ExpectedRefusal;
 use crate::plan::probe::{Observation, Outcome};
 use crate::resources::client_ca::ClientCa;
 
-/// `client_ca` is what the object holds, where that is known; proxies that are known to be `outdated` are told already.
+/// `client_ca` is the trust bundle, if it is known; `outdated` proxies are reported already.
 pub(super) fn faults(
     host: &Host,
     handshakes: &Handshakes<'_>,
@@ -34,14 +34,14 @@ pub(super) fn faults(
     }
 }
 
-/// What one handshake showed that it should not have.
+/// The difference of one handshake from the expected rejection.
 #[derive(Debug, PartialEq)]
 enum Symptom {
     Admitted(String),
     NotAsked(String),
     OtherCas(String),
     NotRefused(String),
-    /// The server certificate, which is a link of its own, tells why the refusal says nothing.
+    /// No difference, or one that the server certificate explains, which has a link of its own.
     Nothing,
 }
 
@@ -98,5 +98,5 @@ fn tell(host: &Host, symptom: Symptom, vias: &str, link: &mut Link) {
     );
 }
 
-/// Another Gateway may serve the host.
+/// The command that shows whether another Gateway serves the host.
 const GATEWAYS: &str = "kubectl get gateways.networking.istio.io -A";

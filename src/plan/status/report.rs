@@ -1,4 +1,4 @@
-//! What `status` found.
+//! The report of `status`.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -8,17 +8,17 @@ use crate::pki::inspect::Certificate;
 use crate::plan::check::{Check, Finding, Severity};
 use crate::resources::rotation::Phase;
 
-/// How a link is.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
-    /// As it must be.
+    /// The link works.
     Ok,
-    /// It could not be looked at.
+    /// The link could not be checked.
     Unknown,
-    /// It works, and will not for ever, or is weaker than it should be.
+    /// The link works, but will stop working, or is weaker than it should be.
     Warning,
-    /// It does not work, or is not safe.
+    /// The link does not work, or is not safe.
     Error,
 }
 
@@ -33,24 +33,25 @@ impl From<Severity> for Mark {
     }
 }
 
-/// One link of the chain.
+/// One link of the chain from DNS to the clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// `DNS`, `server certificate` …
     pub name: &'static str,
-    /// The worst of its findings; worse where a finding elsewhere leaves this link unseen.
+    /// The worst severity of the link's findings; worse if a finding elsewhere leaves this link
+    /// unknown.
     pub mark: Mark,
-    /// How it is, in a line.
+    /// The link's state, in a line.
     pub says: String,
     /// Fingerprints and serial numbers, one line each.
     pub details: Vec<String>,
-    /// What its checks found; the report lists them once for all hosts.
+    /// The findings of its checks; the report lists them once for all hosts.
     #[serde(skip)]
     pub findings: Vec<Finding>,
 }
 
 impl Link {
-    /// A link that is as `says`, until a fault is added.
+    /// A link in this state, until a finding is added.
     pub(super) fn new(name: &'static str, says: impl Into<String>) -> Self {
         Self {
             name,
@@ -61,7 +62,7 @@ impl Link {
         }
     }
 
-    /// Adds what a check found.
+    /// Adds the finding of a check, if there is one.
     pub(super) fn find(
         &mut self,
         check: &'static Check,
@@ -71,7 +72,7 @@ impl Link {
         self.add(Finding::new(check, seen, remedy));
     }
 
-    /// Adds a finding; the same one counts once.
+    /// Adds a finding; a repeated one counts once.
     pub(super) fn add(&mut self, finding: Finding) {
         self.mark = self.mark.max(finding.severity.into());
         if !self.findings.contains(&finding) {
@@ -79,12 +80,12 @@ impl Link {
         }
     }
 
-    /// Adds what several checks found.
+    /// Adds the findings of several checks.
     pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
         findings.into_iter().for_each(|finding| self.add(finding));
     }
 
-    /// The same link with what a check found.
+    /// The link with the finding of a check.
     pub(super) fn with(
         mut self,
         check: &'static Check,
@@ -95,7 +96,7 @@ impl Link {
         self
     }
 
-    /// Marks the link as not seen, where the finding that tells why stands elsewhere.
+    /// Marks the link as unknown, if another link has the finding that explains it.
     pub(super) fn was_not_seen(&mut self) {
         self.mark = self.mark.max(Mark::Unknown);
     }
@@ -105,26 +106,26 @@ impl Link {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerCertificate {
-    /// SHA-256, lower-case hexadecimal.
+    /// SHA-256 fingerprint, lower-case hexadecimal.
     pub fingerprint: String,
-    /// Lower-case hexadecimal.
+    /// The serial number, lower-case hexadecimal.
     pub serial: String,
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
-    /// RFC 4514.
+    /// The issuer, RFC 4514.
     pub issuer: String,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// The Pods, or the address, that show it.
+    /// The Pods, or the address, that use the certificate.
     pub shown_by: String,
 }
 
 impl ServerCertificate {
-    /// A certificate, and the ways on which it was seen.
+    /// A certificate, and the ways through which it was seen.
     pub(super) fn new(certificate: &Certificate, shown_by: String) -> Self {
         Self {
             fingerprint: certificate.fingerprint(),
@@ -142,23 +143,23 @@ impl ServerCertificate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostReport {
-    /// The host, or the Gateway's pattern where nothing is routed.
+    /// The host, or the Gateway's pattern if nothing is routed.
     pub host: String,
-    /// The Gateway as `namespace/name`; empty where the Gateways could not be read.
+    /// The Gateway as `namespace/name`; empty if the Gateways could not be read.
     pub gateway: String,
     /// The route, as `KIND namespace/name`.
     pub route: Option<String>,
     /// The Service, as `namespace/name`.
     pub service: Option<String>,
-    /// The authority whose clients get in.
+    /// The authority whose clients are accepted.
     pub authority: Option<String>,
-    /// The identities on the allow-list; `None` where every client may call the host.
+    /// The identities on the allow-list; `None` if every client may call the host.
     pub allowed: Option<Vec<String>>,
-    /// What the resolver answers.
+    /// The addresses in the resolver's answer.
     pub addresses: Vec<String>,
-    /// What the gateway shows.
+    /// The server certificates that the gateway uses.
     pub server_certificates: Vec<ServerCertificate>,
-    /// Its links, from DNS to the clients.
+    /// The host's links, from DNS to the clients.
     pub links: Vec<Link>,
 }
 
@@ -166,31 +167,31 @@ pub struct HostReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorityReport {
-    /// Its name.
+    /// The authority's name.
     pub name: String,
-    /// Where a rotation of its CA stands.
+    /// The phase of the CA's rotation.
     pub phase: Phase,
-    /// The command that goes on with the rotation.
+    /// The command that continues the rotation.
     pub next: Option<String>,
-    /// The CAs in its trust bundle, the newest first, external ones last.
+    /// The CAs in the trust bundle, the newest first, external ones last.
     pub cas: Vec<CaReport>,
-    /// Its clients; `None` where the inventory was not read.
+    /// The authority's clients; `None` if the inventory was not read.
     pub clients: Option<ClientsReport>,
-    /// What was done to it, the oldest first.
+    /// The authority's history, the oldest entry first.
     pub history: Vec<HistoryReport>,
 }
 
-/// What a CA is for.
+/// The role of a CA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It issues.
+    /// The CA issues.
     Issuing,
-    /// It is to issue next.
+    /// The CA will issue next.
     New,
-    /// Its clients are still accepted.
+    /// The CA no longer issues, but its clients are still accepted.
     Retired,
-    /// This plugin does not hold its key.
+    /// This plugin does not hold the CA's key.
     External,
 }
 
@@ -198,20 +199,20 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaReport {
-    /// The first eight hexadecimal digits of its fingerprint.
+    /// The first eight hexadecimal digits of the CA's fingerprint.
     pub id: String,
-    /// SHA-256, lower-case hexadecimal.
+    /// SHA-256 fingerprint, lower-case hexadecimal.
     pub fingerprint: String,
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
-    /// What it is for.
+    /// The CA's role.
     pub role: Role,
-    /// Its end, UTC.
+    /// The CA's end, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// Its live certificates; `None` where the inventory was not read, and for external CAs.
+    /// Number of live certificates; `None` if the inventory was not read, and for external CAs.
     pub clients: Option<usize>,
-    /// Its revocation list, once there is one.
+    /// The CA's revocation list, if there is one.
     pub crl: Option<CrlReport>,
 }
 
@@ -219,12 +220,12 @@ pub struct CaReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CrlReport {
-    /// RFC 5280, 5.2.3.
+    /// The CRL number (RFC 5280, 5.2.3).
     pub number: Option<u64>,
-    /// When the next one is due, UTC.
+    /// nextUpdate, the end of the list's validity, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub next_update: Option<OffsetDateTime>,
-    /// How many certificates it revokes.
+    /// Number of revoked certificates on the list.
     pub revoked: usize,
 }
 
@@ -234,19 +235,19 @@ pub struct CrlReport {
 pub struct ClientsReport {
     /// Live certificates: neither expired, revoked nor void.
     pub live: usize,
-    /// Those of them that were reserved, and perhaps never delivered.
+    /// Number of live certificates that were reserved, and perhaps never delivered.
     pub reserved: usize,
     /// Revoked certificates that would be valid otherwise.
     pub revoked: usize,
     /// When the first live certificate ends, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub first_end: Option<OffsetDateTime>,
-    /// When each client's last live certificate ends, the first end first. A certificate that a renewal replaced does not count.
+    /// The end of each client's last live certificate, the first end first. A certificate that was renewed does not count.
     #[serde(skip)]
     pub ends: Vec<ClientEnd>,
 }
 
-/// When a client needs a new certificate at the latest.
+/// The time by which a client needs a new certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientEnd {
     /// The end of the last live certificate, UTC.
@@ -255,70 +256,70 @@ pub struct ClientEnd {
     pub name: String,
 }
 
-/// One line of an authority's history.
+/// One entry of an authority's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryReport {
-    /// RFC 3339, UTC; empty where the line cannot be read.
+    /// RFC 3339, UTC; empty if the entry cannot be read.
     pub time: String,
-    /// Who did it, as the API server knows them.
+    /// The user who did it, by the API server's name.
     pub user: String,
-    /// What they did.
+    /// The action.
     pub action: String,
 }
 
-/// What ends when.
+/// Expiry dates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Timeline {
-    /// When it was looked at, by the cluster's clock, UTC.
+    /// The time of the checks, by the cluster's clock, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub now: OffsetDateTime,
-    /// Everything that is one of its kind, the first end first.
+    /// The single expiry dates, the first one first.
     pub ends: Vec<End>,
-    /// The weeks in which clients' certificates end.
+    /// The weeks in which client certificates end.
     pub clients: Vec<Week>,
 }
 
-/// One thing that ends.
+/// One expiry date.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct End {
-    /// UTC.
+    /// The time, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// `server certificate`, `client CA` or `revocation list`.
     pub kind: &'static str,
-    /// Which one.
+    /// The name of the certificate, CA or list.
     pub name: String,
 }
 
-/// The certificates that end within the seven days from a date on.
+/// The client certificates that end within seven days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Week {
     /// The first moment of the week, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub from: OffsetDateTime,
-    /// How many certificates end in it that are live now.
+    /// Number of live certificates that end in this week.
     pub count: usize,
 }
 
-/// What `status` found.
+/// The report of `status`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Every host.
     pub hosts: Vec<HostReport>,
-    /// The authorities behind them.
+    /// The authorities behind the hosts.
     pub authorities: Vec<AuthorityReport>,
     /// Every finding once, however many hosts have it; the worst first.
     pub findings: Vec<Finding>,
-    /// What ends when, where it was asked for.
+    /// The expiry dates, if they were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Timeline>,
-    /// The namespace that the report is about; all of them without.
+    /// The namespace of the report; `None` for all.
     #[serde(skip)]
     pub namespace: Option<String>,
 }
 
 impl Report {
-    /// Gathers the findings of all hosts, each once, and those that belong to no host.
+    /// Collects the findings of all hosts, each once, and those that belong to no host.
     pub(super) fn new(hosts: Vec<HostReport>, others: Vec<Finding>) -> Self {
         let mut findings: Vec<Finding> = Vec::new();
         for host in &hosts {
@@ -359,14 +360,14 @@ impl Report {
         names
     }
 
-    /// Leaves out findings of less than this severity; what could not be checked stays.
+    /// Leaves out findings below this severity; failed checks stay.
     pub fn at_least(&mut self, severity: Severity) {
         self.findings.retain(|finding| {
             finding.severity == Severity::Unknown || finding.severity >= severity
         });
     }
 
-    /// Whether nothing was found that needs somebody; what could not be checked counts unless it is to be ignored.
+    /// Whether there is no finding that needs attention; failed checks count unless they are to be ignored.
     pub fn is_healthy(&self, ignore_unknown: bool) -> bool {
         self.findings.iter().all(|finding| match finding.severity {
             Severity::Note => true,

@@ -1,4 +1,4 @@
-//! Other Gateways on the same proxies that have a host too, or a more specific one.
+//! Other Gateways on the same proxies with the same host, or a more specific one.
 
 use super::facts::Facts;
 use super::hosts::Host;
@@ -9,15 +9,15 @@ use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::names::GatewayName;
 
-/// How another Gateway stands to the server of a host.
+/// How another Gateway's host string compares with the server of a host.
 enum Standing {
-    /// It has the same host string, and istiod drops the younger server.
+    /// The same host string, so that istiod drops the younger server.
     Same,
-    /// It has this more specific one, which handshakes for the host select.
+    /// This more specific host string, which handshakes for the host select.
     Closer(String),
 }
 
-/// The Gateways that take a host from its own one, or lose it to that.
+/// The findings on Gateways that take a host from its own one, or lose it to that.
 pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Vec<Finding> {
     let rivals = rivals(&host.gateway, &host.server, &host.probe, facts);
     let found = rivals
@@ -36,7 +36,7 @@ pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Vec<Finding> {
     found.collect()
 }
 
-/// The hosts without those of servers that are only told as rivals of another host, or whose route is told elsewhere.
+/// The hosts without those of servers that another host's finding reports already, or whose route is reported elsewhere.
 pub(super) fn relevant(
     hosts: Vec<Host>,
     unprotected: &[Unprotected],
@@ -74,7 +74,7 @@ pub(super) fn relevant(
         .collect()
 }
 
-/// Other Gateways that hand the same host string, or a more specific one, to the same proxies.
+/// Other Gateways that give the same host string, or a more specific one, to the same proxies.
 fn rivals<'a>(
     gateway: &Gateway,
     server: &Server,
@@ -97,8 +97,8 @@ fn rivals<'a>(
         .collect()
 }
 
-/// istiod merges the older Gateway first (`pilot/pkg/model/config.go`, `sortConfigByCreationTime`), and drops every later server with a
-/// host string that is there already (`pilot/pkg/model/gateway.go`, `MergeGateways`).
+/// Whether one Gateway is older: istiod merges the older one first (`pilot/pkg/model/config.go`, `sortConfigByCreationTime`), and drops
+/// every later server with an existing host string (`pilot/pkg/model/gateway.go`, `MergeGateways`).
 fn is_older(one: &GatewayName, other: &GatewayName, facts: &Facts<'_>) -> bool {
     let age = |name: &GatewayName| {
         let reference = name.reference();
@@ -122,7 +122,7 @@ fn duplicate(host: &Host, rival: &Gateway) -> Finding {
         command_line::kubectl("delete", &rival.name.reference()),
     )
     .because(format!(
-        "the Gateway {} answers for `{}`, whatever its certificate check",
+        "the Gateway {} answers for `{}`, whatever certificate check this Gateway has",
         rival.name, host.name
     ))
 }
@@ -131,14 +131,14 @@ fn dropped(host: &Host, rival: &Gateway) -> Finding {
     Finding::new(
         &check::GATEWAY_DUPLICATE_HOST,
         format!(
-            "the younger Gateway {} has the host `{}` too, so Istio drops its server",
+            "the younger Gateway {} has the host `{}` too, so Istio drops the younger one's server",
             rival.name,
             host.server.hosts.join("`, `")
         ),
         command_line::kubectl("delete", &rival.name.reference()),
     )
     .because(format!(
-        "its server takes the host as soon as the Gateway {} is deleted and created again",
+        "the younger Gateway takes the host as soon as the Gateway {} is deleted and created again",
         host.gateway.name
     ))
     .graded(Severity::Warning)
@@ -150,7 +150,7 @@ fn shadowed(host: &Host, rival: &Gateway, pattern: &str) -> Finding {
     Finding::new(
         &check::GATEWAY_SHADOWED,
         format!(
-            "the Gateway {} takes the host `{}` from the Gateway {}: it serves `{pattern}` in mode {mode}",
+            "the Gateway {} takes the host `{}` from the Gateway {}: the first one serves `{pattern}` in mode {mode}",
             rival.name, host.name, host.gateway.name
         ),
         command_line::edit(&rival.name.reference()),

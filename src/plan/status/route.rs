@@ -16,7 +16,7 @@ use crate::resources::names::{self, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What tells how the gateway speaks to the Services of a route: their `DestinationRules`, and those of the mesh's root namespace.
+/// The reads of the gateway's protocol to the Services of a route: their `DestinationRules`, and those of the mesh's root namespace.
 pub(super) fn queries(route: &Route, facts: &Facts<'_>) -> Vec<Query> {
     let object = virtual_service(route, facts);
     let named = object.map(subsets).unwrap_or_default();
@@ -27,13 +27,13 @@ pub(super) fn queries(route: &Route, facts: &Facts<'_>) -> Vec<Query> {
         .collect()
 }
 
-/// The `DestinationRules` that may be about a Service.
+/// The queries for the `DestinationRules` of a Service.
 pub(super) fn destination_rules(service: &ObjectRef) -> [Query; 2] {
     [service.namespace.as_str(), INGRESS_NAMESPACE]
         .map(|namespace| Query::within(Kind::DestinationRule, namespace))
 }
 
-/// The route as it was read, where it is a `VirtualService`.
+/// The route as it was read, if it is a `VirtualService`.
 fn virtual_service<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
     let mut services = readable(&facts.virtual_services).iter();
     let found = services.find(|(object, _)| object.reference() == route.reference());
@@ -55,7 +55,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     Ok(link)
 }
 
-/// The link of a route, and whether a client without the fact that an identity header is set from can choose that header.
+/// The link of a route, and whether a client whose certificate lacks the value of an identity header can choose that header.
 pub(super) fn of(
     route: &Route,
     gateway: &GatewayName,
@@ -92,7 +92,7 @@ pub(super) fn of(
             set_headers(route, facts),
         );
         link.add(if guards::has_header_guard(proxies, gateway, facts)? {
-            missing.because("the Service is not told which client calls")
+            missing.because("the Service does not learn which client calls")
         } else {
             missing
         });
@@ -100,7 +100,7 @@ pub(super) fn of(
     Ok((link, told.is_set && !told.is_guarded))
 }
 
-/// The command by which a route sets the identity headers: `expose` keeps what routes of others do, unless it is told.
+/// The command that makes a route set the identity headers: without a flag, `expose` keeps the options of others' routes.
 fn set_headers(route: &Route, facts: &Facts<'_>) -> String {
     let is_ours = routes::object(route, facts).is_some_and(Object::is_ours);
     match route {
@@ -110,7 +110,7 @@ fn set_headers(route: &Route, facts: &Facts<'_>) -> String {
     }
 }
 
-/// The command that makes a route of ours what it must be.
+/// The command that restores a route of this plugin.
 pub(super) fn restore(route: &Route) -> String {
     match route.backend() {
         Some(Backend { service, .. }) => command_line::expose(&service),
@@ -121,7 +121,7 @@ pub(super) fn restore(route: &Route) -> String {
 fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, link: &mut Link) {
     let reference = route.reference();
     let state = if rule.state.is_empty() {
-        "not seen by its controller yet"
+        "not seen by the route's controller yet"
     } else {
         &rule.state
     };
@@ -184,7 +184,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
     }
 }
 
-/// A route of ours that does something else than hand requests to its Service.
+/// The finding on a route of this plugin that does not only forward requests to its Service.
 fn edited(object: &Object) -> Option<Finding> {
     let reference = object.reference();
     let service = reference.name.strip_suffix(names::route("").as_str())?;
@@ -203,7 +203,7 @@ fn edited(object: &Object) -> Option<Finding> {
     ))
 }
 
-/// A route that the proxies in front do not see.
+/// The finding on a route that the proxies in front do not see.
 fn hidden(object: &Object, namespace: &str) -> Option<Finding> {
     let reference = object.reference();
     (!is_route_exported(object, namespace)).then(|| {
@@ -266,7 +266,7 @@ fn is_every_route_read(facts: &Facts<'_>) -> bool {
         && damaged(&facts.virtual_services).is_empty()
 }
 
-/// Whether clients of CAs made elsewhere can forge who they are.
+/// Adds the findings on clients of external or imported CAs that can forge their identity.
 fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
     if guards::has_header_guard(&host.gateway.ingress.namespace, &host.gateway.name, facts)? {
         return Ok(());
@@ -284,7 +284,7 @@ fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled
     Ok(())
 }
 
-/// A controller's words after a colon, where it said any.
+/// A controller's message after a colon, if there is one.
 pub(super) fn because(words: &str) -> String {
     if words.is_empty() {
         String::new()
@@ -297,7 +297,7 @@ pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -
     let Some(Backend { service, port }) = route.and_then(Route::backend) else {
         let (says, is_seen) = match route {
             Some(route) => (
-                format!("not known: {} names none", route.reference()),
+                format!("not known: {} names no Service", route.reference()),
                 false,
             ),
             None if is_every_route_read(facts) => ("none without a route".to_owned(), true),
@@ -347,7 +347,7 @@ pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -
 /// The annotation by which istiod hides a Service (<https://istio.io/latest/docs/reference/config/annotations>).
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
-/// A Service that the proxies in front do not see.
+/// The finding on a Service that the proxies in front do not see.
 fn unexported(service: &Object, namespace: &str) -> Option<Finding> {
     let said = service.annotation(EXPORT_TO)?;
     let reference = service.reference();
@@ -368,7 +368,7 @@ fn without_port(reference: &ObjectRef, port: u16, service: &Service) -> Finding 
             format!("{} --port {}", command_line::expose(reference), first.port),
         ),
         None => (
-            format!("{reference} has no port {port}, and no other for HTTP"),
+            format!("{reference} has no port {port}, and no other HTTP port"),
             command_line::edit(reference),
         ),
     };

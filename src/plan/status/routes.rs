@@ -1,4 +1,4 @@
-//! What sends a host's requests to a Service.
+//! The objects that send a host's requests to a Service.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(super) enum Route {
 #[derive(Debug, Clone)]
 pub(super) struct Backend {
     pub service: ObjectRef,
-    /// `None` where the Service's only port is meant.
+    /// The port; `None` for the Service's only port.
     pub port: Option<u16>,
 }
 
@@ -29,7 +29,7 @@ impl Route {
         }
     }
 
-    /// The Service behind, where the route tells it.
+    /// The Service of the route, if the route names one.
     pub fn backend(&self) -> Option<Backend> {
         match self {
             Self::ApiRule(_, rule) => {
@@ -47,16 +47,16 @@ impl Route {
 /// One host of one route.
 #[derive(Debug)]
 pub(super) struct Routed {
-    /// `namespace/name`
+    /// The Gateway as `namespace/name`.
     pub gateway: String,
     pub host: String,
     pub route: Route,
-    /// Whether it carries our managed-by label.
+    /// Whether the route has this plugin's managed-by label.
     pub is_ours: bool,
 }
 
-/// Every route that could be read. The `VirtualServices` that Kyma made for an `APIRule` are no routes of their own, unless
-/// the `APIRules` could not be listed.
+/// Every route that could be read, without the `VirtualServices` that Kyma made for an `APIRule`, unless the `APIRules` could not be
+/// listed.
 pub(super) fn all(facts: &Facts<'_>) -> Vec<Routed> {
     let mut routes = Vec::new();
     for (object, rule) in readable(&facts.rules) {
@@ -110,7 +110,7 @@ fn destination(object: &Object) -> Option<Backend> {
     })
 }
 
-/// The namespace of a Gateway's proxies: as the Gateway shows it, else as the route notes it that hangs on it.
+/// The namespace of a Gateway's proxies, from the Gateway, else from the annotation of its route.
 pub(super) fn proxies_of<'a>(
     gateway: &GatewayName,
     route: &Route,

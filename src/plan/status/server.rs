@@ -1,4 +1,4 @@
-//! The server certificate: what its issuer says, and what the gateway shows.
+//! The server certificate: the issuer's status, and the certificates that the gateway uses.
 
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -14,13 +14,13 @@ use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::Reconciled;
 use crate::plan::probe::Outcome;
 
-/// Gardener renews 30 days ahead; a certificate with less than this left was not renewed.
+/// Gardener renews certificates 30 days ahead; one with less than this left was not renewed.
 const LATE: Duration = Duration::days(14);
-/// Ends that lie no further apart are the same: who writes one down may round it.
+/// Ends that differ by at most this are the same: they may have been rounded.
 const SAME: Duration = Duration::minutes(1);
 const NAME: &str = "server certificate";
 
-/// What some ways show: the server's own certificate, and the CAs above it.
+/// The certificates on some ways: the server's own certificate, and its CAs.
 type Shown = (Certificate, Vec<Certificate>);
 
 pub(super) fn examine(
@@ -74,7 +74,7 @@ pub(super) fn examine(
     Ok(link)
 }
 
-/// A server certificate by its first name and the digits that tell it from others.
+/// A server certificate as text: its first name and the digits that distinguish it from others.
 fn called(server: &Certificate) -> String {
     let name = server
         .dns_sans()
@@ -84,7 +84,7 @@ fn called(server: &Certificate) -> String {
     format!("the server certificate {digits} of `{name}`")
 }
 
-/// Whether there is a newer one in the place of a certificate, in the Secret or on other ways.
+/// Whether a newer certificate exists, in the Secret or on other ways.
 fn is_outdated<'a>(
     server: &Certificate,
     mut all: impl Iterator<Item = &'a Certificate>,
@@ -106,7 +106,7 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
     vias.sort_unstable();
     // A way that is no Pod is an address, and holds a colon.
     let remedy = if vias.iter().any(|via| via.contains(':')) {
-        "restart the Pods of the ingress gateway that still show it".to_owned()
+        "restart the Pods of the ingress gateway that still use the old certificate".to_owned()
     } else {
         let pods = vias.join(" ");
         let namespace = &host.gateway.ingress.namespace;
@@ -122,12 +122,12 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
     Some(if first.is_valid_at(now) {
         finding
     } else {
-        let why = "clients that verify these proxies refuse them";
+        let why = "clients that verify the outdated proxies refuse them";
         finding.graded(Severity::Error).because(why)
     })
 }
 
-/// What is wrong with a certificate itself.
+/// The finding on a certificate itself.
 fn fault(
     host: &Host,
     server: &Certificate,
@@ -154,7 +154,7 @@ fn fault(
                 "{called} is valid only from {} on, seen through {vias}",
                 server.not_before().format(&Rfc3339).unwrap_or_default()
             ),
-            "wait until it is valid, and check the clock of its issuer",
+            "wait until the certificate is valid, and check the clock of the issuer",
         ));
     }
     if !server.covers_host(&host.probe) {
@@ -189,8 +189,9 @@ fn fault(
     })
 }
 
-/// A certificate's wildcard stands for one label (RFC 6125, 6.4.3), a Gateway's for any number.
-/// `covering` makes the command for a host whose Gateway serves none of so few labels.
+/// The finding on a host with more labels than the certificate's wildcard covers: it stands for one
+/// label (RFC 6125, 6.4.3), a Gateway's for any number. `covering` makes the command for a host
+/// whose Gateway has no pattern with so few labels.
 fn too_deep(host: &Host, names: &[String], covering: impl FnOnce() -> String) -> Option<Finding> {
     let probe = &host.probe;
     let is_too_deep = |pattern: &&String| {
@@ -221,17 +222,17 @@ fn too_deep(host: &Host, names: &[String], covering: impl FnOnce() -> String) ->
     ))
 }
 
-/// Ways on which no certificate came at all.
+/// Adds the findings on ways that showed no certificate.
 fn unseen(host: &Host, handshakes: &Handshakes<'_>, link: &mut Link) {
     if handshakes.each().next().is_none() {
         let reason = handshakes
             .ways
             .why_unknown()
-            .unwrap_or_else(|| "no way leads to the gateway".to_owned());
+            .unwrap_or_else(|| "no address of the gateway is known".to_owned());
         link.find(
             &check::PROXY_NOT_CHECKED,
-            format!("`{}` was not looked at: {reason}", host.probe),
-            "name a way to the gateway: `kubectl mtls status --connect-to HOST:PORT`",
+            format!("`{}` was not probed: {reason}", host.probe),
+            "give an address of the gateway: `kubectl mtls status --connect-to HOST:PORT`",
         );
     }
     let without = handshakes.group(|observation| match observation.server {
@@ -256,7 +257,7 @@ fn unseen(host: &Host, handshakes: &Handshakes<'_>, link: &mut Link) {
                     "kubectl logs -n {} {pod} --tail=50",
                     host.gateway.ingress.namespace
                 ),
-                None => "look at the logs of the ingress gateway's Pods".to_owned(),
+                None => "check the logs of the ingress gateway's Pods".to_owned(),
             },
         );
     }

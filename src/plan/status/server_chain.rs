@@ -1,4 +1,4 @@
-//! The CA certificates that a gateway shows above its own.
+//! The CA certificates that a gateway sends with its own.
 
 use time::OffsetDateTime;
 
@@ -7,15 +7,16 @@ use crate::pki::chain::above;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::is_self_made;
 
-/// What is known of a server's issuer.
+/// The facts about a server certificate's issuer.
 pub(super) struct Issuer<'a> {
-    /// Whether it is an ACME server: those sign with intermediate CAs.
+    /// Whether the issuer is an ACME server: those sign with intermediate CAs.
     pub is_acme: bool,
-    /// The CAs that other handshakes showed.
+    /// The CAs seen in other handshakes.
     pub known: &'a [Certificate],
 }
 
-/// What is wrong with the CAs above a certificate; `called` names it, `remedy` renews it.
+/// The finding on the CAs above a certificate; `called` is its name, `remedy` the command that
+/// renews it.
 pub(super) fn fault(
     server: &Certificate,
     shown: &[Certificate],

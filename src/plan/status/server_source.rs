@@ -1,4 +1,5 @@
-//! Who fills the server Secret, what the issuer says, and whether the Secret is there.
+//! The source of the server Secret: its Certificate, the issuer's status, and whether the Secret
+//! exists.
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -19,21 +20,21 @@ use crate::resources::names::{
 use crate::resources::server_secret::ServerSecret;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The metadata of the server Secret; its data holds a key.
+/// The query for the server Secret's metadata; its data holds a key.
 pub(super) fn query(server: &Server) -> Option<Query> {
     let credential = server.credential.as_str();
     (!credential.is_empty()).then(|| Query::GetMetadataIfAllowed(server.secret(credential)))
 }
 
-/// What a server certificate comes from.
+/// The source of a server certificate.
 pub(super) struct Source<'a> {
     host: &'a Host,
     reference: ObjectRef,
     /// The Certificates in the namespace of the Secret.
     certificates: &'a Certificates<'a>,
-    /// The one that fills the Secret.
+    /// The Certificate that fills the Secret.
     certificate: Option<&'a (&'a Object, Certificate)>,
-    /// The server Secret's metadata; `None` where the Gateway names none.
+    /// The server Secret's metadata; `None` if the Gateway names no Secret.
     secret: Option<Seen<&'a Object>>,
 }
 
@@ -63,14 +64,14 @@ impl<'a> Source<'a> {
         Some(&self.certificate?.1.hosts)
     }
 
-    /// Whether a Certificate of Gardener's default issuer fills the Secret, an ACME server.
+    /// Whether a Certificate of Gardener's default issuer, an ACME server, fills the Secret.
     pub fn is_of_acme(&self) -> bool {
         self.certificate
             .is_some_and(|(_, certificate)| certificate.is_of_default_issuer())
     }
 
-    /// The end of the certificate in the Secret, as its Certificate or its own annotations say, where `shown` is for the same
-    /// names. Of data that somebody else wrote they say nothing.
+    /// The end of the certificate in the Secret, from its Certificate or the Secret's annotations, if `shown` has the same names. For a
+    /// Secret with given files it is not known.
     pub fn end(&self, shown: &inspect::Certificate) -> Option<OffsetDateTime> {
         let has = |host: &String| shown.dns_sans().contains(host);
         let secret = self.secret.as_ref()?.found()?;
@@ -87,7 +88,7 @@ impl<'a> Source<'a> {
         own.expires.filter(|_| is_own && has(&own.host))
     }
 
-    /// The command that renews the certificate in the Secret; cert-manager is told the time at which it was asked.
+    /// The command that renews the certificate in the Secret; for cert-manager it includes the current time.
     pub fn renewal(&self, is_self_made: bool, now: OffsetDateTime) -> String {
         let expose = self.host.expose_command();
         match self.certificate {
@@ -100,11 +101,11 @@ impl<'a> Source<'a> {
                 &json!({"spec": {"renew": true}}),
             ),
             None if is_self_made => expose,
-            None => format!("give its successor with `{expose} --server-certificate CERT,KEY`"),
+            None => format!("give a new certificate with `{expose} --server-certificate CERT,KEY`"),
         }
     }
 
-    /// The command that has the Certificate name the host, where it does not.
+    /// The command that adds the host to the Certificate, if it is missing there.
     pub fn covering(&self) -> Option<String> {
         let (object, certificate) = self.certificate?;
         let pattern = self.host.server.pattern_for(&self.host.probe);
@@ -127,8 +128,8 @@ impl<'a> Source<'a> {
         Some(command_line::patch(object.reference(), "merge", &patch))
     }
 
-    /// What is wrong with where the certificate comes from. `is_served` while all proxies show a valid one, which
-    /// has not `expired` on any of them.
+    /// Adds the findings on the source of the certificate. `is_served`: whether all proxies use a valid one, which has not `expired` on any
+    /// of them.
     pub fn faults(&self, facts: &Facts<'_>, is_served: bool, link: &mut Link) {
         self.unseen(link);
         if self.secret.is_none() {
@@ -168,7 +169,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Where no Certificate fills the Secret, and one should.
+    /// The finding on a Secret that no Certificate fills although one should.
     fn without_certificate(&self, facts: &Facts<'_>, is_gone: bool) -> Option<Finding> {
         let secret = self.secret.as_ref()?;
         // Issuers mark what they fill: other Secrets were given, or are of this plugin.
@@ -193,7 +194,7 @@ impl<'a> Source<'a> {
         let Some((object, certificate)) = meant else {
             return (is_issued && gateway.is_ours).then(|| {
                 let seen = format!(
-                    "a Certificate filled {}, and there is none any more",
+                    "the Certificate that filled {} does not exist any more",
                     self.reference
                 );
                 let remedy = self.host.expose_command();
@@ -238,7 +239,7 @@ impl<'a> Source<'a> {
                 .any(|host| self.host.server.hosts.contains(host))
     }
 
-    /// What could not be seen of it.
+    /// Adds the findings on parts of the source that could not be read.
     fn unseen(&self, link: &mut Link) {
         for (seen, kind) in self.certificates.iter().zip(KINDS) {
             // Once the one that fills the Secret is known, what a Role leaves out does not matter.
@@ -258,17 +259,17 @@ impl<'a> Source<'a> {
         match &self.secret {
             // Whoever may read its metadata may read its key, so no Role of `status` allows it.
             Some(Seen::Denied(_)) => link.details.push(format!(
-                "whether {} exists was not seen: reading it takes a right to its key",
+                "whether {} exists was not checked: reading it takes a right to its key",
                 self.reference
             )),
             Some(secret) => {
                 if let Some(reason) = secret.unknown() {
                     let seen = format!(
-                        "whether {} exists could not be seen: {reason}",
+                        "whether {} exists could not be read: {reason}",
                         self.reference
                     );
                     let check = &check::SERVER_CERTIFICATE_NOT_CHECKED;
-                    let why = "a proxy that starts without it shows no certificate";
+                    let why = "a proxy that starts without this Secret shows no certificate";
                     link.add(Finding::new(check, seen, remedy(secret)).because(why));
                 }
             }
@@ -291,7 +292,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What the issuer says. While a valid certificate `is_served`, an issuer that works on the next one is no fault.
+/// The finding on the issuer's status. While a valid certificate `is_served`, work on the next one is not a fault.
 fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
     let progress = &certificate.progress;
     let reference = object.reference();
@@ -318,7 +319,7 @@ fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mu
             link.find(
                 &check::SERVER_CERTIFICATE_NAME_TOO_LONG,
                 format!(
-                    "{seen}; its common name `{name}` has {} characters",
+                    "{seen}; the Certificate's common name `{name}` has {} characters",
                     name.len()
                 ),
                 command_line::patch(reference, "merge", &names),

@@ -1,8 +1,8 @@
-//! TCP servers that came after a guard, which cuts them.
+//! TCP servers that are newer than a guard, which closes their connections.
 
 use crate::resources::gateway::Gateway;
 
-/// The TCP servers without which a guard would fit: those that came after it. `None` where it differs in something else.
+/// The TCP servers without which a guard would be correct: those that were created after it. `None` if the guard differs in another way.
 pub(super) fn later(
     gateways: &[Gateway],
     fits: impl Fn(&[Gateway]) -> bool,

@@ -1,4 +1,4 @@
-//! What ends when: server certificates, CAs, revocation lists, and the clients' certificates by week.
+//! Expiry dates: server certificates, CAs, revocation lists, and client certificates by week.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Hosts of ours that no mutual-TLS server of their Gateway serves: it was weakened, is gone, or another one is meant.
+//! Hosts of this plugin that no mutual-TLS server of their Gateway serves: the Gateway was weakened or deleted, or the route names another
+//! one.
 
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use crate::resources::{Object, ObjectRef, Unreadable};
 
 /// A host that no mutual-TLS server of its Gateway serves.
 pub(super) struct Unprotected {
-    /// The host, or the Gateway's pattern where nothing is routed.
+    /// The host, or the Gateway's pattern if nothing is routed.
     name: String,
     gateway: GatewayName,
     /// The mutual-TLS Gateway that the route should name.
@@ -25,14 +26,14 @@ pub(super) struct Unprotected {
 }
 
 impl Unprotected {
-    /// What its report needs.
+    /// The reads for the host's report.
     pub fn queries(&self, facts: &Facts<'_>) -> Vec<Query> {
         let of_route = self.route.iter();
         let of_route = of_route.flat_map(|found| route::queries(found, facts));
         of_route.chain(self.service().map(Query::Get)).collect()
     }
 
-    /// Whether it tells of a Gateway, so that its being without a route needs no word.
+    /// Whether the finding is about this Gateway, so that its missing route need not be reported.
     pub fn is_about(&self, gateway: &GatewayName) -> bool {
         self.gateway == *gateway || self.meant.as_ref() == Some(gateway)
     }
@@ -41,7 +42,7 @@ impl Unprotected {
         Some(self.route.as_ref()?.backend()?.service)
     }
 
-    /// The links that are left of its chain.
+    /// The remaining links of the host's chain.
     pub fn report(&self, facts: &Facts<'_>) -> Reconciled<HostReport> {
         let mut gateway = Link::new("Gateway", self.gateway.to_string());
         gateway.add(self.check.clone());
@@ -86,7 +87,7 @@ impl Unprotected {
     }
 }
 
-/// Those that were asked for: of every Gateway of ours, and of every route of ours, whoever made its Gateway.
+/// The requested hosts, of every Gateway and every route of this plugin, whoever made the route's Gateway.
 pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Reconciled<Vec<Unprotected>> {
     let routes = all(facts);
     let gateways = || facts.gateways.readable.iter().map(|(_, gateway)| gateway);
@@ -199,14 +200,15 @@ fn of_gateway(gateway: &Gateway) -> Unprotected {
     }
 }
 
-/// The route hangs on another Gateway than the one that serves its host with mutual TLS.
+/// The finding on a route that is attached to another Gateway than the one that serves its host
+/// with mutual TLS.
 fn elsewhere(routed: &Routed, meant: &Gateway, exists: bool) -> Finding {
     let reference = routed.route.reference();
     let named = if exists {
-        format!("hangs on the Gateway {}", routed.gateway)
+        format!("is attached to the Gateway {}", routed.gateway)
     } else {
         format!(
-            "hangs on the Gateway {}, which does not exist",
+            "is attached to the Gateway {}, which does not exist",
             routed.gateway
         )
     };
@@ -221,8 +223,8 @@ fn elsewhere(routed: &Routed, meant: &Gateway, exists: bool) -> Finding {
     )
 }
 
-/// The Gateway serves other hosts than that of the route: the header guard tells whose host was changed, as it names those that the
-/// Gateway had.
+/// The finding on a Gateway that serves other hosts than that of the route: its header guard, which names its former hosts, shows whether
+/// the Gateway or the route was changed.
 fn outside(gateway: &Gateway, routed: &Routed, facts: &Facts<'_>) -> Reconciled<Finding> {
     let name = &gateway.name;
     let reference = routed.route.reference();
@@ -280,7 +282,8 @@ fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
     let reference = routed.route.reference();
     let remedy =
         expose(Some(&routed.route)).unwrap_or_else(|| command_line::kubectl("delete", reference));
-    let seen = format!("the Gateway {gateway} does not exist, and {reference} still names it");
+    let seen =
+        format!("the Gateway {gateway} does not exist, and {reference} still names that Gateway");
     Finding::new(&check::GATEWAY_MISSING, seen, remedy).because(format!(
         "nothing serves `{}` with mutual TLS, and anyone who creates a Gateway of this name decides who reaches the Service",
         routed.host
@@ -331,7 +334,7 @@ fn weakened(
     )
 }
 
-/// The command that writes the Gateway of a route anew.
+/// The command that rewrites the Gateway of a route.
 fn expose(route: Option<&Route>) -> Option<String> {
     let route = route?;
     route.backend()?;

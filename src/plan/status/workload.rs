@@ -1,4 +1,4 @@
-//! What is known of the Pods behind a host.
+//! The facts about the Pods behind a host.
 
 use super::hosts::Host;
 use super::routes::{Backend, Route};
@@ -9,7 +9,7 @@ use crate::resources::service::{Port, Service};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ObjectRef, ingress};
 
-/// The Service behind a host, where it was found.
+/// The Service behind a host, if it was found.
 pub(super) fn service(
     host: &Host,
     observed: &Observed,
@@ -25,23 +25,23 @@ pub(super) fn service(
     Ok(found.map(|found| (service, found)))
 }
 
-/// The Pods behind a host: one of them stands for all.
+/// The Pods behind a host, represented by one of them.
 pub(super) struct Workload<'a> {
-    /// Their Service.
+    /// The Service of these Pods.
     pub service: ObjectRef,
     /// The port of the Service that the route names.
     pub port: Option<u16>,
-    /// Where that leads to in the Pods, where it is known.
+    /// The Pods' port behind the Service's port, if it is known.
     pub target: Option<u16>,
-    /// One of them, where they were read.
+    /// One of the Pods, if they were read.
     pub pod: Option<&'a Object>,
-    /// Whether a sidecar ends the connections of the mesh, where that is known: Kyma takes no Pods without one.
+    /// Whether a sidecar terminates the mesh's connections, if that is known: Kyma refuses Pods without one.
     pub has_sidecar: Option<bool>,
     labels: Vec<(String, String)>,
 }
 
 impl<'a> Workload<'a> {
-    /// That of a host whose Service was read and selects Pods.
+    /// The workload of a host whose Service was read and selects Pods.
     pub fn of(host: &Host, observed: &'a Observed) -> Reconciled<Option<Self>> {
         let (Some(route), Some(backend)) = (&host.route, host.backend()) else {
             return Ok(None);
@@ -75,7 +75,7 @@ impl<'a> Workload<'a> {
         }))
     }
 
-    /// Their labels, as far as they are known.
+    /// The Pods' labels, as far as they are known.
     pub fn labels(&self) -> Labels<'_> {
         Labels {
             known: &self.labels,
@@ -84,7 +84,7 @@ impl<'a> Workload<'a> {
     }
 }
 
-/// The port of the Pods; without one of them a name leads nowhere.
+/// The port of the Pods; `None` for a port name without a Pod.
 fn target(port: &Port, pod: Option<&Object>) -> Option<u16> {
     match (pod, &port.target_port) {
         (Some(pod), _) => ingress::target(pod, port),

@@ -1,7 +1,7 @@
-//! How far an `unexpose` goes beyond the Service's own objects: which Gateway, and what belongs to it.
+//! The extent of an `unexpose` beyond the Service's own objects: the Gateway, and the objects that belong to it.
 //!
-//! Before the first deletion this is written down, in a `ConfigMap` beside the Service that goes last: a rerun of an interrupted
-//! run finds no route any more that tells the Gateway, and no Certificate that tells whose the server Secret is.
+//! The extent is recorded before the first deletion, in a `ConfigMap` beside the Service that is deleted last: a rerun of an interrupted
+//! run has no route any more that names the Gateway, and no Certificate that identifies the server Secret.
 
 use std::collections::BTreeSet;
 
@@ -17,22 +17,22 @@ use crate::resources::route::LiveRoute;
 use crate::resources::unexposure::{self, Doomed, Kept, Unexposure};
 use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entry, guard};
 
-/// What goes with the Gateway; nothing where it stays.
+/// The objects to delete with the Gateway; none if it stays.
 #[derive(Debug, Default)]
 pub(super) struct Extent {
     pub gateway: Option<GatewayName>,
     pub authority: Option<String>,
-    /// In the order in which it goes.
+    /// The objects in the order of their deletion.
     pub doomed: Vec<ObjectRef>,
-    /// What was found to be of others.
+    /// The objects that belong to others.
     pub kept: Vec<Kept>,
-    /// Whether that was written down already, and the route is gone.
+    /// Whether the extent was recorded already, and the route is deleted.
     pub is_recorded: bool,
-    /// What must be written down before anything goes.
+    /// The record to write before the first deletion.
     record: Option<Object>,
 }
 
-/// Decides it. `own` are the Service's own objects, the route first.
+/// Determines the extent. `own` are the Service's own objects, the route first.
 pub(super) fn of(request: &Request, own: &[ObjectRef], observed: &Observed) -> Reconciled<Extent> {
     if !request.gateway_too {
         return Ok(Extent::default());
@@ -58,16 +58,19 @@ pub(super) fn gateways() -> Query {
     Query::everywhere(Kind::Gateway)
 }
 
-/// The Gateway on which a route hangs.
+/// The Gateway that a route is attached to.
 fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
     let route = LiveRoute::read(object).map_err(|error| Failure::refused(error.to_string()))?;
     let parsed = route.gateway().parse();
     parsed.map_err(|error: String| {
-        Failure::refused(format!("{}: its gateway {error}", object.reference()))
+        Failure::refused(format!(
+            "{}: the Gateway in its spec {error}",
+            object.reference()
+        ))
     })
 }
 
-/// The Gateway that was made for the Service, whose route went with an earlier run.
+/// The Gateway that was made for the Service, if an earlier run deleted the route.
 fn made_for(request: &Request, observed: &Observed) -> Reconciled<Option<GatewayName>> {
     let service = format!("{}/{}", request.namespace, request.service);
     let listed = observed.list(&gateways())?;
@@ -77,7 +80,7 @@ fn made_for(request: &Request, observed: &Observed) -> Reconciled<Option<Gateway
     Ok(own.map(|gateway| GatewayName::new(gateway.namespace(), gateway.name())))
 }
 
-/// What an earlier run, or this one, has written down.
+/// The record of an earlier run, or of this one.
 fn recorded(reference: &ObjectRef, observed: &Observed) -> Reconciled<Option<Unexposure>> {
     let written = observed.change_of(reference).map(|written| &written.answer);
     let Some(object) = observed.get(reference)?.or(written) else {
@@ -88,7 +91,7 @@ fn recorded(reference: &ObjectRef, observed: &Observed) -> Reconciled<Option<Une
     }
     let read = Unexposure::read(object).map_err(|error| {
         Failure::refused(error.to_string()).hint(
-            "it is a note of an interrupted `unexpose`; remove it, and remove the rest by hand",
+            "this object records an interrupted `unexpose`; remove it, and remove the rest by hand",
         )
     })?;
     Ok(Some(read))
@@ -96,13 +99,13 @@ fn recorded(reference: &ObjectRef, observed: &Observed) -> Reconciled<Option<Une
 
 fn occupied(object: &Object) -> Failure {
     Failure::refused(format!(
-        "{} was not made by this plugin, and `unexpose` needs its name to note what it deletes",
+        "{} was not created by kubectl-mtls, and `unexpose` needs its name to record what it deletes",
         object.reference()
     ))
-    .hint("rename or remove it")
+    .hint("rename or remove the existing object")
 }
 
-/// What is left of that which was written down; what took the place of an object is none of ours.
+/// The remaining objects of a record; a successor of an object does not belong to it.
 fn from_record(
     request: &Request,
     recorded: &Unexposure,
@@ -133,8 +136,8 @@ fn from_record(
     })
 }
 
-/// What goes with a Gateway, as its objects themselves say; refused while somebody else needs any of it. The route may note where
-/// its proxies run.
+/// The objects to delete with a Gateway, judging by their labels and annotations; refused while somebody else needs one of them. The route
+/// may note the namespace of its proxies.
 fn judged(
     request: &Request,
     name: &GatewayName,
@@ -151,10 +154,10 @@ fn judged(
     let header_guard = guard::headers_reference(proxies, name);
     if own.is_some_and(|own| !own.is_ours) {
         return Err(
-            Failure::refused(format!("the Gateway `{name}` was not made by this plugin"))
-                .hint("leave out `--gateway-too` and `--purge` to remove the route alone")
+            Failure::refused(format!("the Gateway `{name}` was not created by kubectl-mtls"))
+                .hint("leave out `--gateway-too` and `--purge` to remove only the route")
                 .hint(format!(
-                    "the guard of its identity headers stays with it; once no Service is exposed there: kubectl -n {} delete {} {}",
+                    "the header guard is kept with this Gateway; once no Service is exposed there: kubectl -n {} delete {} {}",
                     header_guard.namespace,
                     header_guard.kind.singular_resource(),
                     header_guard.name
@@ -203,7 +206,8 @@ fn judged(
     })
 }
 
-/// The names of what belongs to a Gateway, by the credential of its mutual server; where it is gone, those that it may have had.
+/// The names of the objects that belong to a Gateway, by the credential of its mutual-TLS server; for a deleted Gateway, the possible
+/// names.
 fn names(name: &GatewayName, own: Option<&Gateway>) -> Vec<CredentialNames> {
     let server = own.and_then(|own| {
         let mut servers = own.tls_servers();
@@ -215,8 +219,8 @@ fn names(name: &GatewayName, own: Option<&Gateway>) -> Vec<CredentialNames> {
     }
 }
 
-/// The Secrets that may go: those that the Gateway's servers name, and those of its own names. Server Secrets first, for without
-/// its client-CA Secret a server may trust the issuer of its certificate.
+/// The Secrets to delete: those that the Gateway's servers name, and those with its own names. Server Secrets come first, because a server
+/// without its client-CA Secret may trust the issuer of its certificate.
 fn named_secrets(own: Option<&Gateway>, candidates: &[CredentialNames]) -> Vec<String> {
     let servers = || own.iter().flat_map(|own| &own.servers);
     let credentials = servers()
@@ -239,7 +243,7 @@ fn named_secrets(own: Option<&Gateway>, candidates: &[CredentialNames]) -> Vec<S
         .collect()
 }
 
-/// Whether an object of ours says that it is the Gateway's.
+/// Whether an object of this plugin names the Gateway in its annotation.
 pub(super) fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
     object.is_ours() && object.annotation(GATEWAY_ANNOTATION) == Some(&gateway.to_string())
 }
@@ -265,7 +269,7 @@ fn record(
     Ok(record.object(&request.namespace, &request.service))
 }
 
-/// Writes down what goes, unless that stands there already.
+/// Writes the record, unless it exists already.
 pub(super) fn write_down(
     request: &Request,
     extent: &Extent,
@@ -282,7 +286,7 @@ pub(super) fn write_down(
     }
 }
 
-/// Removes the record once nothing of it is left to do.
+/// Deletes the record once all its objects are deleted.
 pub(super) fn strike_out(request: &Request, observed: &Observed) -> Reconciled<()> {
     if !request.gateway_too {
         return Ok(());

@@ -1,8 +1,8 @@
 //! `unexpose`: removes what `expose` made for a Service, and nothing else.
 //!
-//! The order is that of `expose` backwards, each deletion seen before the next: while a Gateway stands, so does the
-//! client-CA Secret, because istiod would trust another CA without it. Who else uses a Gateway or a Secret is looked for
-//! directly before its deletion.
+//! The order is that of `expose` backwards, each deletion completed before the next: as long as a Gateway exists, so does its client-CA
+//! Secret, because istiod would trust another CA without it. Other users of a Gateway or a Secret are looked for directly before its
+//! deletion.
 
 mod extent;
 mod release;
@@ -23,20 +23,20 @@ use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
 use extent::Extent;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The Service's namespace.
     pub namespace: String,
     /// The Service.
     pub service: String,
-    /// Whether the Gateway and its Certificate go too.
+    /// Whether the Gateway and its Certificate are deleted too.
     pub gateway_too: bool,
-    /// Whether the server Secret and the client-CA Secret go too.
+    /// Whether the server Secret and the client-CA Secret are deleted too.
     pub purge: bool,
-    /// Whether nothing is deleted.
+    /// Whether the run is a dry run.
     pub dry_run: bool,
-    /// How long all waiting may take.
+    /// Time limit for all waiting.
     pub timeout: Duration,
 }
 
@@ -60,7 +60,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     report::done(request, observed, &doomed, &extent)
 }
 
-/// What stands for the Service alone, the route first; it bears the Service's name, whoever made its Gateway.
+/// The objects of the Service alone, the route first; their names contain the Service's name.
 fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<ObjectRef>> {
     let (namespace, service) = (&request.namespace, &request.service);
     let guard_in = |proxies: &str| guard::host_reference(proxies, namespace, service);
@@ -78,8 +78,8 @@ fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<Obje
     Ok(doomed)
 }
 
-/// The namespaces of proxies in which the Service's guard may lie: the one that the route notes. Where the route is gone, a run that
-/// was interrupted may have left the guard beside the proxies of a Gateway that was made for the Service's namespace.
+/// The namespaces of proxies in which the Service's guard may be: the one that the route notes. If the route is deleted, an interrupted run
+/// may have left the guard in the namespace of the proxies of a Gateway that was made for the Service's namespace.
 fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String>> {
     let noted = |object: &Object| {
         let noted = object.annotation(INGRESS_ANNOTATION);
@@ -118,7 +118,7 @@ fn not_exposed(request: &Request, route: &ObjectRef) -> Failure {
         .hint("kubectl mtls status")
 }
 
-/// How an object is read: of a Secret only what does not hold a key.
+/// The read of an object; for a Secret only of its metadata, without the key.
 fn observe(reference: &ObjectRef) -> Query {
     if reference.kind == Kind::Secret {
         Query::GetMetadata(reference.clone())
@@ -127,7 +127,7 @@ fn observe(reference: &ObjectRef) -> Query {
     }
 }
 
-/// What reading an object answered.
+/// The result of reading an object.
 fn try_live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Seen<&'a Object>> {
     if reference.kind == Kind::Secret {
         observed.try_get_metadata(reference)
@@ -136,7 +136,7 @@ fn try_live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<See
     }
 }
 
-/// An object that exists; none where the cluster has no such kind.
+/// An existing object; `None` also if the cluster does not serve its kind.
 fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Option<&'a Object>> {
     if reference.kind == Kind::Secret {
         observed.get_metadata(reference)
@@ -145,7 +145,8 @@ fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Option<
     }
 }
 
-/// Checks all before the first deletion, then deletes one after the other, and sees each gone.
+/// Checks all objects before the first deletion, then deletes one after the other, and waits until
+/// each is gone.
 fn delete_all(
     request: &Request,
     doomed: &[ObjectRef],
@@ -158,8 +159,8 @@ fn delete_all(
             && !object.is_issued()
         {
             return Err(
-                Failure::refused(format!("{reference} was not made by this plugin"))
-                    .hint("remove it by hand if it is yours")
+                Failure::refused(format!("{reference} was not created by kubectl-mtls"))
+                    .hint("remove the object by hand if it is yours")
                     .into(),
             );
         }
@@ -189,12 +190,12 @@ fn until_gone(request: &Request, reference: &ObjectRef, observed: &Observed) -> 
             "timed out after {} s, waiting for the finalizers of {reference}",
             request.timeout.as_secs()
         ))
-        .hint("its controller has not let it go; run the same command again to continue")
+        .hint("the object's controller has not removed its finalizer; run the same command again to continue")
         .into());
     }
     Err(Effect::Wait(Wait {
         reread: vec![observe(reference)],
-        progress: vec![format!("{reference}: it is not gone yet")],
+        progress: vec![format!("{reference}: not deleted yet")],
     })
     .into())
 }

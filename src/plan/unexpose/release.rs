@@ -1,4 +1,4 @@
-//! The authority of a Gateway that is gone: it belongs to another one that reads it, else nothing keeps it from being deleted.
+//! The authority of a deleted Gateway: another Gateway that reads it becomes its owner; without one, the finalizer is removed.
 
 use super::extent::{Extent, gateways};
 use super::{Request, users};
@@ -10,7 +10,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
 use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, GatewayName, IN_USE_FINALIZER};
 
-/// Lets the authority go, where that is permitted; it stays as it is, with its keys and its clients.
+/// Removes the authority's finalizer, if that is permitted; its keys and its clients are kept.
 pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<()> {
     let (Some(gateway), Some(authority)) = (&extent.gateway, &extent.authority) else {
         return Ok(());
@@ -22,11 +22,11 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     }
     // Once the record is gone, nothing tells any more that it was not let go.
     if let Some(Attempt::Failed(reason)) = observed.attempt(&reference) {
-        return Err(
-            Failure::failed(format!("{reference} was not let go: {reason}"))
-                .hint("run the same command again to continue")
-                .into(),
-        );
+        return Err(Failure::failed(format!(
+            "the finalizer of {reference} was not removed: {reason}"
+        ))
+        .hint("run the same command again to continue")
+        .into());
     }
     if observed.was_attempted(&reference) {
         return Ok(());
@@ -61,7 +61,7 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     Err(Effect::Attempt(Write::Replace(next.changing(object))).into())
 }
 
-/// Why the authority was not let go, where that is not permitted.
+/// Why the authority's finalizer was not removed, if that is not permitted.
 pub(super) fn denial(request: &Request, extent: &Extent, observed: &Observed) -> Option<String> {
     let (gateway, authority) = (extent.gateway.as_ref()?, extent.authority.as_ref()?);
     if request.dry_run || !extent.doomed.contains(&gateway.reference()) {
@@ -77,7 +77,7 @@ pub(super) fn denial(request: &Request, extent: &Extent, observed: &Observed) ->
         _ => return None,
     };
     Some(format!(
-        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which holds up its deletion: {reason}"
+        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {reason}"
     ))
 }
 

@@ -1,4 +1,4 @@
-//! What `unexpose` tells in the end.
+//! The report of `unexpose`.
 
 use serde::Serialize;
 
@@ -15,15 +15,15 @@ use crate::resources::{Kind, Object, ObjectRef, sample};
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// What was, or would be, deleted, in order.
+    /// The objects that were deleted, or would be, in order.
     pub deleted: Vec<Deleted>,
-    /// What a purge left because somebody else needs it.
+    /// The objects that a purge kept because somebody else needs them.
     pub kept: Vec<Kept>,
-    /// What a purge never deletes.
+    /// The objects that a purge never deletes.
     pub stays: Vec<Stays>,
-    /// Whether nothing was deleted.
+    /// Whether the run was a dry run.
     pub dry_run: bool,
-    /// What the user must know.
+    /// Notes for the user.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
@@ -33,16 +33,16 @@ pub struct Report {
 pub struct Deleted {
     /// `kind.group/name`, as kubectl prints it.
     pub object: String,
-    /// Its namespace.
+    /// The object's namespace.
     pub namespace: String,
 }
 
-/// What stays, and how it is removed.
+/// An object that is kept, and how to delete it.
 #[derive(Debug, Serialize)]
 pub struct Stays {
-    /// What it is.
+    /// The object's description.
     pub what: String,
-    /// The command that removes it.
+    /// The command that deletes the object.
     pub remove: String,
 }
 

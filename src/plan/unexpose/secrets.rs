@@ -1,5 +1,5 @@
-//! Which of the Secrets beside the proxies a purge may delete: those of ours, and a server Secret that a Certificate of ours
-//! names, and no other one, and that the issuer labelled.
+//! The Secrets in the namespace of the proxies that a purge may delete: those of this plugin, and a server Secret that a Certificate of
+//! this plugin names, and no other one, and that the issuer labelled.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub(super) struct Judged {
     pub kept: Vec<Kept>,
 }
 
-/// Judges every one of these Secrets that exists.
+/// Decides on every one of these Secrets that exists.
 pub(super) fn judge(
     gateway: &GatewayName,
     references: Vec<ObjectRef>,
@@ -39,7 +39,7 @@ pub(super) fn judge(
     Ok(judged)
 }
 
-/// The Certificates that can fill a Secret: one of Gardener's lies in any namespace, one of cert-manager's beside it.
+/// The queries for the Certificates that can fill a Secret: Gardener's may be in any namespace, cert-manager's are in that of the Secret.
 fn certificates(secret: &ObjectRef) -> [Query; 2] {
     [
         Query::everywhere(Kind::Certificate),
@@ -47,7 +47,7 @@ fn certificates(secret: &ObjectRef) -> [Query; 2] {
     ]
 }
 
-/// Why a Secret stays.
+/// Why a Secret must be kept.
 fn keeper(
     gateway: &GatewayName,
     object: &Object,
@@ -58,7 +58,7 @@ fn keeper(
         .annotation(GATEWAY_ANNOTATION)
         .filter(|other| *other != ours);
     if let Some(other) = other {
-        return Ok(Some(format!("it belongs to the Gateway `{other}`")));
+        return Ok(Some(format!("the Secret belongs to the Gateway `{other}`")));
     }
     let filling = filling(object.reference(), observed)?;
     let theirs = filling
@@ -66,7 +66,7 @@ fn keeper(
         .find(|certificate| !belongs_to(gateway, certificate));
     if let Some(theirs) = theirs {
         return Ok(Some(format!(
-            "{}, which was not made for this Gateway, keeps it",
+            "{}, which was not made for this Gateway, fills the Secret",
             theirs.reference()
         )));
     }
@@ -74,13 +74,14 @@ fn keeper(
         return Ok(None);
     }
     Ok(Some(if object.is_issued() {
-        "no Certificate of kubectl-mtls names it".to_owned()
+        "no Certificate of kubectl-mtls names the Secret".to_owned()
     } else {
-        "this plugin did not make it".to_owned()
+        "kubectl-mtls did not create it".to_owned()
     }))
 }
 
-/// The Certificates whose issuer writes a Secret. One that cannot be read may be among them.
+/// The Certificates whose issuer writes a Secret. A Certificate that cannot be read may be one of
+/// them.
 fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Reconciled<Vec<&'a Object>> {
     let mut filling = Vec::new();
     let mut listed: Vec<&Object> = Vec::new();
@@ -91,8 +92,10 @@ fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Reconciled<Vec<&'a
     }
     for object in listed {
         let certificate = Certificate::read(object).map_err(|error| {
-            Failure::refused(format!("{error}, so it may be the one that fills {secret}"))
-                .hint("repair or remove it, or leave out `--purge`")
+            Failure::refused(format!(
+                "{error}, so it may be the Certificate that fills {secret}"
+            ))
+            .hint("repair or remove the unreadable Certificate, or leave out `--purge`")
         })?;
         if certificate.fills(secret) {
             filling.push(object);

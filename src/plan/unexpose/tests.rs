@@ -185,7 +185,7 @@ fn a_service_that_was_never_exposed_purges_nothing_of_another_one() {
     };
     let mut cluster = exposed(&own_gateway());
     refused(&other, &mut cluster, "is not exposed");
-    // Nor when no route hangs on the Gateway any more.
+    // Nor when no route is attached to the Gateway any more.
     let only_route = Request {
         gateway_too: false,
         purge: false,
@@ -258,7 +258,7 @@ fn a_secret_that_any_server_of_another_gateway_names_is_not_deleted() {
         refused(
             &purge(),
             &mut cluster,
-            "the Gateway `team/other` uses it too",
+            "the Gateway `team/other` uses the Secret too",
         );
         // Made while the purge runs, it keeps the Secret all the same.
         let mut cluster = exposed(&own_gateway());
@@ -309,19 +309,19 @@ fn what_cannot_be_read_counts_as_a_user() {
     for (object, said) in [
         (
             damaged(Kind::Gateway, json!({"servers": "none"})),
-            "it may use",
+            "may use",
         ),
         (
             damaged(Kind::VirtualService, json!({"gateways": 7})),
-            "it cannot be read",
+            "cannot be read",
         ),
         (
             damaged(Kind::ApiRule, json!({"hosts": 7})),
-            "it cannot be read",
+            "cannot be read",
         ),
         (
             damaged(Kind::Certificate, json!({"secretName": 7})),
-            "it may be the one that fills",
+            "it may be the Certificate that fills",
         ),
     ] {
         let mut cluster = exposed(&own_gateway());

@@ -1,4 +1,4 @@
-//! Who else uses a Gateway or a Secret, looked for directly before it is deleted. What cannot be read counts as a user.
+//! Other users of a Gateway or a Secret, looked for directly before its deletion. An object that cannot be read counts as a user.
 
 use super::Request;
 use super::extent::{Extent, gateways};
@@ -11,12 +11,12 @@ use crate::resources::route::Routing;
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What tells whether a Gateway, and the Secrets behind it, are in use.
+/// The reads that show whether a Gateway, and its Secrets, are in use.
 pub(super) fn queries() -> [Query; 3] {
     [Kind::Gateway, Kind::ApiRule, Kind::VirtualService].map(Query::everywhere)
 }
 
-/// Why an object of the Gateway's must not go now. A Gateway in use is a refusal, a Secret in use stays.
+/// Why an object of the Gateway must not be deleted now. A Gateway in use is a refusal, a Secret in use is kept.
 pub(super) fn still_needed(
     request: &Request,
     extent: &Extent,
@@ -41,7 +41,7 @@ pub(super) fn still_needed(
     }
 }
 
-/// Lists that were read before the last change of this run are read again.
+/// Reads lists again that were read before the last change of this run.
 pub(super) fn read_again(lists: &[Query], observed: &Observed) -> Reconciled<()> {
     let stale: Vec<Query> = lists
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn read_again(lists: &[Query], observed: &Observed) -> Reconciled<()>
     }
 }
 
-/// Refuses while another route hangs on the Gateway.
+/// Refuses while another route is attached to the Gateway.
 pub(super) fn refuse_routes(
     request: &Request,
     gateway: &GatewayName,
@@ -69,11 +69,11 @@ pub(super) fn refuse_routes(
         "the Gateway `{gateway}` is still in use by {}",
         others.join(", ")
     ))
-    .hint("leave out `--gateway-too` and `--purge`, or unexpose those first")
+    .hint("leave out `--gateway-too` and `--purge`, or unexpose the other Services first")
     .into())
 }
 
-/// Other routes that hang on a Gateway, and routes that cannot be read.
+/// Other routes that are attached to a Gateway, and routes that cannot be read.
 fn other_routes(
     request: &Request,
     gateway: &GatewayName,
@@ -81,7 +81,7 @@ fn other_routes(
 ) -> Reconciled<Vec<String>> {
     let name = gateway.to_string();
     let own = |routing: Routing| routing.reference(&request.namespace, &request.service);
-    let unreadable = |object: &Object| format!("{} (it cannot be read)", object.reference());
+    let unreadable = |object: &Object| format!("{} (which cannot be read)", object.reference());
     let mut users = Vec::new();
     for object in listed(Kind::ApiRule, observed)? {
         match ApiRule::read(object) {
@@ -104,7 +104,7 @@ fn other_routes(
     Ok(users)
 }
 
-/// All objects of a kind; none where the cluster has no such kind.
+/// All objects of a kind; none if the cluster does not serve it.
 fn listed(kind: Kind, observed: &Observed) -> Reconciled<&[Object]> {
     let query = Query::everywhere(kind);
     match observed.try_list(&query)? {
@@ -113,23 +113,26 @@ fn listed(kind: Kind, observed: &Observed) -> Reconciled<&[Object]> {
     }
 }
 
-/// All Gateways; refused where one of them cannot be read, for it may use anything.
+/// All Gateways; refuses if one of them cannot be read, because it may use any object.
 pub(super) fn readable_gateways(observed: &Observed) -> Reconciled<Vec<Gateway>> {
     Ok(readable(observed.list(&gateways())?)?)
 }
 
-/// The same of what was listed.
+/// The Gateways of a list; fails if one of them cannot be read.
 pub(super) fn readable(listed: &[Object]) -> Result<Vec<Gateway>, Failure> {
     let read = |object: &Object| {
         Gateway::read(object).map_err(|error| {
-            Failure::refused(format!("{error}, so it may use what is to be deleted"))
-                .hint("repair or remove it, or leave out `--gateway-too` and `--purge`")
+            Failure::refused(format!(
+                "{error}, so the object may use what is to be deleted"
+            ))
+            .hint("repair or remove the unreadable object, or leave out `--gateway-too` and `--purge`")
         })
     };
     listed.iter().map(read).collect()
 }
 
-/// A Gateway that loses its client-CA Secret may trust the issuer of its server certificate instead.
+/// Refuses to delete a Secret that another Gateway uses: without its client-CA Secret, a Gateway may trust the issuer of its server
+/// certificate instead.
 pub(super) fn refuse_shared(
     gateway: &GatewayName,
     secrets: &[ObjectRef],
@@ -145,10 +148,10 @@ pub(super) fn refuse_shared(
     }
 }
 
-/// Who else uses a Secret: any server of any other Gateway, whatever its port and mode.
+/// Another user of a Secret: any server of any other Gateway, whatever its port and mode.
 fn user_of(secret: &ObjectRef, own: &GatewayName, listed: &[Gateway]) -> Option<String> {
     let user = listed
         .iter()
         .find(|gateway| gateway.name != *own && gateway.names_secret(&secret.name))?;
-    Some(format!("the Gateway `{}` uses it too", user.name))
+    Some(format!("the Gateway `{}` uses the Secret too", user.name))
 }

@@ -1,4 +1,4 @@
-//! What can be read of an authority's object that was edited by hand: each field by itself, whatever the others hold.
+//! The readable parts of an authority's object that was edited by hand: each field is read separately.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +13,18 @@ use crate::resources::names::{CLIENT_CA_ANNOTATION, GATEWAY_ANNOTATION};
 
 const END_OF_CERTIFICATE: &str = "-----END CERTIFICATE-----";
 
-/// What an authority's object says, as far as it can be read. Fingerprints are SHA-256, lower-case hex.
+/// The readable fields of an authority's object. Fingerprints are SHA-256, lower-case hex.
 #[derive(Debug, Clone, Default)]
 pub struct Fragments {
-    /// Whether it tells its own CAs from those of others.
+    /// Whether the object has a state, which tells its own CAs from external ones.
     pub has_state: bool,
-    /// 0 where it cannot be read.
+    /// The revision; 0 if it cannot be read.
     pub revision: u64,
     /// The CAs that gateways read.
     pub bundle: Vec<Certificate>,
-    /// The authority's own trusted CAs by their fingerprints, and where they came from.
+    /// The authority's own trusted CAs by their fingerprints, with their origins.
     pub origins: BTreeMap<String, Origin>,
-    /// The fingerprints of trusted CAs whose keys it does not have.
+    /// The fingerprints of trusted CAs whose keys the authority does not have.
     pub external: BTreeSet<String>,
     /// The fingerprint of the CA that signs.
     pub issuing: Option<String>,
@@ -32,22 +32,22 @@ pub struct Fragments {
     pub crls: Vec<String>,
     /// When the revoked certificates end.
     pub ends: Ends,
-    /// The fingerprints of CAs that must not come back.
+    /// The fingerprints of CAs that must not be trusted again.
     pub dropped: BTreeSet<String>,
-    /// The hex SKIs of keys that must not come back.
+    /// The hex SKIs of keys that must not be used again.
     pub retired: BTreeSet<String>,
     /// The Secret that holds the keys.
     pub keys_secret: Option<String>,
-    /// What was done, one line each, oldest first.
+    /// The history, one line each, oldest first.
     pub history: Vec<String>,
-    /// The Gateway that it serves.
+    /// The Gateway that reads the authority.
     pub gateway: Option<String>,
-    /// The Secret that a Gateway reads in its place.
+    /// The Secret that a Gateway reads instead of the authority.
     pub client_ca_secret: Option<String>,
 }
 
 impl Fragments {
-    /// Reads what can be read, of this layout or the one before.
+    /// Reads the readable fields, of this layout or the previous one.
     pub fn read(object: &Object) -> Self {
         let text = |key: &str| object.text(&["data", key]);
         let read = if text("format") == BEFORE && text(STATE).is_empty() {

@@ -1,8 +1,8 @@
-//! How the state stands in its `ConfigMap`.
+//! The layout of the state in its `ConfigMap`.
 //!
-//! `ca.crt` is the trust bundle, the issuing CA first, and `ca.crl` holds a CRL for each of its CAs, once there is any: what
-//! gateways read. `state.json` says what these do not. The layout before this one had a key for each field, and a Secret
-//! beside the gateway repeated what gateways are to read.
+//! `ca.crt` is the trust bundle, the issuing CA first, and `ca.crl` holds a CRL for each of its CAs, once there is any: both are what
+//! gateways read. `state.json` holds everything else. The previous layout had a key for each field, and a Secret in the gateway's namespace
+//! repeated the trust bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,8 @@ use crate::resources::names::{
 };
 use crate::resources::{Object, Unreadable};
 
-/// This layout; a state of a higher one is left alone, and versions that know the one before only leave this one alone.
+/// The number of this layout; a state with a higher number is left alone, and versions that know only the previous layout leave this one
+/// alone.
 const FORMAT: &str = "2";
 pub(super) const BEFORE: &str = "1";
 
@@ -37,12 +38,12 @@ struct State {
     target: Option<String>,
     /// The trusted CAs, newest first.
     generations: Vec<Generation>,
-    /// Fingerprints of the CAs in the bundle that are no generation.
+    /// Fingerprints of the external CAs in the bundle.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     external: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     ends: BTreeMap<String, Vec<i64>>,
-    /// SHA-256 of each list of ours, so that an edit of them is noticed.
+    /// SHA-256 of each CRL of the authority, so that an edited one is noticed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     lists: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -66,7 +67,7 @@ pub(super) struct Generation {
 }
 
 impl AuthorityState {
-    /// Reads the state, of this layout or the one before.
+    /// Reads the state, of this layout or the previous one.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let state = match object.text(&["data", "format"]) {
             FORMAT => current(object)?,
@@ -75,18 +76,19 @@ impl AuthorityState {
         };
         for (field, named) in [("issuing", &state.issuing), ("target", &state.target)] {
             if named.is_some() && state.trusted_ca(named.as_deref()).is_none() {
-                let reason =
-                    format!("`{field}` names a CA that is not trusted: it was edited by hand");
+                let reason = format!(
+                    "`{field}` names a CA that is not trusted: the state was edited by hand"
+                );
                 return Err(object.unreadable(reason));
             }
         }
         if state.keys_secret.is_empty() {
-            return Err(object.unreadable("`keysSecret` is missing: it was edited by hand"));
+            return Err(object.unreadable("`keysSecret` is missing: the state was edited by hand"));
         }
         Ok(state)
     }
 
-    /// Refuses an object that a later version wrote. Whatever else cannot be read in one was edited by hand.
+    /// Refuses an object that a later version wrote. Any other unreadable object was edited by hand.
     pub fn check_format(object: &Object) -> Result<(), Unreadable> {
         let number = |format: &str| format.parse::<u64>().ok();
         if number(object.text(&["data", "format"])) > number(FORMAT) {
@@ -95,7 +97,7 @@ impl AuthorityState {
         Ok(())
     }
 
-    /// This state in the place of the one in `live`, to PUT; what others set stays.
+    /// This state in place of the one in `live`, for a PUT; fields of others stay.
     pub fn changing(&self, live: &Object) -> Object {
         let mut object = self.object().changing(live);
         if self.gateway.is_none() {
@@ -161,13 +163,13 @@ impl AuthorityState {
 }
 
 impl AuthorityState {
-    /// Whether somebody changed or took away a list that was published. What others add, a list of an external CA say, is theirs.
+    /// Whether somebody changed or removed a published list. Lists that others add, of an external CA for example, do not count.
     pub fn has_edited_lists(&self) -> bool {
         let found: BTreeSet<String> = self.crls.iter().map(|list| digest(list)).collect();
         !self.lists.is_subset(&found)
     }
 
-    /// What tells an edit later: an edit that is there already goes on being told.
+    /// The hashes by which a later edit is noticed; an edit that exists already stays noticed.
     fn known_lists(&self) -> BTreeSet<String> {
         if self.has_edited_lists() {
             return self.lists.clone();
@@ -187,7 +189,7 @@ impl AuthorityState {
 fn unknown_format(object: &Object) -> Unreadable {
     let format = object.text(&["data", "format"]);
     object.unreadable(format!(
-        "its format is `{format}`, this version knows `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
+        "the format is `{format}`, and this version supports `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
     ))
 }
 
@@ -195,7 +197,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
     let text = |key: &str| object.text(&["data", key]);
     let state: State = serde_json::from_str(text(STATE)).map_err(|error| {
         object.unreadable(format!(
-            "`{STATE}` is damaged, at line {}, column {}: it was edited by hand",
+            "`{STATE}` is damaged, at line {}, column {}: the state was edited by hand",
             error.line(),
             error.column()
         ))
@@ -208,7 +210,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
             .position(|ca| ca.fingerprint() == *fingerprint);
         let place = place.ok_or_else(|| {
             object.unreadable(format!(
-                "`{BUNDLE}` lacks the CA {fingerprint}: it was edited by hand"
+                "`{BUNDLE}` lacks the CA {fingerprint}: the object was edited by hand"
             ))
         })?;
         trusted.push(others.remove(place));
@@ -217,7 +219,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         .iter()
         .find(|certificate| !certificate.may_be_anchor())
     {
-        let reason = format!("`{BUNDLE}` holds `{}`, which is no CA", leaf.subject());
+        let reason = format!("`{BUNDLE}` holds `{}`, which is not a CA", leaf.subject());
         return Err(object.unreadable(reason));
     }
     let was_dropped = |ca: &Certificate| state.dropped.contains(&ca.fingerprint());
@@ -254,7 +256,8 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
     })
 }
 
-/// The ends that this layout knew did not say of which CA; without them nothing leaves a CRL.
+/// Reads the previous layout, whose ends did not name their CA; without them no revocation is ever
+/// dropped from a CRL.
 fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
     let text = |key: &str| object.text(&["data", key]);
     let named = |key: &str| Some(text(key).to_owned()).filter(|text| !text.is_empty());
@@ -283,7 +286,7 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
     })
 }
 
-/// SHA-256 of a PEM block, in whatever form its lines are.
+/// SHA-256 of a PEM block, whatever its line lengths.
 fn digest(pem: &str) -> String {
     let text: String = pem.split_whitespace().collect();
     sha256::hex_digest(text.as_bytes())
@@ -300,7 +303,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-/// The CRLs of a PEM text, each with line feeds only and one at its end.
+/// The CRLs of a PEM text, each with LF line ends and one at its end.
 pub(super) fn pem_blocks(text: &str) -> Vec<String> {
     let mut text = text.replace('\r', "");
     if !text.ends_with('\n') {

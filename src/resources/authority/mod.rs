@@ -1,4 +1,4 @@
-//! The authority in the cluster: a `ConfigMap`, which is what gateways read and the commit point, and its keys (a Secret).
+//! The authority in the cluster: a `ConfigMap`, which gateways read and which is the commit point, and a Secret with its keys.
 
 mod fragments;
 mod keys;
@@ -17,48 +17,49 @@ use crate::pki::crl::Revoked;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
 
-/// What an authority stands for now. SHA-256 fingerprints in lower-case hex name certificates.
+/// The state of an authority. CAs are named by SHA-256 fingerprints in lower-case hex.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuthorityState {
-    /// Its name.
+    /// The authority's name.
     pub authority: String,
-    /// Grows by one with every change.
+    /// The revision, which grows by one with every change.
     pub revision: u64,
-    /// The CAs whose clients are admitted, newest first.
+    /// The CAs whose clients are accepted, newest first.
     pub trusted: Vec<Certificate>,
-    /// The CA that signs; none while a first one has not been seen at the gateway.
+    /// The CA that signs; `None` while gateways have not loaded the first one.
     pub issuing: Option<String>,
-    /// The CA that a rotation goes to; the same as `issuing` when there is none under way.
+    /// The target of a rotation; the same as `issuing` if there is none under way.
     pub target: Option<String>,
-    /// Trusted CAs whose keys this authority does not have: nobody knows their clients.
+    /// Trusted CAs whose keys this authority does not have, and whose clients are not known.
     pub external: Vec<Certificate>,
-    /// Those of them that somebody put into the bundle by hand.
+    /// The external CAs that somebody added to the bundle by hand.
     pub intruders: BTreeSet<String>,
-    /// Dropped CAs that somebody put back into the bundle by hand; they leave with the next change.
+    /// Dropped CAs that somebody added to the bundle again by hand; the next change removes them.
     pub readmitted: Vec<Certificate>,
     /// The published CRLs as PEM, one per CA, or none at all.
     pub crls: Vec<String>,
-    /// SHA-256 of those of ours, as they were written last.
+    /// SHA-256 of the authority's own CRLs, as last written.
     pub lists: BTreeSet<String>,
     /// When the revoked certificates end.
     pub ends: Ends,
-    /// CAs that were trusted once, and must not come back.
+    /// CAs that were trusted once, and must not be trusted again.
     pub dropped: BTreeSet<String>,
-    /// Trusted CAs that were not made here: others may have signed clients with their keys.
+    /// Trusted CAs that were imported: others may have signed clients with their keys.
     pub given: BTreeSet<String>,
     /// Keys of dropped CAs, and keys that never had a CA, by hex SKI: removed once no gateway trusts their CA.
     pub retired: BTreeSet<String>,
     /// The Secret that holds the keys.
     pub keys_secret: String,
-    /// How far the witness was when the authority was restored, until gateways were seen to have loaded that, or something newer.
+    /// The witness's revision when the authority was restored; `None` once gateways have loaded the restored state, or a newer one.
     pub unproven: Option<u64>,
-    /// The id of its inventory; none where it was made before there were any, or in a directory.
+    /// The id of its inventory; `None` for an authority in a directory, and one of a version
+    /// without inventory ids.
     pub inventory: Option<String>,
-    /// What was done, one line each, oldest first.
+    /// The history, one line each, oldest first.
     pub history: Vec<String>,
-    /// The Gateway that it serves; none until the first `expose`.
+    /// The Gateway that reads the authority; `None` until the first `expose`.
     pub gateway: Option<String>,
-    /// The Secret that a Gateway which was not moved yet reads in the place of this object, and which follows it.
+    /// The Secret with the authority's content that a Gateway reads instead of this object, until it is moved.
     pub client_ca_secret: Option<String>,
 }
 
@@ -74,7 +75,7 @@ impl AuthorityState {
         }
     }
 
-    /// The state of a new authority that trusts CAs of others, and has none of its own yet.
+    /// The state of a new authority that trusts external CAs only.
     pub fn of_external(authority: &str, external: Vec<Certificate>, keys_secret: &str) -> Self {
         Self {
             authority: authority.to_owned(),
@@ -100,16 +101,15 @@ impl AuthorityState {
         }
     }
 
-    /// The same state, serving a Gateway.
+    /// The state with a Gateway that reads it.
     #[must_use]
     pub fn serving(mut self, gateway: &GatewayName) -> Self {
         self.gateway = Some(gateway.to_string());
         self
     }
 
-    /// Every CA whose clients gateways admit, in the order of the bundle: the issuing one first, then the newest, and what has
-    /// expired last, since an expired CA before a renewed one of its subject has everybody refused by
-    /// Envoy.
+    /// Every CA whose clients gateways accept, in the order of the bundle: the issuing one first, then the newest, and expired ones last,
+    /// since an expired CA before a renewed one of its subject makes Envoy reject every client.
     pub fn admitted(&self) -> Vec<Certificate> {
         let mut all: Vec<Certificate> =
             self.trusted.iter().chain(&self.external).cloned().collect();
@@ -120,7 +120,7 @@ impl AuthorityState {
         all
     }
 
-    /// Whether a CA is, or was, this authority's.
+    /// Whether a CA is, or was, a CA of this authority.
     pub fn knows(&self, fingerprint: &str) -> bool {
         self.dropped.contains(fingerprint)
             || self
@@ -143,14 +143,14 @@ impl AuthorityState {
     }
 }
 
-/// When revoked certificates end, by the hex SKI of their CA: in hours since 1970, rounded up, in the order of that CA's CRL,
-/// which alone holds their serial numbers. A negative number stands for so many of which nobody knows it.
+/// The ends of revoked certificates, by the hex SKI of their CA: in hours since 1970, rounded up, in the order of that CA's CRL, which
+/// alone holds their serial numbers. A negative number stands for that many revocations without a known end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ends(BTreeMap<String, Vec<i64>>);
 
 impl Ends {
-    /// The ends of these entries of a CA's CRL. Where there is not one for each of them, somebody edited the list: then
-    /// none is known, and nothing leaves it.
+    /// The ends of these entries of a CA's CRL. If their number differs, somebody edited the list: then no end is known, and no entry is
+    /// dropped.
     pub fn of(&self, ca: &str, entries: &[Revoked]) -> BTreeMap<Serial, OffsetDateTime> {
         let stated = self.0.get(ca).into_iter().flatten();
         let ends = stated.flat_map(|number| match usize::try_from(*number) {
@@ -171,7 +171,7 @@ impl Ends {
             .collect()
     }
 
-    /// States the ends of the entries of a CA's new CRL, as far as they are known.
+    /// Sets the ends of the entries of a CA's new CRL, as far as they are known.
     pub fn set<'a>(&mut self, ca: &str, ends: impl Iterator<Item = Option<&'a OffsetDateTime>>) {
         let mut stated: Vec<i64> = Vec::new();
         for end in ends {
@@ -184,7 +184,7 @@ impl Ends {
         self.0.insert(ca.to_owned(), stated);
     }
 
-    /// Forgets those of CAs that are not among these.
+    /// Removes the ends of CAs that are not among these.
     pub fn retain(&mut self, cas: &BTreeSet<String>) {
         self.0.retain(|ca, _| cas.contains(ca));
     }
@@ -192,7 +192,7 @@ impl Ends {
 
 const HOUR: i64 = 3600;
 
-/// Never before the end itself.
+/// The end in hours since 1970, rounded up, so that it is never too early.
 fn hours(end: &OffsetDateTime) -> i64 {
     end.unix_timestamp().div_euclid(HOUR).max(0) + 1
 }

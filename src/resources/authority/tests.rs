@@ -64,7 +64,7 @@ fn a_state_of_the_layout_before_is_read_and_written_in_this_one() {
 #[test]
 fn an_edited_state_is_refused_with_the_key_that_was_edited() {
     for (key, text, reason) in [
-        ("format", "3", "its format is `3`"),
+        ("format", "3", "the format is `3`"),
         ("ca.crt", "", "ca.crt: "),
         ("state.json", "{}", "`state.json` is damaged"),
         ("state.json", "", "`state.json` is damaged"),

@@ -1,5 +1,4 @@
-//! cert-manager's Certificate (<https://github.com/cert-manager/cert-manager>, `pkg/apis/certmanager/v1`): what it names, and what
-//! its conditions tell.
+//! cert-manager's Certificate (<https://github.com/cert-manager/cert-manager>, `pkg/apis/certmanager/v1`): its names, and its conditions.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,10 +9,10 @@ use crate::resources::issuer::{GROUP, IssuerName};
 use crate::resources::progress::Progress;
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
-/// Its defaults, and that of a server: without any usage of a server some clients refuse a certificate.
+/// cert-manager's default usages, and that of a server, without which some clients reject a certificate.
 pub(super) const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 
-/// The default times between attempts: the first, and the longest (`pkg/controller/certificates/trigger`).
+/// The default pauses between attempts: the first, and the longest (`pkg/controller/certificates/trigger`).
 const FIRST_BACK_OFF: Duration = Duration::hours(1);
 const LONGEST_BACK_OFF: Duration = Duration::hours(32);
 
@@ -62,7 +61,7 @@ struct Condition {
     observed_generation: Option<i64>,
 }
 
-/// `issuerRef` with every field, for a change from one kind to the other.
+/// `issuerRef` with every field, so that it also replaces one of another kind.
 pub(super) fn issuer_ref(issuer: &str) -> Value {
     let IssuerName { kind, name } = IssuerName::from(issuer);
     json!({"group": GROUP, "kind": kind.name(), "name": name})
@@ -90,7 +89,7 @@ pub(super) fn read(object: &Object) -> Result<Certificate, Unreadable> {
 }
 
 impl IssuerRef {
-    /// As `--issuer` takes it; with its group where the issuer is none of cert-manager's own.
+    /// The issuer in the notation of `--issuer`; with its API group if that is not cert-manager's.
     fn text(&self) -> String {
         let kind = if self.kind.is_empty() {
             Kind::CertManagerIssuer.name()
@@ -111,8 +110,7 @@ impl Status {
         conditions.find(|condition| condition.r#type == name)
     }
 
-    /// Why the last attempt failed, with its reason. One that is over was for an earlier spec, or succeeded: then there is no
-    /// time of it.
+    /// Why the last attempt failed, with its reason; `None` if it was for an earlier spec, or succeeded: then it has no time.
     fn failure(&self, object: &Object) -> Option<String> {
         let issuing = self.condition("Issuing")?;
         let is_failed = issuing.status == "False" && self.last_failure_time.is_some();
@@ -143,7 +141,7 @@ impl Status {
         }
     }
 
-    /// When cert-manager tries again, unless it was installed with other times.
+    /// When cert-manager retries, unless it was installed with other pauses.
     fn next_try(&self) -> Option<OffsetDateTime> {
         let doublings = self.failed_issuance_attempts.unwrap_or(1).saturating_sub(1);
         let factor = 2_i32.checked_pow(doublings).unwrap_or(i32::MAX);
@@ -237,7 +235,10 @@ mod tests {
         ]}));
         assert_eq!(pending.progress.said(), format!("Pending: {missing}"));
         let unseen = with_status(json!({}));
-        assert_eq!(unseen.progress.said(), "its controller has not seen it yet");
+        assert_eq!(
+            unseen.progress.said(),
+            "the controller has not seen the object yet"
+        );
         let mut stale = condition("Ready", "True", "Ready", "Certificate is up to date");
         stale["observedGeneration"] = 1.into();
         let stale = with_status(json!({"conditions": [stale]}));

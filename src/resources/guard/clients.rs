@@ -1,4 +1,4 @@
-//! The clients that a host guard admits, in the policy and in the annotation of the route that repeats it.
+//! The clients that a host guard admits, in the policy and in the route's annotation that repeats it.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const ANY: &str = "*";
 pub enum Clients {
     /// Every client whose certificate the gateway trusts.
     Any,
-    /// Those with one of these identities: URI SANs that begin with `spiffe://`.
+    /// Clients with one of these identities: URI SANs that begin with `spiffe://`.
     Listed(BTreeSet<String>),
 }
 
@@ -31,7 +31,7 @@ impl Clients {
         }
     }
 
-    /// The listed identities; none where every client may call.
+    /// The listed identities; `None` if every client may call.
     pub fn listed(&self) -> Option<&BTreeSet<String>> {
         match self {
             Self::Any => None,
@@ -39,7 +39,7 @@ impl Clients {
         }
     }
 
-    /// The value of the route's annotation: `*`, or the identities separated by commas, which no URI SAN of a client has.
+    /// The value of the route's annotation: `*`, or the identities separated by commas, which no URI SAN of a client contains.
     pub fn annotation(&self) -> String {
         match self {
             Self::Any => ANY.to_owned(),
@@ -51,7 +51,7 @@ impl Clients {
         }
     }
 
-    /// Reads the route's annotation; `None` where it names nobody.
+    /// Reads the route's annotation; `None` if it names nobody.
     pub fn of_annotation(text: &str) -> Option<Self> {
         if text == ANY {
             return Some(Self::Any);
@@ -64,9 +64,9 @@ impl Clients {
         (!uris.is_empty()).then_some(Self::Listed(uris))
     }
 
-    /// The clients that a policy admits by its first rule with `notPrincipals`; `None` where no rule has them.
+    /// The clients that a policy admits by its first rule with `notPrincipals`; `None` if no rule has them.
     ///
-    /// A pattern among them (`*`, `team/*`) admits clients that nobody listed: it reads as [`Clients::Any`].
+    /// A pattern among them (`*`, `team/*`) admits clients that nobody listed: then the result is [`Clients::Any`].
     pub fn of_policy(object: &Object) -> Option<Self> {
         let rules = object.at(&["spec", "rules"])?.as_array()?;
         let principals = rules.iter().find_map(|rule| {
@@ -86,8 +86,8 @@ impl Clients {
     }
 }
 
-/// The clients that are to be admitted where nothing else is said: those of the policy; those of the annotation where the
-/// policy is lost or admits clients that nobody listed.
+/// The existing list of admitted clients: that of the policy; that of the annotation if the policy is lost or admits clients that nobody
+/// listed.
 pub fn effective(policy: Option<Clients>, annotation: Option<Clients>) -> Option<Clients> {
     match (policy, annotation) {
         (Some(Clients::Any) | None, Some(annotation)) => Some(annotation),

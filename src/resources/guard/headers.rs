@@ -1,8 +1,8 @@
-//! The header guard: no client sends an identity header of its own through a Gateway's mutual-TLS server.
+//! The header guard: no client sends an identity header through a Gateway's mutual-TLS server.
 //!
-//! Envoy sets the identity headers after authorization, so a rule on them sees what the client sent. A route that only
-//! sets headers (Kyma's `APIRule`) leaves a client's own header where the certificate lacks the value, and no route touches
-//! `X_CLIENT_SSL_CN`, which CGI and WSGI applications read as the same variable.
+//! Envoy sets the identity headers after authorization, so a rule on them sees the client's own headers. A route that only sets headers
+//! (Kyma's `APIRule`) leaves a client's own header if the certificate lacks the value, and no route removes `X_CLIENT_SSL_CN`, which CGI
+//! and WSGI applications read as the same variable.
 
 use serde_json::{Value, json};
 
@@ -12,10 +12,10 @@ use crate::resources::Object;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 
-/// The headers in which a route of ours passes the caller's identity, in lower case.
+/// The headers with the caller's identity in routes of this plugin, in lower case.
 pub const IDENTITY_HEADERS: [&str; 3] =
     ["x-client-ssl-cn", "x-client-ssl-san", "x-client-ssl-issuer"];
-/// Envoy itself sets it from the client's certificate (`x-forwarded-client-cert`), in this spelling only.
+/// The header that Envoy itself sets from the client's certificate (`x-forwarded-client-cert`), in this spelling only.
 const FORWARDED: &str = "x-forwarded-client-cert";
 /// The most `-` and `_` in a header that can be guarded: each doubles the number of spellings, and of rules.
 pub const MOST_SEPARATORS: usize = 6;
@@ -36,7 +36,7 @@ pub fn spellings(header: &str) -> Vec<String> {
     all
 }
 
-/// Rules that deny a request through the listener which brings one of these headers, spelled in any way.
+/// Rules that deny a request through the listener with one of these headers, in any spelling.
 pub(super) fn rules<'a>(
     headers: impl IntoIterator<Item = &'a str>,
     listener: &Listener,
@@ -50,14 +50,14 @@ fn rule(header: &str, listener: &Listener) -> Value {
     listener.own_rule(json!({}), &[present])
 }
 
-/// The header guard of a Gateway. It changes only where the Gateway's mutual-TLS servers do.
+/// The header guard of a Gateway. It changes only if the Gateway's mutual-TLS servers do.
 #[derive(Debug)]
 pub struct HeaderGuard<'a> {
     /// The Gateway.
     pub gateway: &'a GatewayName,
-    /// Its proxies.
+    /// The Gateway's proxies.
     pub ingress: &'a IngressGateway,
-    /// Its mutual-TLS servers.
+    /// The Gateway's mutual-TLS servers.
     pub listener: &'a Listener,
 }
 

@@ -1,4 +1,4 @@
-//! The host guard: which requests for a host the ingress gateway's own proxies deny.
+//! The host guard: the requests for a host that the ingress gateway's proxies deny.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,21 @@ use crate::resources::{Object, ObjectRef};
 pub struct HostGuard<'a> {
     /// The host.
     pub host: &'a str,
-    /// Who may call it.
+    /// The clients that may call the host.
     pub clients: &'a Clients,
     /// Further headers that only the route may set, in any case.
     pub headers: &'a BTreeSet<String>,
-    /// The Gateway on which the route hangs.
+    /// The Gateway that the route is attached to.
     pub gateway: &'a GatewayName,
-    /// Its proxies.
+    /// The Gateway's proxies.
     pub ingress: &'a IngressGateway,
     /// The mutual-TLS server through which requests must come.
     pub listener: &'a Listener,
 }
 
 impl HostGuard<'_> {
-    /// The manifest: denied are clients that are not listed, requests that came in through another server, and requests
-    /// that bring a guarded header.
+    /// The manifest. It denies clients that are not listed, requests that came in through another server, and requests with a guarded
+    /// header.
     pub fn object(&self, reference: ObjectRef) -> Object {
         let hosts = authorities(self.host);
         let unlisted = json!({

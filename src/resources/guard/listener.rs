@@ -1,4 +1,4 @@
-//! A Gateway's mutual-TLS server as its proxies see it, and the TCP traffic beside it that no policy may touch.
+//! A Gateway's mutual-TLS server as its proxies see it, and the TCP traffic beside it that no policy may affect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::resources::service::Port;
 /// The ports on which proxies listen for the ports of the Service in front of them.
 #[derive(Debug)]
 pub struct ProxyPorts<'a> {
-    /// The ports of that Service.
+    /// The ports of the Service in front.
     pub service: &'a [Port],
     /// The proxies' Pods.
     pub pods: &'a [Object],
@@ -21,9 +21,8 @@ pub struct ProxyPorts<'a> {
 impl ProxyPorts<'_> {
     /// The ports of a connection to a Service port, as policies see them.
     ///
-    /// That is the Pod's port; behind a load balancer that speaks the PROXY protocol, Envoy takes the port which the load
-    /// balancer names for the destination, and that is the Service's (Envoy, `listener_filters/proxy_protocol`). A port
-    /// that the Service lacks is listened on as it is.
+    /// That is the Pod's port; behind a load balancer that uses the PROXY protocol, it is the destination port in the protocol's header,
+    /// which is the Service's port (Envoy, `listener_filters/proxy_protocol`). A port that the Service lacks is used unchanged.
     pub fn of(&self, number: u16) -> BTreeSet<u16> {
         let mut ports = self.targets(number);
         let is_another = |port: &&Port| port.port != number;
@@ -49,27 +48,27 @@ impl ProxyPorts<'_> {
 /// A port on which some connections are forwarded as TCP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TcpPort {
-    /// As the Gateways name it.
+    /// The number in the Gateways.
     number: u16,
-    /// As the proxies see it.
+    /// The numbers that the proxies see.
     ports: BTreeSet<u16>,
-    /// Whether other connections to it carry HTTP.
+    /// Whether other connections to the port carry HTTP.
     carries_http: bool,
-    /// The server names of the connections that are forwarded as TCP; none where all of them are.
+    /// The server names of the connections that are forwarded as TCP; empty if all connections are.
     names: BTreeSet<String>,
 }
 
-/// What tells the connections of a Gateway's mutual-TLS servers from all others on the same proxies.
+/// The features that distinguish connections of a Gateway's mutual-TLS servers from all others on the same proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// The servers' host strings, which are their server names (SNI).
     names: BTreeSet<String>,
-    /// Their port as the Gateway names it.
+    /// The servers' port in the Gateway.
     number: u16,
-    /// Their ports as the proxies see them; none where that could not be seen.
+    /// The ports that the proxies see; `None` if they could not be read.
     ports: Option<BTreeSet<u16>>,
     tcp: Vec<TcpPort>,
-    /// A TCP server beside it, for a message.
+    /// A TCP server on the same port, for a message.
     tcp_server: Option<String>,
 }
 
@@ -140,7 +139,7 @@ impl Listener {
         &self.names
     }
 
-    /// Why no guard can be written for it: the TCP server that it would cut.
+    /// Why no guard can be written for the listener: the TCP server that it would close.
     pub fn fault(&self) -> Option<String> {
         let server = self.tcp_server.as_ref().filter(|_| self.ports.is_none())?;
         Some(format!(
@@ -148,8 +147,8 @@ impl Listener {
         ))
     }
 
-    /// Whether a request for a host of this listener that comes in through another server is told apart from the
-    /// listener's own, whatever server name it chooses.
+    /// Whether requests for a host of this listener through another server can be distinguished from the listener's own, whatever server
+    /// name they choose.
     pub(super) fn tells_apart(&self, other: &Server) -> bool {
         if other.port == self.number {
             let is_same = |host: &String| self.names.contains(host);
@@ -165,7 +164,7 @@ impl Listener {
         }
     }
 
-    /// Whether some server name is spared for the sake of a TCP server, and yet selects the other server.
+    /// Whether some server name is exempt because of a TCP server, and yet selects the other server.
     fn hides(&self, other: &Server) -> bool {
         let tcp = self.tcp.iter().filter(|tcp| tcp.number == other.port);
         let mut names = tcp.flat_map(|tcp| &tcp.names);
@@ -181,7 +180,7 @@ impl Listener {
         tcp.flat_map(|tcp| &tcp.names).collect()
     }
 
-    /// A rule for the listener's own connections, which adds these conditions to it.
+    /// A rule for the listener's own connections, with these further conditions.
     pub(super) fn own_rule(&self, mut rule: Value, conditions: &[Value]) -> Value {
         let is_own = |name: &&String| self.names.iter().any(|own| covers(own, name));
         let mut below = self.tcp.iter().flat_map(|tcp| &tcp.names);
@@ -200,7 +199,7 @@ impl Listener {
         rule
     }
 
-    /// Rules that deny every request for these hosts which did not come in through the listener.
+    /// Rules that deny every request for these hosts that did not come in through the listener.
     pub(super) fn foreign_rules(&self, hosts: &[String]) -> Vec<Value> {
         let passed = self.passed_through();
         let unknown = || self.names.iter().chain(passed.iter().copied());
@@ -226,7 +225,8 @@ impl Listener {
     }
 }
 
-/// The condition that the server name of the TLS handshake is one of these, and none of those.
+/// The condition that the server name of the TLS handshake is one of the first list, and none of
+/// the second.
 fn sni(values: &BTreeSet<String>, not_values: &BTreeSet<&String>) -> Value {
     let mut condition = json!({"key": "connection.sni", "values": values});
     if !not_values.is_empty() {
@@ -235,7 +235,7 @@ fn sni(values: &BTreeSet<String>, not_values: &BTreeSet<&String>) -> Value {
     condition
 }
 
-/// Policies write ports as text.
+/// The ports as text, the form of policies.
 fn texts(ports: &BTreeSet<u16>) -> Vec<String> {
     ports.iter().map(ToString::to_string).collect()
 }

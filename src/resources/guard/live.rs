@@ -1,4 +1,4 @@
-//! A guard as it stands in the cluster, beside what it must say.
+//! An existing guard, compared with the one that this plugin would write.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,45 +8,45 @@ use serde_json::Value;
 use crate::resources::Object;
 use crate::resources::istiod::REVISION;
 
-/// By which Istio takes a policy for a trial: it is reported on and not enforced.
+/// The annotation that makes a policy a trial: Istio reports its result and does not enforce it.
 const DRY_RUN: &str = "istio.io/dry-run";
 
-/// Why a guard does not guard what it must.
+/// Why a guard does not deny what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Istio does not enforce it.
+    /// The guard is a trial, which Istio does not enforce.
     DryRun,
-    /// Only an istiod of this revision, which is not that of the proxies, reads it.
+    /// The guard is read only by an istiod of this revision, which does not configure the proxies.
     Revision(String),
-    /// It is for other proxies.
+    /// The guard selects other proxies.
     Selector,
-    /// It does not deny.
+    /// The guard's action is not DENY.
     Action(String),
-    /// It does not deny requests with this `Host` value.
+    /// The guard does not deny requests with this `Host` value.
     Host(String),
-    /// It denies too little otherwise, or too much.
+    /// The guard's rules differ in another way.
     Rules,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DryRun => write!(f, "the annotation `{DRY_RUN}` switches it off"),
+            Self::DryRun => write!(f, "the annotation `{DRY_RUN}` disables the guard"),
             Self::Revision(revision) => write!(
                 f,
-                "the label `{REVISION}={revision}` keeps it from the istiod of these proxies"
+                "the label `{REVISION}={revision}` hides the guard from the istiod of the gateway's proxies"
             ),
-            Self::Selector => f.write_str("its selector names other proxies"),
-            Self::Action(action) => write!(f, "its action is `{action}`, not `DENY`"),
-            Self::Host(host) => write!(f, "no rule of it is about the host `{host}`"),
-            Self::Rules => f.write_str("its rules were changed"),
+            Self::Selector => f.write_str("the selector of the guard selects other proxies"),
+            Self::Action(action) => write!(f, "the action of the guard is `{action}`, not `DENY`"),
+            Self::Host(host) => write!(f, "no rule of the guard is about the host `{host}`"),
+            Self::Rules => f.write_str("the rules of the guard were changed"),
         }
     }
 }
 
-/// Why a guard does not do what `wanted` does, the most telling reason first; `revision` is that of the proxies' istiod.
+/// Why a guard differs from `wanted`, the most important reason first; `revision` is that of the proxies' istiod.
 ///
-/// `wanted` is the manifest with the clients that the live guard lists, unless those count no more.
+/// `wanted` is the manifest with the clients that the live guard lists, unless that list does not count any more.
 pub fn faults(live: &Object, wanted: &Object, revision: Option<&str>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if is_dry_run(live) {
@@ -72,7 +72,7 @@ pub fn faults(live: &Object, wanted: &Object, revision: Option<&str>) -> Vec<Fau
     faults
 }
 
-/// The live guard with all that `wanted` states, and without what switches it off; to PUT under the version that was read.
+/// The live guard with all fields of `wanted`, and without settings that disable it; for a PUT under the resourceVersion that was read.
 pub fn repaired(live: &Object, wanted: &Object, revision: Option<&str>) -> Object {
     let mut base = live.clone();
     if is_dry_run(live) {
@@ -84,8 +84,7 @@ pub fn repaired(live: &Object, wanted: &Object, revision: Option<&str>) -> Objec
     wanted.clone().changing(&base)
 }
 
-/// The live guard with its rules in another order: it means the same, and is a change all the same, which drains the connections of
-/// the proxies.
+/// The live guard with its rules in another order: it has the same meaning, but is a change, which drains the connections of the proxies.
 pub fn turned(live: &Object) -> Object {
     let mut spec = live.at(&["spec"]).cloned().unwrap_or_default();
     if let Some(rules) = spec.get_mut("rules").and_then(Value::as_array_mut)
@@ -96,7 +95,7 @@ pub fn turned(live: &Object) -> Object {
     live.clone().with("spec", spec)
 }
 
-/// The guard with its rules in the order of the live one, where that has the same.
+/// The guard with its rules in the order of the live one, if that has the same rules.
 pub fn arranged(wanted: Object, live: &Object) -> Object {
     let mut spec = wanted.at(&["spec"]).cloned().unwrap_or_default();
     match live.at(&["spec", "rules"]) {
@@ -122,7 +121,7 @@ fn has_same_rules(one: &Object, other: &Object) -> bool {
     rules(one).into_iter().all(is_among) && rest.is_empty()
 }
 
-/// What proxies show of a guard that they enforce: its name, and after it each identity and each header that it is about.
+/// What proxies show of an enforced guard: its name, and its name with each identity and each header in its rules.
 pub fn traces(guard: &Object) -> BTreeSet<String> {
     let name = guard.name();
     let mut traces = BTreeSet::from([name.to_owned()]);

@@ -1,12 +1,12 @@
 //! The guards of a mutual-TLS host: Istio `AuthorizationPolicies` on the ingress gateway's proxies.
 //!
-//! A route is bound to a Gateway object, not to one of its servers, so whatever server somebody adds to that Gateway leads
-//! to the same Service. The *host guard* denies requests for a host that did not arrive through its mutual-TLS server, or
-//! whose client is not on the allow-list. The *header guard* denies requests that bring an identity header themselves.
+//! A route is bound to a Gateway object, not to one of its servers, so any server that somebody adds to that Gateway leads to the same
+//! Service. The *host guard* denies requests for a host that did not come in through its mutual-TLS server, or whose client is not on the
+//! allow-list. The *header guard* denies requests that already contain an identity header.
 //!
 //! On a TCP filter chain istiod keeps only the L4 conditions of a DENY rule and drops hosts, paths and headers
-//! (<https://github.com/istio/istio>, `pilot/pkg/security/authz/builder`), so a rule without such a condition would cut the
-//! TCP and passthrough servers of others on the same proxies. Every rule here has one.
+//! (<https://github.com/istio/istio>, `pilot/pkg/security/authz/builder`), so a rule without such a condition would close TCP and
+//! passthrough servers of others on the same proxies. Every rule here has one.
 
 mod clients;
 mod headers;
@@ -39,7 +39,7 @@ fn named(proxy_namespace: &str, stem: String, hashed: &str) -> ObjectRef {
     ObjectRef::new(Kind::AuthorizationPolicy, proxy_namespace, name)
 }
 
-/// Names the host guard of a Service: `<namespace>-<service>-mtls-<6 hex>`.
+/// The reference to the host guard of a Service: `<namespace>-<service>-mtls-<6 hex>`.
 pub fn host_reference(proxy_namespace: &str, namespace: &str, service: &str) -> ObjectRef {
     named(
         proxy_namespace,
@@ -48,7 +48,7 @@ pub fn host_reference(proxy_namespace: &str, namespace: &str, service: &str) -> 
     )
 }
 
-/// Names the header guard of a Gateway: `<namespace>-<gateway>-mtls-headers-<6 hex>`.
+/// The reference to the header guard of a Gateway: `<namespace>-<gateway>-mtls-headers-<6 hex>`.
 pub fn headers_reference(proxy_namespace: &str, gateway: &GatewayName) -> ObjectRef {
     named(
         proxy_namespace,

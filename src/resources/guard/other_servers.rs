@@ -1,23 +1,23 @@
-//! Other servers of the same Gateway object through which a host is served with other trust.
+//! Other servers of the same Gateway object that serve a host with a different certificate check.
 
 use super::Listener;
 use crate::resources::gateway::{Gateway, Server};
 
-/// A server that serves a host without the client certificates that the host's mutual-TLS server asks for.
+/// A server that serves a host without the client certificates that the host's mutual-TLS server requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherServer<'a> {
     /// The server.
     pub server: &'a Server,
-    /// Who gets in through it: `anybody, without a certificate`.
+    /// Who is accepted by the server: `anybody, without a certificate`.
     pub admits: String,
-    /// Whether an intact host guard denies what comes in through it.
+    /// Whether an intact host guard denies the server's requests.
     pub is_stopped: bool,
 }
 
-/// The servers of a Gateway that serve a host with other trust than `ours`, the host's mutual-TLS server.
+/// The servers of a Gateway that serve a host with another certificate check than `ours`, the host's mutual-TLS server.
 ///
-/// A route is bound to the Gateway object: it is reached through each of its servers whose hosts cover the route's
-/// (istiod, `pilot/pkg/networking/core/gateway.go`).
+/// A route is bound to the Gateway object: it is reached through each of its servers whose hosts cover the route's (istiod,
+/// `pilot/pkg/networking/core/gateway.go`).
 pub fn other_servers<'a>(
     gateway: &'a Gateway,
     ours: &Server,
@@ -45,7 +45,7 @@ pub fn other_servers<'a>(
     others
 }
 
-/// Who gets in through a server; `None` where nobody does but the clients of ours.
+/// Who is accepted by a server; `None` if only clients of `ours` are.
 fn admits(server: &Server, ours: &Server) -> Option<String> {
     let anybody = "anybody, without a certificate".to_owned();
     if server.protocol.starts_with("HTTP") && server.protocol != "HTTPS"
@@ -55,7 +55,7 @@ fn admits(server: &Server, ours: &Server) -> Option<String> {
     }
     match server.mode.as_str() {
         "MUTUAL" if server.skips_verification => {
-            Some("anybody with any certificate, whose identity is believed".to_owned())
+            Some("anybody with any certificate, whatever name it has".to_owned())
         }
         "MUTUAL" if server.client_ca_source() == ours.client_ca_source() => None,
         "MUTUAL" => Some(format!(

@@ -1,12 +1,12 @@
-//! What a `caCertCredentialName` names, in istiod's spelling.
+//! The values of `caCertCredentialName`, in istiod's notation.
 
 use crate::resources::{Kind, ObjectRef};
 
-/// What a `caCertCredentialName` that names a `ConfigMap` begins with (istiod 1.28, `pilot/pkg/model/credentials`).
+/// The prefix of a `caCertCredentialName` for a `ConfigMap` (istiod 1.28, `pilot/pkg/model/credentials`).
 const OF_CONFIG_MAP: &str = "configmap://";
 const OF_SECRET: &str = "kubernetes://";
 
-/// What a `caCertCredentialName` names: a Secret in the namespace of the proxies, or a `ConfigMap` of any namespace.
+/// The object that a `caCertCredentialName` names: a Secret in the namespace of the proxies, or a `ConfigMap` of any namespace.
 pub fn reference(field: &str, proxy_namespace: &str) -> ObjectRef {
     let config_map = field.strip_prefix(OF_CONFIG_MAP);
     match config_map.and_then(|name| name.split_once('/')) {
@@ -18,7 +18,7 @@ pub fn reference(field: &str, proxy_namespace: &str) -> ObjectRef {
     }
 }
 
-/// The `caCertCredentialName` that names it.
+/// The `caCertCredentialName` for an object.
 pub fn field(reference: &ObjectRef) -> String {
     match reference.kind {
         Kind::ConfigMap => format!("{OF_CONFIG_MAP}{}/{}", reference.namespace, reference.name),
@@ -26,7 +26,7 @@ pub fn field(reference: &ObjectRef) -> String {
     }
 }
 
-/// A Secret beside the proxies.
+/// A Secret in the namespace of the proxies.
 pub fn secret(proxy_namespace: &str, name: &str) -> ObjectRef {
     ObjectRef::new(Kind::Secret, proxy_namespace, name)
 }

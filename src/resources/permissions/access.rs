@@ -1,4 +1,4 @@
-//! Permissions as the questions that the API server's authorizers answer.
+//! Permissions as access reviews for the API server's authorizers.
 
 use serde_json::{Value, json};
 
@@ -7,20 +7,20 @@ use super::{Permission, Place, Scope};
 /// One verb on one object, or on all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
-    /// `get`, `list` and so on.
+    /// The verb: `get`, `list` and so on.
     pub verb: String,
     /// The API group, empty for core.
     pub group: String,
     /// The plural name, with a subresource as `pods/portforward`.
     pub resource: String,
-    /// The namespace; empty for all of them, and for what lies in none.
+    /// The namespace; empty for all of them, and for cluster-scoped objects.
     pub namespace: String,
     /// The object; empty for any.
     pub name: String,
 }
 
 impl Access {
-    /// A `SelfSubjectAccessReview` that asks for it (`authorization.k8s.io/v1`).
+    /// The `SelfSubjectAccessReview` for this access (`authorization.k8s.io/v1`).
     pub fn review(&self) -> Value {
         let (resource, subresource) = self
             .resource
@@ -42,7 +42,8 @@ impl Access {
 }
 
 impl Place<'_> {
-    /// What a permission asks for, each verb on each object; nothing where no Role gives it either.
+    /// The accesses of a permission, each verb on each object; none if the Roles leave the
+    /// permission out.
     pub fn accesses(&self, permission: &Permission) -> Vec<Access> {
         if !self.gives(permission) {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! Who gets Roles: users, groups and `ServiceAccounts`, and the bindings for them.
+//! The subjects of Roles: users, groups and `ServiceAccounts`, and the bindings for them.
 
 use std::str::FromStr;
 
@@ -6,29 +6,29 @@ use super::{Role, Scope};
 use crate::pki::names::hash6;
 use crate::resources::object_name::{label, subdomain};
 
-/// As much of a subject's name as stands in the name of its bindings.
+/// Longest part of a subject's name in the name of its bindings.
 const LONGEST_SLUG: usize = 40;
-/// Users and groups that the API server gives to whoever presents no credentials (`k8s.io/apiserver/pkg/authentication/user`).
+/// Users and groups that the API server gives to requests without credentials (`k8s.io/apiserver/pkg/authentication/user`).
 const ANONYMOUS: [&str; 2] = ["system:anonymous", "system:unauthenticated"];
 
-/// Who gets a Role.
+/// The subject of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// A user, by the name that the API server knows.
+    /// A user, by the API server's name.
     User(String),
     /// A group of users.
     Group(String),
     /// A `ServiceAccount`.
     ServiceAccount {
-        /// Its namespace.
+        /// The ServiceAccount's namespace.
         namespace: String,
-        /// Its name.
+        /// The ServiceAccount's name.
         name: String,
     },
 }
 
 impl Subject {
-    /// Its kind, as manifests have it.
+    /// The subject's kind in manifests.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::User(_) => "User",
@@ -37,7 +37,7 @@ impl Subject {
         }
     }
 
-    /// Its name.
+    /// The subject's name.
     pub fn name(&self) -> &str {
         match self {
             Self::User(name) | Self::Group(name) | Self::ServiceAccount { name, .. } => name,
@@ -52,7 +52,7 @@ impl Subject {
         }
     }
 
-    /// The user of this name, as the API server tells it: `ServiceAccounts` are users of the form `system:serviceaccount:NS:NAME`.
+    /// The subject of a user name at the API server: `ServiceAccounts` are users of the form `system:serviceaccount:NS:NAME`.
     pub fn of_user(user: &str) -> Self {
         let account = user.strip_prefix("system:serviceaccount:");
         match account.and_then(|account| account.split_once(':')) {
@@ -73,7 +73,7 @@ impl Subject {
         }
     }
 
-    /// Ends the names of its bindings: `user-alice-1a2b3c`. The hash is over the whole of [`Self::argument`].
+    /// The ending of the names of its bindings: `user-alice-1a2b3c`. The hash is over the whole [`Self::argument`].
     fn suffix(&self) -> String {
         let argument = self.argument();
         let mut slug = String::new();
@@ -112,7 +112,7 @@ impl FromStr for Subject {
             return Err("a name has at least one character, and no blanks around it".to_owned());
         }
         if ANONYMOUS.contains(&name) {
-            return Err("that is everybody without credentials".to_owned());
+            return Err("this group is everybody without credentials".to_owned());
         }
         match kind {
             "user" => Ok(Self::User(name.to_owned())),
@@ -122,14 +122,15 @@ impl FromStr for Subject {
     }
 }
 
-/// A `RoleBinding`, or a `ClusterRoleBinding` for a `ClusterRole`. It has one subject, so that a later run for another one leaves it.
+/// A `RoleBinding`, or a `ClusterRoleBinding` for a `ClusterRole`. It has one subject, so that a later run for another subject does not
+/// change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding<'a> {
-    /// Its name.
+    /// The binding's name.
     pub name: String,
-    /// What the subject may do, and where.
+    /// The Role to bind.
     pub role: &'a Role,
-    /// Who may.
+    /// The subject that gets the Role.
     pub subject: &'a Subject,
 }
 

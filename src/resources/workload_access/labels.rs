@@ -1,19 +1,19 @@
-//! The labels of a workload, and the selectors that are about it.
+//! The labels of a workload, and the selectors that match it.
 
 use serde_json::Value;
 
 /// The workload's labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Labels<'a> {
-    /// Those that are known, as pairs.
+    /// The known labels, as pairs.
     pub known: &'a [(String, String)],
-    /// Whether it has no others.
+    /// Whether the workload has no other labels.
     pub are_complete: bool,
 }
 
 impl Labels<'_> {
-    /// Whether a selector of the form of `meta/v1.LabelSelector` selects the workload; `None` where that is not known. One that is
-    /// left out, or empty, selects everything.
+    /// Whether a selector of the form of `meta/v1.LabelSelector` selects the workload; `None` if that is not known. An absent or empty
+    /// selector selects everything.
     pub fn are_selected_by(&self, selector: Option<&Value>) -> Option<bool> {
         let field = |name: &str| selector.and_then(|selector| selector.get(name));
         let pairs = field("matchLabels").and_then(Value::as_object);
@@ -32,12 +32,12 @@ impl Labels<'_> {
         (!parts.contains(&None)).then_some(true)
     }
 
-    /// Whether it is known what the workload has for a label.
+    /// Whether the workload's value of a label, or its absence, is known.
     fn is_known(&self, key: &str) -> bool {
         self.are_complete || self.value(key).is_some()
     }
 
-    /// The value of a label, where it is known and there.
+    /// The value of a label, if it is known and present.
     fn value(&self, key: &str) -> Option<&str> {
         let mut known = self.known.iter();
         let found = known.find(|(known, _)| known == key);

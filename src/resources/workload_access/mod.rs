@@ -1,7 +1,7 @@
-//! Whether the `AuthorizationPolicies` of a workload let a request through that did not come by its mutual-TLS host.
+//! Whether the `AuthorizationPolicies` of a workload admit a request that did not come by its mutual-TLS host.
 //!
 //! They are evaluated as Istio does (`security/v1beta1/authorization_policy.proto`): CUSTOM and DENY first, then ALLOW, of which one must
-//! match as soon as there is any. What this cannot evaluate counts as unknown, never as shut.
+//! match as soon as there is any. A condition that cannot be evaluated counts as unknown, never as denied.
 
 mod labels;
 #[cfg(test)]
@@ -15,59 +15,60 @@ use crate::resources::istiod::REVISION;
 
 pub use labels::Labels;
 
-/// By which Istio takes a policy for a trial: it is reported on and not enforced.
+/// The annotation that makes a policy a trial: Istio reports its result and does not enforce it.
 const DRY_RUN: &str = "istio.io/dry-run";
 
-/// Who may call a workload by some way, the strictest first.
+/// Who may call a workload with requests that arrive in some way, the strictest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Nobody: the policies deny it.
+    /// Nobody: the policies deny the requests.
     Shut,
-    /// It cannot be told from the policies.
+    /// The result does not follow from the policies.
     Unknown,
     /// Callers who pass another check than that of a client certificate, such as a token.
     Checked,
-    /// Everybody who comes that way.
+    /// Everybody whose requests arrive that way.
     Open,
 }
 
-/// The mesh identity with which requests of some way arrive.
+/// The mesh identity of arriving requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// None: plain connections from outside the mesh.
+    /// No identity: plain connections from outside the mesh.
     Nobody,
-    /// That of one of these, each as `ns/NAMESPACE/sa/SERVICEACCOUNT` without the trust domain.
+    /// The identity of one of these, each as `ns/NAMESPACE/sa/SERVICEACCOUNT` without the trust
+    /// domain.
     OneOf(Vec<String>),
-    /// Not known.
+    /// The identity is not known.
     Unknown,
 }
 
-/// A way by which requests reach a workload.
+/// How requests arrive at a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// Who sends them.
+    /// The sender of the requests.
     pub principal: Principal,
-    /// The hosts that they ask for, patterns included; `None` where callers choose them.
+    /// The hosts of the requests, patterns included; `None` if callers choose them.
     pub hosts: Option<Vec<String>>,
-    /// The workload's ports that they come to; `None` where they are not known.
+    /// The workload's ports of the requests; `None` if they are not known.
     pub ports: Option<Vec<u16>>,
 }
 
-/// Whether a rule matches the requests of some way, the rarest first.
+/// Whether a rule matches arriving requests, the rarest result first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Match {
     Never,
     Unknown,
-    /// Those with a valid token.
+    /// Requests with a valid token match.
     WithToken,
-    /// Some of them, which the caller can choose: by method, path or host.
+    /// Some requests match, by a method, path or host that the caller can choose.
     Some,
-    /// Those without a valid token.
+    /// Requests without a valid token match.
     WithoutToken,
     Always,
 }
 
-/// Who may call a workload by a way, as these policies of its namespace and of the mesh's root namespace decide.
+/// Who may call a workload with requests that arrive in this way, by these policies of its namespace and of the mesh's root namespace.
 pub fn access<'a>(
     policies: impl IntoIterator<Item = &'a Object>,
     labels: Labels<'_>,
@@ -109,7 +110,7 @@ pub fn access<'a>(
     access.min(allowing.unwrap_or(Access::Open))
 }
 
-/// A policy that perhaps does not act on the workload leaves open whether it denies.
+/// The result of a policy; unknown if it is not certain that the policy acts on the workload.
 fn at_least_unknown(access: Access, is_certain: bool) -> Access {
     if is_certain {
         access
@@ -118,7 +119,7 @@ fn at_least_unknown(access: Access, is_certain: bool) -> Access {
     }
 }
 
-/// Whether a policy acts on the workload, and whether that is certain; `None` where it does not.
+/// Whether a policy acts on the workload, and whether that is certain; `None` if it does not.
 fn applies(policy: &Object, labels: Labels<'_>) -> Option<bool> {
     if policy
         .annotation(DRY_RUN)
@@ -145,14 +146,14 @@ fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// Any of the rules; a policy without rules matches nothing.
+/// The match of any rule; a policy without rules matches nothing.
 fn rules(policy: &Object, arrival: &Arrival) -> Match {
     let spec = policy.at(&["spec"]).unwrap_or(&Value::Null);
     let matched = items(spec, "rules").iter().map(|each| rule(each, arrival));
     matched.max().unwrap_or(Match::Never)
 }
 
-/// One of the sources, one of the operations, and all conditions; a part that is left out matches everything.
+/// The match of one rule: one of its sources, one of its operations, and all conditions; an absent part matches everything.
 fn rule(rule: &Value, arrival: &Arrival) -> Match {
     let one_of = |parts: &[Value], matches: &dyn Fn(&Value) -> Match| {
         parts.iter().map(matches).max().unwrap_or(Match::Always)
@@ -211,7 +212,7 @@ fn condition(when: &Value, arrival: &Arrival) -> Match {
     }
 }
 
-/// All fields of a source or an operation; an empty list is as one left out.
+/// The match of all fields of a source or an operation; an empty list is like an absent one.
 fn fields(value: &Value, matches: impl Fn(&str, &[&str]) -> Match) -> Match {
     let fields = value.as_object().into_iter().flatten();
     let matched = fields.filter_map(|(field, values)| {
@@ -230,7 +231,7 @@ fn negated(matched: Match) -> Match {
     }
 }
 
-/// Whether a value is one of these: exactly, or by a `*` at one end.
+/// Whether a value matches one of these patterns: exactly, or by a `*` at one end.
 fn is_one_of(patterns: &[&str], value: &str) -> bool {
     patterns.iter().any(|pattern| {
         if let Some(end) = pattern.strip_prefix('*') {
@@ -298,7 +299,7 @@ fn host(patterns: &[&str], arrival: &Arrival) -> Match {
     }
 }
 
-/// Requests for a host, which may be a pattern; some of them name the port, too.
+/// The match of requests for a host, which may be a pattern; some of them include the port.
 fn one_host(patterns: &[&str], host: &str) -> Match {
     let of_port = |pattern: &&str| pattern.trim_end_matches(":*") == host;
     let is_prefix = |pattern: &&str| pattern.ends_with('*') && !pattern.ends_with(":*");

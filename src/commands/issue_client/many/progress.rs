@@ -1,5 +1,5 @@
-//! Progress and summary of many clients: a line or an object each as they come, so that nothing is
-//! kept of those that are done.
+//! Progress and summary of many clients: one line or object per client as soon as it is done, so
+//! that finished clients take no memory.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::output::bulk::{Summary, gauge, table};
 use crate::output::issue_client::Issued;
 use crate::plan::issue_client::Report;
 
-/// Text that is collected before it is printed, in bytes.
+/// Size of the output buffer, in bytes.
 const COLLECTED: usize = 1 << 14;
 
 /// Prints the progress, and the summary in the end.
@@ -23,7 +23,8 @@ pub(super) struct Progress<'a> {
     summary: Summary,
     text: String,
     listed: u64,
-    /// What to know of the first certificate that ends with its CA, and how many do.
+    /// The note on the first certificate that ends with its CA, and the number of such
+    /// certificates.
     cut_short: Option<(String, u64)>,
     first_refusal: Option<Failure>,
     failure: Option<Failure>,
@@ -45,7 +46,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells what came of a client, or how far it is.
+    /// Reports the result of a client, or the progress.
     pub fn tell(&mut self, event: Event<'_, Client>) {
         match event {
             Event::Issued(client, report) => {
@@ -81,7 +82,7 @@ impl<'a> Progress<'a> {
             Event::Undelivered { name, serial } => self.lost(name, serial),
             Event::Ending => {
                 self.terminal
-                    .note("ending: what has begun is completed; Ctrl-C again ends at once");
+                    .note("stopping: certificates that have begun are completed; press Ctrl-C again to stop at once");
             }
             Event::Tick { expected } => {
                 self.print();
@@ -94,12 +95,12 @@ impl<'a> Progress<'a> {
     fn lost(&mut self, name: &str, serial: &str) {
         self.print();
         self.terminal.warn(&format!(
-            "a certificate of `{name}` is reserved and was never delivered, so that nobody has its key: serial {serial}"
+            "a certificate of `{name}` was reserved and never delivered, so nobody has its key: serial {serial}"
         ));
         self.summary.never_delivered.push(serial.to_owned());
     }
 
-    /// Adds a client to the list, where one is wanted.
+    /// Adds a client to the list, if a list is printed.
     fn list(&mut self, client: &Client, report: &Report) -> Result<(), Failure> {
         let folder = client.folder();
         let has_own_password = client.password.is_none() && folder.needs_password();
@@ -134,7 +135,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells how it ended.
+    /// Prints the summary, and returns the exit code.
     pub fn end(mut self, end: End) -> Result<Exit, Failure> {
         let summary = std::mem::take(&mut self.summary);
         let text = match self.args.output.output {
@@ -167,12 +168,13 @@ impl<'a> Progress<'a> {
         self.print();
         let cut = self.cut_short.map(|(first, count)| match count {
             1 => first,
-            _ => format!("{first}; so do {} more", count - 1),
+            _ => format!("{first}; the same holds for {} more", count - 1),
         });
         for note in end.notes.iter().chain(&cut) {
             self.terminal.note(note);
         }
-        let again = "mend it, and run the same command again: it issues what is missing";
+        let again =
+            "correct the table, and run the same command again: it issues the missing certificates";
         match end.failure.or(self.failure) {
             Some(failure) => Err(failure),
             None => match self.first_refusal {
@@ -184,7 +186,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A failure with its place in front.
+/// A failure with its place in the table in front.
 fn placed(place: Place, failure: Failure) -> Failure {
     match place {
         Place::Table | Place::Name(_) => failure,

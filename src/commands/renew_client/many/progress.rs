@@ -23,7 +23,7 @@ pub(super) struct Progress<'a> {
     renewed: Vec<(usize, Issued)>,
     /// The targets that were refused.
     refused: Vec<usize>,
-    /// What could not be read.
+    /// Notes on certificates that could not be read.
     unknown: Vec<String>,
     started: Instant,
 }
@@ -40,7 +40,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells what came of a client, or how far it is.
+    /// Reports the result of a client, or the progress.
     pub fn tell(&mut self, event: Event<'_, Client>) {
         match event {
             Event::Issued(client, report) => self.issued(client.index, report),
@@ -50,7 +50,7 @@ impl<'a> Progress<'a> {
             }
             Event::Bad(_, failure) => self.terminal.failure(&failure),
             Event::Undelivered { name, serial } => self.terminal.warn(&format!(
-                "a certificate of `{name}` is reserved and was never delivered, so that nobody has its key: serial {serial}"
+                "a certificate of `{name}` was reserved and never delivered, so nobody has its key: serial {serial}"
             )),
             Event::Ending => self.terminal.note(
                 "stopping: renewals that have begun are completed; press Ctrl-C again to stop at once",
@@ -86,7 +86,7 @@ impl<'a> Progress<'a> {
         target.map_or_else(String::new, |target| target.name.to_string())
     }
 
-    /// Tells how it ended.
+    /// Prints the summary, and returns the exit code.
     pub fn end(mut self, end: End) -> Result<Exit, Failure> {
         self.terminal.gauge("");
         self.renewed.sort_by_key(|(index, _)| *index);
@@ -131,7 +131,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Why it ended early, with what was renewed and what is left.
+    /// The failure that ended the run early, with the renewed and the remaining certificates.
     fn ended_early(&self, failure: Failure) -> Failure {
         let args = self.batch.renewal.args;
         let all = self.batch.targets.len();

@@ -1,4 +1,4 @@
-//! The end of a restoration: every gateway proxy is probed, and then the witness is brought up.
+//! The end of a restoration: every gateway proxy is probed, and then the witness is updated.
 //!
 //! Until then `unproven` in the state equals the revision of the witness, which marks a restoration that was interrupted.
 
@@ -20,7 +20,7 @@ use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
 use crate::resources::witness::{Witness, reference};
 
-/// The authority is what it was: by this run, by one that was interrupted, or it never was anything else.
+/// Finishes when the authority is intact: restored by this run or an interrupted one, or never damaged.
 pub(super) fn work(
     request: &Request,
     names: &CredentialNames,
@@ -32,7 +32,7 @@ pub(super) fn work(
     let is_of_this_run = has_written(names.state()) || has_written(reference(&names.authority));
     if !is_of_this_run && !is_unfinished(state, heard) {
         return Err(Failure::refused(format!(
-            "the authority `{}` is what it was: there is nothing to restore",
+            "the authority `{}` is intact: there is nothing to restore",
             names.authority
         ))
         .into());
@@ -57,7 +57,7 @@ pub(super) fn work(
     Ok(report)
 }
 
-/// Whether the authority was restored, and no run has verified that at every gateway proxy.
+/// Whether the authority was restored, and no run has verified that at every gateway proxy yet.
 fn is_unfinished(state: &AuthorityState, heard: Option<&Witness>) -> bool {
     let is_of_then = |heard: &Witness| state.unproven == Some(heard.revision);
     heard.is_some_and(|heard| is_of_then(heard) && heard.revision < state.revision)
@@ -73,7 +73,7 @@ fn planned(
     let published = ClientCa::of(state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
             .caused_by(error)
-            .hint("restore it from a backup")
+            .hint("restore the authority from a backup")
     })?;
     let object = state.object();
     let run = Run {
@@ -87,13 +87,14 @@ fn planned(
     report.next = None;
     report.planned = vec![
         "publish the authority again: its restoration was interrupted".to_owned(),
-        "look at every gateway until it has loaded that".to_owned(),
+        "probe every gateway until it has loaded the change".to_owned(),
     ];
     Ok(report)
 }
 
 impl Run<'_> {
-    /// Publishes the authority once more, with lists that canaries of this run can prove.
+    /// Publishes the authority once more, with revocation lists that canaries of this run can
+    /// verify.
     fn restore_again(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         let next = if state.crls.is_empty() {

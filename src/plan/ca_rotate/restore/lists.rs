@@ -15,21 +15,21 @@ use crate::plan::{Observed, Reconciled, commit};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::EntryState;
 
-/// The lists that are left, and what the inventory calls revoked.
+/// The remaining lists, and the inventory's revocations.
 pub(super) struct Lists {
     before: Vec<Crl>,
     revoked: Vec<Revocation>,
 }
 
 impl Lists {
-    /// Of the CAs with these hex SKIs.
+    /// The lists of the CAs with these hex SKIs.
     pub fn of(remains: &Remains<'_>, skis: &BTreeSet<String>) -> Reconciled<Self> {
         let before = remains.fragments.crls.iter().map(Crl::many_from_pem);
         let before: Result<Vec<_>, _> = before.collect();
         let before = before.map_err(|error| {
             Failure::refused("a revocation list of the authority cannot be read")
                 .caused_by(error)
-                .hint("restore it from a backup")
+                .hint("restore the authority from a backup")
         })?;
         let now = remains.now;
         let revoked = remains.entries.iter().filter(|entry| {
@@ -55,12 +55,12 @@ impl Lists {
         })
     }
 
-    /// Whether gateways check any.
+    /// Whether gateways check revocation lists.
     pub fn are_needed(&self) -> bool {
         !self.before.is_empty() || !self.revoked.is_empty()
     }
 
-    /// Whether the last list of a CA can be kept as it is: it has not expired, and contains every revoked certificate of that CA.
+    /// Whether the last list of a CA can be kept: it has not expired, and contains every revoked certificate of that CA.
     pub fn keep(&self, ca: &Certificate, now: OffsetDateTime) -> bool {
         let Some(list) = succession::newest(ca, &self.before) else {
             return false;
@@ -76,7 +76,7 @@ impl Lists {
 }
 
 impl Remains<'_> {
-    /// With revocation lists of everything that the inventory calls revoked, where there is any; in a dry run without canaries.
+    /// Adds revocation lists with all revocations of the inventory, if there are any; in a dry run without canaries.
     pub(super) fn relisted(
         &self,
         next: &AuthorityState,
@@ -98,8 +98,8 @@ impl Remains<'_> {
     }
 }
 
-/// The state with a new revocation list of every signer, by which its canaries prove that gateways have loaded it, and with the
-/// last one of any other CA. Without a cluster there are no canaries.
+/// The state with a new revocation list of every signer, whose canaries prove that gateways have loaded it, and with the last list of any
+/// other CA. Without a cluster there are no canaries.
 pub(super) fn relisted(
     state: &AuthorityState,
     signers: &[Arc<Authority>],
@@ -122,7 +122,7 @@ pub(super) fn relisted(
     let before = commit::crls(state).map_err(|error| {
         Failure::refused("a revocation list of the authority cannot be read")
             .caused_by(error)
-            .hint("restore it from a backup")
+            .hint("restore the authority from a backup")
     })?;
     let is_able = |ca: &Certificate| able.iter().any(|signer| signer.certificate() == ca);
     let others = state.admitted();

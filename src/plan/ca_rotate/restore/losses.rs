@@ -1,4 +1,4 @@
-//! What cannot be restored.
+//! The facts that cannot be restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use super::{Restore, called};
 use crate::pki::inspect::Certificate;
 use crate::resources::listing::shortened;
 
-/// Clients that one line names.
+/// Number of clients that one line names.
 const MOST_NAMED: usize = 10;
 
 impl Remains<'_> {
-    /// What nothing that is left knows, or may bring back.
+    /// The facts that cannot be restored.
     pub(super) fn losses(&self, restore: &Restore, selection: &Selection) -> Vec<String> {
         let mut losses = self.clients(selection);
         losses.extend(selection.keyless.iter().map(lost_key));
@@ -20,10 +20,10 @@ impl Remains<'_> {
             let name = called(ca);
             Some(match why {
                 LeftOut::External => format!(
-                    "the external {name}: whether it is still to be trusted is not known; `--client-ca FILE` trusts it"
+                    "the external {name}: whether it was still trusted is not known; `--client-ca FILE` adds it"
                 ),
                 LeftOut::Unproven => format!(
-                    "the {name}: its key is there, and nothing says that it was trusted; `--client-ca FILE` trusts it"
+                    "the {name}: its key exists, but nothing shows that it was trusted; `--client-ca FILE` adds it"
                 ),
                 LeftOut::Listless | LeftOut::KeyGone => format!("the {name}{}", why.of_its_clients()),
                 LeftOut::Expired if restore.external.contains(ca) => {
@@ -43,14 +43,14 @@ impl Remains<'_> {
             });
         losses.extend(unknown.map(|own| {
             let short = own.get(..8).unwrap_or(own);
-            format!("the CA {short}: its certificate is not left; `--client-ca FILE` trusts it")
+            format!("the CA {short}: its certificate is lost; `--client-ca FILE` adds it")
         }));
         losses.extend(self.unread.clone());
         if !self.fragments.has_state && restore.external.is_empty() {
-            losses.push("CAs of others that the gateway trusted, if there were any".to_owned());
+            losses.push("external CAs that the gateway trusted, if there were any".to_owned());
         }
         if self.heard.is_none() {
-            losses.push("how far the authority was: its witness is gone".to_owned());
+            losses.push("the last revision of the authority: its witness was deleted".to_owned());
         }
         losses.push(
             "revocations of certificates that are not in the inventory, if there were any"
@@ -59,7 +59,7 @@ impl Remains<'_> {
         losses
     }
 
-    /// The live clients of CAs that do not come back, one line for each CA.
+    /// The live clients of CAs that are not restored, one line for each CA.
     fn clients(&self, selection: &Selection) -> Vec<String> {
         let trusted = selection.skis();
         let mut lost: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -90,10 +90,10 @@ impl Remains<'_> {
     }
 }
 
-/// What follows from a lost key.
+/// The consequences of a lost key.
 pub(super) fn lost_key(ca: &Certificate) -> String {
     format!(
-        "the key of the {}: it stays trusted for the clients that it has, and nobody can be revoked until it has left",
+        "the key of the {}: this CA stays trusted for its present clients, and nobody can be revoked until it is removed",
         called(ca)
     )
 }
@@ -106,7 +106,7 @@ impl LeftOut {
             Self::Unproven | Self::External => ", which is not trusted again",
             Self::KeyGone => ": its key is gone, and whether it was dropped is not known",
             Self::Listless => {
-                ": its key is lost, and the last revocation list of it does not name all that are revoked"
+                ": its key is lost, and its last revocation list does not name all revoked certificates"
             }
         }
     }

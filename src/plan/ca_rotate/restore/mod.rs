@@ -1,8 +1,8 @@
-//! `--restore`: an authority that was lost, edited or rolled back is made again of what is left: the keys' Secret, which has the
-//! CAs too, the inventory, and what can be read of the authority itself.
+//! `--restore`: rebuilds an authority that was lost, edited or rolled back, from the Secret of its keys, which also has the CAs, the
+//! inventory, and the readable parts of the authority itself.
 //!
-//! A CA is trusted again only if the authority, a live inventory entry or `--client-ca` names it, and never if it was dropped. The
-//! command lists what it cannot restore, and requires `--accept-loss` to go on without it.
+//! A CA is trusted again only if the authority, a live inventory entry or `--client-ca` names it, and never if it was dropped. The command
+//! lists what it cannot restore, and requires `--accept-loss` to continue without it.
 
 mod completion;
 mod lists;
@@ -35,16 +35,16 @@ use crate::resources::witness::Dropped;
 use remains::Remains;
 use selection::Selection;
 
-/// What the user adds to what is left.
+/// The user's choices for a restoration.
 #[derive(Debug, Clone, Default)]
 pub struct Restore {
-    /// The CAs of `--client-ca`: external ones, or CAs of the authority that would stay out otherwise.
+    /// The CAs of `--client-ca`: external ones, or CAs of the authority that would not be restored otherwise.
     pub external: Vec<Certificate>,
-    /// Whether what cannot be restored is given up.
+    /// Whether to continue without what cannot be restored.
     pub accept_loss: bool,
 }
 
-/// The next step; the report once the authority stands and every gateway was seen to have loaded it.
+/// The next step; the report once the authority is restored and every gateway has loaded it.
 pub(super) fn work(
     request: &Request,
     restore: &Restore,
@@ -76,13 +76,13 @@ pub(super) fn work(
 
 fn never_was(names: &CredentialNames) -> Failure {
     Failure::refused(format!(
-        "there is no authority `{}`, and no trace of one",
+        "there is no authority `{}`, and nothing to restore it from",
         names.authority
     ))
-    .hint("create one with its Gateway: kubectl mtls expose SERVICE")
+    .hint("create an authority with its Gateway: kubectl mtls expose SERVICE")
 }
 
-/// `CA 1e54a643 (CN=First CA)`, in backquotes.
+/// A CA for messages: `CA 1e54a643 (CN=First CA)`, in backquotes.
 fn called(ca: &Certificate) -> String {
     let fingerprint = ca.fingerprint();
     let short = fingerprint.get(..8).unwrap_or_default();
@@ -100,7 +100,7 @@ impl Remains<'_> {
         if !losses.is_empty() && !restore.accept_loss && !is_dry {
             return Err(Failure::refused("not all of the authority can be restored")
                 .hints(losses)
-                .hint("`--client-ca FILE` adds CAs, `--accept-loss` goes on without the rest")
+                .hint("`--client-ca FILE` adds CAs, `--accept-loss` continues without the rest")
                 .into());
         }
         let mut next = self.base(&signers, selection);
@@ -129,8 +129,8 @@ impl Remains<'_> {
         .into())
     }
 
-    /// A new CA, where no client depends on any that was there: which one issued last is not known, and a key that no
-    /// authority ever named must not be trusted.
+    /// A new CA, if no client uses an earlier one: which CA issued last is not known, and a key that no authority ever named must not be
+    /// trusted.
     fn new_ca(&self, restore: &Restore, selection: &Selection) -> Reconciled<Arc<Authority>> {
         if self.undropped().next().is_some() {
             let secret = self.names.keys(1);
@@ -152,7 +152,7 @@ impl Remains<'_> {
         }
     }
 
-    /// Puts the keys of all signers into one Secret, where they are not there already, and tells which.
+    /// Stores the keys of all signers in one Secret, unless they are there already; returns the Secret's name.
     fn keep(&self, signers: &[Arc<Authority>], next: &AuthorityState) -> Reconciled<ObjectRef> {
         let Some(home) = self.home(next.issuing_ca()) else {
             // Where there is no Secret at all, no key is left either.
@@ -176,7 +176,7 @@ impl Remains<'_> {
         Ok(home.reference().clone())
     }
 
-    /// The authority with these CAs, and what else is known of it.
+    /// The authority with these CAs, and its other known facts.
     fn base(&self, signers: &[Arc<Authority>], selection: &Selection) -> AuthorityState {
         let own = signers.iter().map(|ca| ca.certificate().clone());
         let mut trusted: Vec<Certificate> = own.chain(selection.keyless.iter().cloned()).collect();
@@ -213,8 +213,8 @@ impl Remains<'_> {
         }
     }
 
-    /// The CA that issues: the one that an authority which was not rolled back names, else the one that the inventory saw issue
-    /// last, else the newest; one without its key only where no other is left.
+    /// The issuing CA: the one that an authority names which was not rolled back, else the one with the latest inventory entry, else the
+    /// newest; a CA without its key only if there is no other.
     fn issuing(&self, signers: &[Arc<Authority>], trusted: &[Certificate]) -> Option<String> {
         let stated = self.fragments.issuing.as_ref();
         let able: Vec<&Certificate> = signers.iter().map(|ca| ca.certificate()).collect();
@@ -255,13 +255,13 @@ impl Remains<'_> {
             .iter()
             .map(|ca| {
                 let role = if minted.is_some_and(|minted| minted.certificate() == ca) {
-                    "a new CA, since no client depends on one that was there"
+                    "a new CA, since no client uses an earlier one"
                 } else if !has_key(ca) {
-                    "for the clients that it has, without its key"
+                    "for its present clients, without its key"
                 } else if Some(ca.fingerprint()) == next.issuing {
-                    "let it issue"
+                    "issues"
                 } else {
-                    "for the clients that it has"
+                    "for its present clients"
                 };
                 format!(
                     "trust `{}` until {}: {role}",
@@ -271,13 +271,17 @@ impl Remains<'_> {
             })
             .collect();
         let external = next.external.iter();
-        lines.extend(external.map(|ca| format!("trust `{}`, a CA of others", ca.subject())));
+        lines.extend(external.map(|ca| format!("trust `{}`, an external CA", ca.subject())));
         let lists = commit::crls(&next).unwrap_or_default();
         let revoked: usize = lists.iter().map(|list| list.revoked().len()).sum();
         lines.push(format!("revoke {revoked} certificates again"));
-        lines.extend(losses.into_iter().map(|loss| format!("give up {loss}")));
+        lines.extend(
+            losses
+                .into_iter()
+                .map(|loss| format!("continue without {loss}")),
+        );
         let published = ClientCa::of(&next)
-            .map_err(|error| Failure::refused("there is nobody to trust").caused_by(error))?;
+            .map_err(|error| Failure::refused("there is no CA to trust").caused_by(error))?;
         let object = next.object();
         let run = Run {
             request: self.request,

@@ -1,4 +1,4 @@
-//! What is left of an authority.
+//! The remaining parts of an authority.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CredentialNa
 use crate::resources::witness::Witness;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What is left of an authority.
+/// The remaining parts of an authority.
 pub(super) struct Remains<'a> {
     pub request: &'a Request,
     pub names: &'a CredentialNames,
@@ -24,7 +24,7 @@ pub(super) struct Remains<'a> {
     pub fragments: Fragments,
     pub heard: Option<Witness>,
     pub keys: Vec<KeysSecret<'a>>,
-    /// Why further keys' Secrets could not be read.
+    /// Why further Secrets of keys could not be read.
     pub unread: Option<String>,
     pub entries: Vec<Entry>,
     pub observed: &'a Observed,
@@ -63,10 +63,10 @@ impl<'a> Remains<'a> {
         Ok(remains)
     }
 
-    /// Reads the keys' Secrets: the one that the authority names, then one name after the other until all keys are found that a
-    /// CA or a live client needs. Secrets cannot be listed: nobody may.
+    /// Reads the Secrets of keys: the one that the authority names, then one name after the other until all keys are found that a CA or a
+    /// live client needs. Nobody may list Secrets.
     ///
-    /// An interrupted first run may have left a Secret whose key never became a CA's under the first name.
+    /// The first name may be taken by the Secret of an interrupted first run, whose key never became that of a CA.
     fn find_keys(&mut self) -> Reconciled<()> {
         let named = self.fragments.keys_secret.clone();
         let named = named.map(|name| ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name));
@@ -89,7 +89,9 @@ impl<'a> Remains<'a> {
                 },
                 other => {
                     let reason = other.unknown().unwrap_or_default();
-                    self.unread = Some(format!("keys in {secret}: it cannot be read: {reason}"));
+                    self.unread = Some(format!(
+                        "keys in {secret}: the Secret cannot be read: {reason}"
+                    ));
                     return Ok(());
                 }
             };
@@ -101,7 +103,7 @@ impl<'a> Remains<'a> {
         Ok(())
     }
 
-    /// Whether there is a key for every CA that the authority or a live client names, as far as its certificate is known.
+    /// Whether there is a key for every CA that the authority or a live client names, as far as the CA's certificate is known.
     fn has_all_keys(&self) -> bool {
         let dropped = self.dropped();
         let own = self.fragments.origins.keys();
@@ -115,7 +117,7 @@ impl<'a> Remains<'a> {
         own.all(has_key) && live.all(|entry| skis.contains(&*entry.issuer_ski))
     }
 
-    /// Every certificate of a CA that is left: of the bundle, and beside the keys.
+    /// Every known CA certificate: those of the bundle, and those stored beside the keys.
     pub fn known(&self) -> impl Iterator<Item = &Certificate> {
         let minted = self
             .observed
@@ -132,8 +134,8 @@ impl<'a> Remains<'a> {
         secrets.find_map(|secret| secret.keys.of(ca))
     }
 
-    /// The Secret that holds the keys of the restored authority: the one that it names, else the one with the key of the CA that
-    /// issues, else the first.
+    /// The Secret for the keys of the restored authority: the one that it names, else the one with the key of the issuing CA, else the
+    /// first.
     pub fn home(&self, issuing: Option<&Certificate>) -> Option<&'a Object> {
         let named = self.fragments.keys_secret.as_deref();
         let is_named = |secret: &&KeysSecret<'_>| Some(secret.object.name()) == named;
@@ -144,7 +146,7 @@ impl<'a> Remains<'a> {
         home.or(self.keys.first()).map(|secret| secret.object)
     }
 
-    /// Where a CA came from; where nothing tells, others may have signed clients with its key.
+    /// The origin of a CA; if it is not known, others may have signed clients with its key.
     pub fn origin(&self, ca: &Certificate) -> Origin {
         let ski = ca.key_id_hex();
         let minted = self.observed.generated_authority();
@@ -157,7 +159,7 @@ impl<'a> Remains<'a> {
         Origin::of(told.is_empty() || told.contains(&Origin::Given))
     }
 
-    /// The fingerprints of the CAs that were dropped, as far as that is known.
+    /// The fingerprints of the CAs that were dropped, as far as they are known.
     pub fn dropped(&self) -> BTreeSet<&String> {
         let heard = self.heard.as_ref().and_then(|heard| heard.dropped.as_ref());
         let heard = heard.into_iter().flat_map(|dropped| &dropped.fingerprints);
@@ -171,35 +173,35 @@ impl<'a> Remains<'a> {
         all.map(String::as_str).collect()
     }
 
-    /// Whether a CA must not come back.
+    /// Whether a CA was dropped, and must not be restored.
     pub fn is_dropped(&self, ca: &Certificate) -> bool {
         self.dropped().contains(&ca.fingerprint()) || self.is_retired(&ca.key_id_hex())
     }
 
-    /// Whether a key, by its hex SKI, must not come back.
+    /// Whether a key, by its hex SKI, is retired, and must not be restored.
     pub fn is_retired(&self, ski: &str) -> bool {
         self.retired().contains(ski)
     }
 
-    /// Whether every CA that was dropped is known: the witness knows, unless it is new, or the authority is no older than that.
+    /// Whether every dropped CA is known: by the witness, unless it is new, or by an authority that was not rolled back.
     pub fn knows_what_was_dropped(&self) -> bool {
         let heard = self.heard.as_ref();
         heard.is_some_and(|heard| heard.dropped.is_some() && heard.revision > 0)
             || (self.fragments.has_state && !self.is_rolled_back())
     }
 
-    /// Whether the authority is older than it once was.
+    /// Whether the authority has an older revision than its witness recorded.
     pub fn is_rolled_back(&self) -> bool {
         let heard = self.heard.as_ref();
         heard.is_some_and(|heard| heard.revision > self.fragments.revision)
     }
 
-    /// The entries of certificates that open the gateway as long as it trusts their CA.
+    /// The entries of live certificates.
     pub fn live_entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.is_live(self.now))
     }
 
-    /// Those whose CA was not dropped, as far as that is known.
+    /// The live entries whose CA was not dropped, as far as that is known.
     pub fn undropped(&self) -> impl Iterator<Item = &Entry> {
         let dropped = self.known().filter(|ca| self.is_dropped(ca));
         let dropped: BTreeSet<String> = dropped.map(Certificate::key_id_hex).collect();
@@ -208,7 +210,7 @@ impl<'a> Remains<'a> {
         })
     }
 
-    /// Names the Gateway that reads the authority, where nothing that is left does.
+    /// Sets the Gateway that reads the authority, if no remaining part names it.
     pub fn serve(&self, next: &mut AuthorityState) -> Reconciled<()> {
         let listed = self.observed.try_list(&Query::everywhere(Kind::Gateway))?;
         if next.gateway.is_some() {
@@ -227,7 +229,7 @@ impl<'a> Remains<'a> {
 impl<'a> KeysSecret<'a> {
     fn read(object: &'a Object) -> Result<Self, Failure> {
         let keys = Keys::read(object).map_err(|error| {
-            Failure::refused(error.to_string()).hint("restore it from a backup")
+            Failure::refused(error.to_string()).hint("restore the Secret from a backup")
         })?;
         let certificates = keys.certificates().map_err(|error| {
             Failure::refused(format!(
@@ -250,9 +252,9 @@ fn entries(request: &Request, observed: &Observed) -> Reconciled<Vec<Entry>> {
     let (entries, unreadable) = list_clients::entries(objects);
     match unreadable.first() {
         Some(first) => Err(Failure::refused(format!(
-            "an entry of the inventory cannot be read, and may stand for a revoked certificate: {first}"
+            "an entry of the inventory cannot be read, and may belong to a revoked certificate: {first}"
         ))
-        .hint("restore or remove it")
+        .hint("restore or remove the entry")
         .into()),
         None => Ok(entries),
     }

@@ -1,4 +1,4 @@
-//! Which CAs come back: those that the authority, a live client or the user names, and never one that was dropped.
+//! The choice of CAs to restore: those that the authority, a live client or the user names, and never a dropped one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,33 +11,33 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::Reconciled;
 
-/// The CAs of a restored authority, and those that stay out.
+/// The CAs of a restored authority, and those that are left out.
 #[derive(Default)]
 pub(super) struct Selection {
-    /// With their keys.
+    /// The CAs with their keys.
     pub signers: Vec<Arc<Authority>>,
-    /// The authority's own whose keys are lost: they stay trusted for the clients that they have.
+    /// The authority's own CAs whose keys are lost: they stay trusted for their present clients.
     pub keyless: Vec<Certificate>,
-    /// Of others.
+    /// The external CAs.
     pub external: Vec<Certificate>,
     /// Known CAs that are not trusted again.
     pub left_out: Vec<(Certificate, LeftOut)>,
 }
 
-/// Why a CA does not come back.
+/// Why a CA is not restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeftOut {
-    /// It was dropped.
+    /// The CA was dropped.
     Dropped,
-    /// Its time is over.
+    /// The CA has expired.
     Expired,
-    /// Its key is there, and nothing says that it was ever trusted.
+    /// The CA's key exists, but nothing shows that it was ever trusted.
     Unproven,
-    /// It is of others, and whether it is still to be trusted is not known.
+    /// The CA is external, and whether it was still trusted is not known.
     External,
-    /// Its key is gone, and whether it was dropped is not known.
+    /// The CA's key is gone, and whether the CA was dropped is not known.
     KeyGone,
-    /// Its key is lost, and it has no revocation list that may stand.
+    /// The CA's key is lost, and it has no revocation list that can be kept.
     Listless,
 }
 
@@ -63,7 +63,7 @@ impl Selection {
         self.signers.is_empty() && self.keyless.is_empty() && self.external.is_empty()
     }
 
-    /// The hex SKIs of keys that a backup brought back although their CAs were dropped.
+    /// The hex SKIs of keys that a backup restored although their CAs were dropped.
     pub fn retired<'a>(&'a self, remains: &'a Remains<'_>) -> impl Iterator<Item = String> + 'a {
         let dropped = self
             .left_out
@@ -83,10 +83,10 @@ impl Selection {
         if remains.is_dropped(ca) {
             if is_wanted {
                 return Err(Failure::refused(format!(
-                    "the {} was dropped from this authority, and does not come back",
+                    "the {} was dropped from this authority, and cannot be added again",
                     called(ca)
                 ))
-                .hint("run it again with a `--client-ca` file that lacks this CA")
+                .hint("run the command again with a `--client-ca` file that lacks this CA")
                 .into());
             }
             self.left_out.push((ca.clone(), LeftOut::Dropped));
@@ -123,8 +123,8 @@ impl Selection {
         Ok(())
     }
 
-    /// Leaves CAs out that would let revoked clients in again, or that gateways refuse: beside any revocation list each CA needs
-    /// one, and without its key there is only the last one.
+    /// Leaves out CAs that would accept revoked clients again, or that gateways reject: beside any revocation list each CA needs one, and a
+    /// CA without its key has only its last list.
     fn leave_listless(&mut self, remains: &Remains<'_>, restore: &Restore) -> Reconciled<()> {
         let all = self.trusted();
         let skis: BTreeSet<String> = all.iter().map(|ca| ca.key_id_hex()).collect();
@@ -139,10 +139,10 @@ impl Selection {
             .find(|ca| !stays(ca) && restore.external.contains(ca))
         {
             return Err(Failure::refused(format!(
-                "clients are revoked, so every CA needs a revocation list, and that of the {} can only be signed with its key",
+                "clients are revoked, so every CA needs a revocation list, and a list of the {} can only be signed with its key",
                 called(ca)
             ))
-            .hint("run it again with a `--client-ca` file that lacks this CA")
+            .hint("run the command again with a `--client-ca` file that lacks this CA")
             .into());
         }
         let listless = |ca: &Certificate| (ca.clone(), LeftOut::Listless);
@@ -168,7 +168,7 @@ impl Selection {
         signers.chain(&self.keyless).chain(&self.external).collect()
     }
 
-    /// The hex SKIs of the CAs that come back.
+    /// The hex SKIs of the restored CAs.
     pub fn skis(&self) -> BTreeSet<String> {
         self.trusted()
             .into_iter()

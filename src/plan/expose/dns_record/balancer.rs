@@ -1,4 +1,4 @@
-//! Where a record leads: the load balancer in front of the gateway's proxies.
+//! The target of a DNS record: the load balancer in front of the gateway's proxies.
 
 use super::super::Request;
 use super::super::target::Target;
@@ -7,7 +7,7 @@ use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, Wait, probe
 use crate::resources::dns_entry;
 use crate::resources::service::IpStack;
 
-/// The addresses of the load balancer, as far as they are there; else why a record cannot lead there now.
+/// The known addresses of the load balancer; else the reason why a record cannot be written now.
 pub(super) fn known(
     target: &Target,
     observed: &Observed,
@@ -31,7 +31,7 @@ pub(super) fn known(
     })
 }
 
-/// Where the record leads; the cloud may take minutes to give the load balancer an address.
+/// The target of the record; the cloud may take minutes to give the load balancer an address.
 pub(super) fn awaited(
     request: &Request,
     target: &Target,
@@ -42,7 +42,7 @@ pub(super) fn awaited(
         Seen::Found(service) => service,
         Seen::Missing => {
             return Err(Failure::refused(format!("{reference} does not exist"))
-                .hint("a record must lead to its load balancer")
+                .hint("the DNS record must lead to the load balancer of this Service")
                 .into());
         }
         Seen::Denied(denial) => {
@@ -65,12 +65,12 @@ pub(super) fn awaited(
     let line = format!("{reference}: its load balancer has no address yet");
     if request.dry_run != DryRun::None {
         return Err(Failure::refused(line)
-            .hint("a record can be shown once there is one")
+            .hint("the DNS record can be shown once the load balancer has an address")
             .into());
     }
     if !request.wait {
         return Err(Failure::refused(line)
-            .hint("a record must lead to it: without `--no-wait` it is waited for")
+            .hint("the DNS record must lead to the load balancer: without `--no-wait` the command waits for its address")
             .into());
     }
     if observed.waited() >= request.timeout {
@@ -78,7 +78,7 @@ pub(super) fn awaited(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
         ))
-        .hint("the cloud gives it one; run the same command again to continue")
+        .hint("the cloud provider assigns the address; run the same command again to continue")
         .into());
     }
     Err(Effect::Wait(Wait {

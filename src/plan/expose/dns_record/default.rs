@@ -1,4 +1,4 @@
-//! The record that is written without being asked for: only where all that it needs is there, and never in anybody's way.
+//! The record that is written by default: only if all its prerequisites exist, and without conflicts.
 
 use super::super::target::Target;
 use super::super::workload::is_missing;
@@ -8,8 +8,8 @@ use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, ServerDryRu
 use crate::resources::dns_entry::{self, DnsEntry};
 use crate::resources::{Kind, Object, environment};
 
-/// Decides on it, where there is none of ours yet. A Gateway that was made by hand, or to which servers were added, keeps its DNS as
-/// it is: it is not changed from here, so it could not say that no provider took the record.
+/// Decides on the default record if this plugin has not written one yet. A Gateway that was made by hand, or to which servers were added,
+/// keeps its DNS as it is: its annotation could not record that no provider accepted the record.
 pub(super) fn desired(
     request: &Request,
     target: &Target,

@@ -1,7 +1,7 @@
-//! The DNS of the host: who keeps the domain, the record that leads to the load balancer, and whether it is seen.
+//! The DNS of the host: the provider of its domain, the record for the load balancer, and whether it resolves.
 //!
-//! A record of its own is written by default wherever somebody keeps the host's domain: a wildcard record above covers the host
-//! too, but not while an issuer's challenge stands beside it (RFC 4592, 2.2.2).
+//! A record for exactly this host is written by default wherever a provider manages the host's domain: a wildcard record above covers the
+//! host too, but not while an issuer's DNS challenge exists beside it (RFC 4592, 2.2.2).
 
 mod balancer;
 mod default;
@@ -30,26 +30,26 @@ use crate::resources::route::Routing;
 use crate::resources::service::IpStack;
 use crate::resources::{Kind, Object, Unreadable, environment};
 
-/// On a Gateway: its host has no record of its own, because that was asked for, or no provider took it.
+/// Value of a Gateway's annotation: its host has no record of its own, because the user asked for that, or no provider accepted it.
 const WITHOUT: &str = "none";
-/// On a Gateway that once had the other mark.
+/// Value of the annotation of a Gateway that once had the other value.
 const WITH: &str = "kept";
-/// How long a record that nobody asked for is waited for.
+/// How long a default record is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is said of the host's DNS.
+/// The user's choices for the host's DNS.
 #[derive(Debug, Clone, Default)]
 pub struct DnsChoice {
-    /// The custom domain under which the host lies.
+    /// The custom domain of the host.
     pub domain: Option<Domain>,
-    /// Whether a record is wanted; where nothing is said, it is kept where somebody keeps the domain.
+    /// Whether a record is wanted; by default, if a provider manages the domain.
     pub entry: Option<bool>,
-    /// The record's seconds to live; without, what an earlier run chose, else 600.
+    /// The record's TTL in seconds; by default that of an earlier run, else 600.
     pub ttl: Option<u32>,
 }
 
 impl DnsChoice {
-    /// The record is asked for; else one that an earlier run made stays as it must be.
+    /// Whether the user asked for the record; else an existing record is kept up to date.
     fn is_asked(&self) -> bool {
         self.entry
             .unwrap_or(self.domain.is_some() || self.ttl.is_some())
@@ -60,39 +60,39 @@ impl DnsChoice {
     }
 }
 
-/// What is decided on the host's DNS.
+/// The decision on the host's DNS.
 #[derive(Debug, Default)]
 pub(super) struct Dns {
-    /// The record that must stand in the end.
+    /// The record to write.
     pub record: Option<Record>,
-    /// The record of an earlier run that goes.
+    /// The record of an earlier run to delete.
     pub lifted: Option<Wanted>,
-    /// What the Gateway says of its record, where it is ours.
+    /// The value of the Gateway's annotation about its record, if this plugin made the Gateway.
     pub mark: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// The record that must stand in the end.
+/// The record to write.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub object: Object,
     pub live: Option<Object>,
     pub targets: Vec<String>,
-    /// Whether the user asked for it; else nothing depends on it.
+    /// Whether the user asked for the record; else nothing depends on it.
     pub is_asked: bool,
-    /// Why it was not seen whether a provider keeps the domain.
+    /// Why it is not known whether a provider manages the domain.
     pub provider_unseen: Option<String>,
 }
 
 impl Dns {
-    /// The record that is written.
+    /// The DNSEntry to write.
     pub fn wanted(&self) -> Option<Wanted> {
         let record = self.record.as_ref()?;
         Some(applied(record.object.clone(), record.live.as_ref(), None))
     }
 
-    /// Whether this object is waited for like all others.
+    /// Whether the run waits for this object like for all others.
     pub fn is_waited_for(&self, object: &Object) -> bool {
         let by_default = self.record.as_ref().filter(|record| !record.is_asked);
         by_default.is_none_or(|record| record.object.reference() != object.reference())
@@ -103,7 +103,7 @@ fn providers() -> Query {
     Query::everywhere(Kind::DnsProvider)
 }
 
-/// The Service whose load balancer a record leads to; its Pods tell it, where it is not Istio's default ingress.
+/// The reads that find the Service whose load balancer is the record's target: for another gateway than Istio's default one, its Pods.
 fn front(target: &Target) -> Vec<Query> {
     let [pods, service] = probe::queries(&target.ingress);
     let is_default = target.ingress.is_default();
@@ -114,7 +114,7 @@ fn front(target: &Target) -> Vec<Query> {
         .collect()
 }
 
-/// What can be read at once, on the guess that this is the cluster's first mutual-TLS Gateway.
+/// The reads of the first round, for the cluster's first mutual-TLS Gateway.
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let gateway = GatewayName::new(&request.namespace, GATEWAY);
     let mut queries = vec![get(dns_entry::reference(&gateway, FIRST_CERTIFICATE))];
@@ -124,13 +124,13 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     queries
 }
 
-/// `<service>.mtls.<domain>`, where a domain is given.
+/// The host `<service>.mtls.<domain>`, if a domain is given.
 pub(super) fn host(request: &Request) -> Option<String> {
     let domain = request.dns.domain.as_ref()?;
     Some(format!("{}.mtls.{domain}", request.service))
 }
 
-/// The DNSEntry of the name that ours has or would have; none where the cluster does not serve DNSEntries.
+/// The DNSEntry with the name that this plugin uses; `None` if the cluster does not serve DNSEntries.
 fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Seen<&'a Object>> {
     observed.try_get(&dns_entry::reference(
         &target.gateway,
@@ -144,14 +144,14 @@ pub(super) fn desired(request: &Request, target: &Target, observed: &Observed) -
     let mut dns = decided(request, target, observed)?;
     if is_only_local(request, target) {
         dns.notes.push(format!(
-            "the host `{}` leads to 127.0.0.1: no other machine than this one reaches it; `--host` or `--domain` chooses another one",
+            "the host `{}` leads to 127.0.0.1: no other machine than this one reaches it; `--host` or `--domain` chooses another host",
             target.host
         ));
     }
     Ok(dns)
 }
 
-/// Whether a new host has the domain of local clusters, which nobody has chosen.
+/// Whether a new host has the domain of local clusters by default.
 fn is_only_local(request: &Request, target: &Target) -> bool {
     let is_said = request.host.is_some() || request.dns.domain.is_some();
     let is_kymas = target.environment.routing == Routing::ApiRule;
@@ -199,7 +199,7 @@ fn decided(request: &Request, target: &Target, observed: &Observed) -> Reconcile
     default::desired(request, target, kept, observed)
 }
 
-/// What our Gateway says of its record, also where this run has made it.
+/// The value of the Gateway's annotation about its record, including a change in this run.
 fn mark<'a>(target: &'a Target, observed: &'a Observed) -> Option<&'a str> {
     let written = observed.change_of(&target.gateway.reference());
     let known = target.existing.as_ref().map(|existing| &existing.object);
@@ -217,7 +217,7 @@ fn lifted(live: &Object) -> Wanted {
     }
 }
 
-/// A record that the user asked for: whatever keeps it from being made is a refusal.
+/// A record that the user asked for: any obstacle is a refusal.
 fn asked_for(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Record> {
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
     let live = observed.get(&reference)?;
@@ -235,7 +235,7 @@ fn asked_for(request: &Request, target: &Target, observed: &Observed) -> Reconci
     })
 }
 
-/// A record that an earlier run made stays as it must be.
+/// A record of an earlier run, kept up to date.
 fn kept_one(
     request: &Request,
     target: &Target,
@@ -291,7 +291,7 @@ fn is_ours(live: &Object, target: &Target) -> bool {
     live.is_ours() && live.annotation(GATEWAY_ANNOTATION) == Some(&target.gateway.to_string())
 }
 
-/// The DNSProvider of one domain keeps no records of another.
+/// Refuses a host outside of the given domain, whose DNSProvider manages no other records.
 fn refuse_host_elsewhere(request: &Request, target: &Target) -> Result<(), Failure> {
     match &request.dns.domain {
         Some(domain) if !is_within(&target.host, domain.as_str()) => Err(Failure::usage(format!(
@@ -303,7 +303,8 @@ fn refuse_host_elsewhere(request: &Request, target: &Target) -> Result<(), Failu
     }
 }
 
-/// Whether somebody keeps the domain: a DNSProvider, or in a shoot Gardener for the shoot's own.
+/// Whether somebody manages the domain: a DNSProvider, or in a shoot Gardener itself for the
+/// shoot's domain.
 fn is_kept(target: &Target, shoot: Option<&Object>, observed: &Observed) -> Reconciled<Seen<bool>> {
     let own = shoot
         .map(|shoot| shoot.text(&["data", "domain"]))
@@ -320,7 +321,7 @@ fn is_kept(target: &Target, shoot: Option<&Object>, observed: &Observed) -> Reco
     Ok(listed.map(|listed| listed.iter().any(keeps)))
 }
 
-/// Refuses a domain that nobody keeps. Tells why that was not seen.
+/// Refuses a domain without a provider. Returns the reason if that could not be read.
 fn check_provider(
     target: &Target,
     shoot: Option<&Object>,
@@ -339,16 +340,16 @@ fn check_provider(
         .trim_start_matches("*.mtls.")
         .trim_start_matches("*.");
     let failure = Failure::refused(format!(
-        "no DNSProvider keeps the domain of `{}`",
+        "no DNSProvider manages the domain of `{}`",
         target.gateway_host
     ))
     .hint(format!(
-        "`kubectl mtls register-domain {domain} --provider TYPE` makes one"
+        "`kubectl mtls register-domain {domain} --provider TYPE` creates a DNSProvider"
     ));
     Err(failure.into())
 }
 
-/// Refuses a DNSEntry by our name that is of another Gateway, or for another host.
+/// Refuses a DNSEntry with the expected name that belongs to another Gateway or host.
 fn conflicts(target: &Target, live: &Object) -> Result<(), Failure> {
     let entry = DnsEntry::read(live).map_err(|error| Failure::refused(error.to_string()))?;
     let ours = target.gateway.to_string();
@@ -367,12 +368,12 @@ fn conflicts(target: &Target, live: &Object) -> Result<(), Failure> {
             "{reference} is for `{}`, not for `{}`",
             entry.host, target.gateway_host
         ))
-        .hint("rename or remove it, or choose another Gateway with `--gateway`"));
+        .hint("rename or remove the existing object, or choose another Gateway with `--gateway`"));
     }
     Ok(())
 }
 
-/// A record that no provider has taken yet.
+/// The state of a record that no provider has accepted yet.
 pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
     let progress = Progress::read(live)?;
     Ok((!progress.is_ready()).then(|| Pending::of(live, progress)))

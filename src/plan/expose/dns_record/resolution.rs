@@ -9,17 +9,16 @@ use crate::error::Failure;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, probe};
 use crate::resources::dns_entry::is_address;
 
-/// What DNS answered for the host in the end.
+/// The final DNS answer for the host.
 #[derive(Debug, Default)]
 pub(in crate::plan::expose) struct Resolution {
-    /// Whether it leads where the record does.
+    /// Whether the host resolves to the record's targets.
     pub resolves: bool,
-    /// What the user must know.
+    /// A note for the user.
     pub note: Option<String>,
 }
 
-/// Waits until the host's name leads where its record does. Without a record that was asked for, nothing depends on it: then it
-/// is only told.
+/// Waits until the host resolves to the record's targets. If the user did not ask for a record, a wrong answer is only a note.
 pub(in crate::plan::expose) fn until_resolved(
     request: &Request,
     target: &Target,
@@ -73,7 +72,7 @@ pub(in crate::plan::expose) fn until_resolved(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
         ))
-        .hint("resolvers may keep what they knew before; `--resolver` asks another one")
+        .hint("resolvers may have cached an earlier answer; `--resolver` asks another resolver")
         .hint("the objects stay; run the same command again to continue")
         .into()),
         Seen::Missing => told(no_address(target, observed)?),
@@ -91,7 +90,7 @@ fn unasked(target: &Target, reason: &str) -> String {
     )
 }
 
-/// Where a record would have to lead is said as far as it is known.
+/// The note on a host without an address, with the target if it is known.
 fn no_address(target: &Target, observed: &Observed) -> Reconciled<String> {
     let (reference, service) = probe::service(observed, &target.ingress)?;
     let addresses = service
@@ -108,7 +107,7 @@ fn no_address(target: &Target, observed: &Observed) -> Reconciled<String> {
     ))
 }
 
-/// The host, and the load balancer where that has a name.
+/// The DNS lookups: the host, and the load balancer if it has a name.
 fn asked(target: &Target, record: &Record) -> Vec<Query> {
     let named = record.targets.iter().filter(|target| !is_address(target));
     [&target.host]
@@ -122,7 +121,7 @@ fn asked(target: &Target, record: &Record) -> Vec<Query> {
 fn misses(target: &Target, record: &Record, observed: &Observed) -> Reconciled<Option<String>> {
     let found: BTreeSet<&String> = match observed.addresses_of(&target.host)? {
         Seen::Found(found) => found.iter().collect(),
-        Seen::Missing => return Ok(Some("it does not resolve yet".to_owned())),
+        Seen::Missing => return Ok(Some("does not resolve yet".to_owned())),
         other => return Ok(Some(other.unknown().unwrap_or_default())),
     };
     let mut wanted = BTreeSet::new();
@@ -140,7 +139,7 @@ fn misses(target: &Target, record: &Record, observed: &Observed) -> Reconciled<O
     }
     let found: Vec<&str> = found.into_iter().map(String::as_str).collect();
     Ok(Some(format!(
-        "it leads to {}, not to {}",
+        "resolves to {}, not to {}",
         found.join(", "),
         record.targets.join(", ")
     )))

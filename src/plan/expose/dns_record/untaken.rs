@@ -1,4 +1,4 @@
-//! A record that nobody asked for, and that no provider takes: it is removed again, as long as the host resolves without it.
+//! A default record that no provider accepts: it is removed again if the host resolves without it.
 
 use super::super::Request;
 use super::super::target::Target;
@@ -10,7 +10,7 @@ use crate::resources::dns_entry::DnsEntry;
 use crate::resources::names::DNS_ANNOTATION;
 use crate::resources::{Kind, ObjectRef};
 
-/// Waits until a provider has taken the record; tells what became of it otherwise.
+/// Waits until a provider has accepted the record; adds a note otherwise.
 pub(in crate::plan::expose) fn settle(
     request: &Request,
     target: &Target,
@@ -50,7 +50,7 @@ pub(in crate::plan::expose) fn settle(
     let resolves = addresses.found().is_some_and(|found| !found.is_empty());
     if !resolves {
         return Ok(Some(format!(
-            "no DNS provider takes {reference}, which leads to the gateway ({state})"
+            "no DNS provider accepts {reference}, which leads to the gateway ({state})"
         )));
     }
     // The mark first: without it the next run would write the record again.
@@ -60,7 +60,7 @@ pub(in crate::plan::expose) fn settle(
     Err(Effect::Write(Write::Delete(live.clone())).into())
 }
 
-/// Marks our Gateway as one without a record.
+/// Records in the Gateway's annotation that its host has no record.
 fn unmarked(target: &Target, wanted: &[Wanted], observed: &Observed) -> Option<Effect> {
     let reference = target.gateway.reference();
     let existing = target.existing.as_ref();
@@ -86,7 +86,7 @@ fn unmarked(target: &Target, wanted: &[Wanted], observed: &Observed) -> Option<E
     Some(Effect::Write(Write::Apply(marked)))
 }
 
-/// What is said of a record that this run removed again.
+/// The note on a record that this run removed again.
 pub(super) fn removed(
     target: &Target,
     reference: &ObjectRef,
@@ -95,7 +95,7 @@ pub(super) fn removed(
     let written = observed.change_of(reference)?;
     (written.action == Action::Deleted).then(|| {
         format!(
-            "no DNS provider takes a record for `{}`, so {reference} was removed again; the host resolves without it, except while the issuer renews the server certificate",
+            "no DNS provider accepts a record for `{}`, so {reference} was removed again; the host resolves without it, except while the issuer renews the server certificate",
             target.gateway_host
         )
     })

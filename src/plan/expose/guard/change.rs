@@ -1,4 +1,4 @@
-//! What a change of the guards means: who loses access, and whose connections are closed.
+//! The effects of changed guards: which clients lose access, and which connections are closed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::resources::guard::Clients;
 use crate::resources::names::CLIENTS_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
 
-/// How long open connections live on under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
+/// How long open connections continue under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
 const DRAINED_AFTER: &str = "45 s";
 
 /// An object as it was before this run changed it.
@@ -25,7 +25,7 @@ pub(super) fn before<'a>(
     }
 }
 
-/// Identities that are on the second list only, and on the first one only.
+/// Identities that are on the second list only, and those on the first one only.
 pub(super) fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec<String>; 2] {
     let listed = |clients: Option<&Clients>| {
         clients
@@ -40,7 +40,7 @@ pub(super) fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec
     [only(&after, &before), only(&before, &after)]
 }
 
-/// A changed policy replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
+/// The warning on a changed policy: it replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
 pub(super) fn warning(
     wanted: &[Wanted],
     lifted: Option<&Wanted>,

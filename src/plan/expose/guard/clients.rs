@@ -1,4 +1,4 @@
-//! The clients on an allow-list: names of the authority's clients, or URI SANs, and the identities that they stand for.
+//! The clients on an allow-list: names of the authority's clients, or URI SANs, and their identities.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::resources::inventory::{Entry, EntryState};
 
 const SPIFFE: &str = "spiffe://";
 
-/// The clients that may call the host in the end, where their number is limited; `current` is the list that counts now.
+/// The new allow-list, if there is one; `current` is the existing list.
 pub(super) fn decide(
     request: &Request,
     current: Option<&Clients>,
@@ -61,7 +61,7 @@ pub(super) fn decide(
                     "stop exposing the Service: kubectl mtls unexpose {} -n {}",
                     target.service, target.namespace
                 ))
-                .hint("`--allow CLIENT` lists another client, `--allow-any` lifts the list")
+                .hint("`--allow CLIENT` lists another client, `--allow-any` removes the list")
                 .into());
             }
             Ok(Some(Clients::Listed(listed)))
@@ -77,9 +77,9 @@ fn no_list(target: &Target) -> Failure {
     .hint("`--allow CLIENT` begins a list with exactly these clients")
 }
 
-/// The authority's clients.
+/// The authority's clients, by name.
 struct Directory<'a> {
-    /// The authority's name; none where CAs that it does not hold are trusted.
+    /// The authority's name; `None` if CAs that it does not hold are trusted.
     authority: Option<&'a str>,
     entries: Vec<Entry>,
     /// Why the inventory was not read.
@@ -115,7 +115,7 @@ impl<'a> Directory<'a> {
         })
     }
 
-    /// The identities of clients that are to be listed.
+    /// The identities of clients to add to the list.
     fn identities(
         &self,
         flag: &str,
@@ -142,7 +142,7 @@ impl<'a> Directory<'a> {
         Ok(identities)
     }
 
-    /// The identities of clients that are listed already.
+    /// The identities of clients that are on the list already.
     fn listed(
         &self,
         flag: &str,
@@ -177,7 +177,7 @@ impl<'a> Directory<'a> {
         Ok(identities)
     }
 
-    /// The URIs of a client's certificates that open the gateway.
+    /// The URIs of a client's certificates that the gateway accepts.
     fn uris(&self, name: &ClientName, now: OffsetDateTime) -> BTreeSet<String> {
         let live = self
             .entries
@@ -230,7 +230,7 @@ impl<'a> Directory<'a> {
                 "issue a certificate first: kubectl mtls issue-client {name}{}",
                 self.flag()
             ))
-            .hint("`--allow-unknown` lists it all the same")
+            .hint("`--allow-unknown` lists the client anyway")
     }
 
     fn flag(&self) -> String {
@@ -242,7 +242,7 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// What each listed identity is called: the client's name, where it has one.
+    /// The client name of each listed identity, if it has one.
     fn names_of(&self, uris: &BTreeSet<String>) -> BTreeMap<String, String> {
         let prefix = self
             .authority

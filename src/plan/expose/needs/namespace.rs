@@ -1,4 +1,4 @@
-//! Whether istiod sees the authority's namespace, and the labels by which it does.
+//! Whether istiod sees the authority's namespace, and by which labels.
 
 use super::Fault;
 use super::serving::Serving;
@@ -9,9 +9,9 @@ use crate::resources::field_managers::is_own;
 use crate::resources::names::{AUTHORITY_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef};
 
-/// The namespace with the labels that it lacks, where it lacks any; a fault where they may not be set, or are not ours to choose.
+/// The namespace with its missing labels, if any; a fault if they may not be set, or cannot be chosen.
 ///
-/// Tells in `unchecked` what could not be read.
+/// Adds to `unchecked` what could not be read.
 pub(super) fn decide(
     serving: &Serving,
     dry_run: DryRun,
@@ -32,7 +32,7 @@ pub(super) fn decide(
 /// The namespace with the labels by which istiod sees it.
 struct Labelled {
     wanted: Wanted,
-    /// The line by which somebody else sets them.
+    /// The command by which somebody else sets the labels.
     line: String,
     mesh_config: ObjectRef,
 }
@@ -95,7 +95,7 @@ fn visibility(
     })))
 }
 
-/// The labels of the authority's namespace, or those with which it is made.
+/// The labels of the authority's namespace, or of the namespace to create.
 fn labels(live: Option<&Object>) -> Labels {
     let mut labels = match live {
         Some(live) => live.labels(),
@@ -105,7 +105,7 @@ fn labels(live: Option<&Object>) -> Labels {
     labels
 }
 
-/// The labels with those of a selector added; none where each asks for more than labels, or for another value of one that is there.
+/// The labels with those of a selector added; `None` if every selector needs more than labels, or another value of an existing label.
 fn added(selectors: &[Selector], labels: &Labels) -> Option<Labels> {
     let plain = selectors.iter().filter(|selector| selector.is_plain());
     let mut satisfied = plain.filter_map(|selector| selector.satisfied(labels));
@@ -153,7 +153,7 @@ fn refused_label<'a>(
     }
 }
 
-/// `kubectl label namespace …`
+/// The command `kubectl label namespace …` for changed labels.
 fn label(before: &Labels, after: &Labels) -> String {
     format!(
         "kubectl label namespace {AUTHORITY_NAMESPACE} {}",
@@ -161,7 +161,7 @@ fn label(before: &Labels, after: &Labels) -> String {
     )
 }
 
-/// What istiod does not see, and why.
+/// The sentence that istiod does not see the namespace.
 fn unseen(mesh_config: &ObjectRef) -> String {
     format!(
         "istiod does not see the namespace `{AUTHORITY_NAMESPACE}`, where the authority is: no entry of `discoverySelectors` in {mesh_config} selects it"
@@ -173,7 +173,7 @@ fn not_permitted(labelled: &Labelled, denial: &str) -> Fault {
     Fault {
         is_for_want_of_rights: true,
         ..Fault::new(
-            format!("{what}, and it may not be labelled: {denial}"),
+            format!("{what}, and the namespace may not be labelled: {denial}"),
             "let an administrator run this, then run the same command again",
             vec![labelled.line.clone()],
         )
@@ -186,7 +186,7 @@ fn not_ours_to_choose(mesh_config: &ObjectRef, line: Option<String>, exists: boo
         let name = discovery::NAME;
         return Fault::new(
             format!("{what}, and no label would change that"),
-            "add this entry where your installation of Istio keeps them, then run the same command again",
+            "add this entry to `discoverySelectors` in your installation of Istio, then run the same command again",
             vec![format!("- matchLabels: {{{name}: {AUTHORITY_NAMESPACE}}}")],
         );
     };
@@ -194,7 +194,7 @@ fn not_ours_to_choose(mesh_config: &ObjectRef, line: Option<String>, exists: boo
     let lines = (!exists).then_some(create).into_iter().chain([line]);
     Fault::new(
         what,
-        "label it so that one of them does, then run the same command again",
+        "label the namespace so that one of these entries selects it, then run the same command again",
         lines.collect(),
     )
 }

@@ -1,4 +1,4 @@
-//! Which istiods configure the Gateway's proxies, and of which versions they are.
+//! The istiods that configure the Gateway's proxies, and their versions.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::resources::{ObjectRef, environment};
 
 /// The istiods that configure the Gateway's proxies.
 pub(super) struct Serving {
-    /// Those of the revisions of its Pods.
+    /// The istiods with the revisions of the proxies' Pods.
     certain: Vec<Istiod>,
-    /// All others, where a Pod is of a revision that none of them has, or no Pod is known.
+    /// All other istiods, if a Pod has a revision that none of them has, or no Pod is known.
     possible: Vec<Istiod>,
     /// The revisions of the Pods.
     revisions: BTreeSet<String>,
@@ -43,7 +43,7 @@ impl Serving {
         })
     }
 
-    /// Where their mesh configurations are.
+    /// The ConfigMaps with their mesh configurations.
     pub fn mesh_configs(&self) -> Vec<ObjectRef> {
         let istiods = self.certain.iter().chain(&self.possible);
         let mut revisions: BTreeSet<&str> =
@@ -58,7 +58,7 @@ impl Serving {
         configs.map(environment::mesh_config_of).collect()
     }
 
-    /// An istiod that is too old, where one certainly configures the proxies.
+    /// An istiod that is too old and certainly configures the proxies.
     pub fn too_old(&self) -> Option<&Istiod> {
         let is_old = |istiod: &&Istiod| istiod.too_old().is_some();
         let certain = self.certain.iter().find(is_old);
@@ -66,7 +66,7 @@ impl Serving {
         certain.or_else(|| self.possible.first().filter(|_| are_all_old))
     }
 
-    /// Why it is not known that all of them are new enough, where none is known to be too old.
+    /// Why it is not known that all istiods are new enough, if none is known to be too old.
     pub fn unchecked(&self, observed: &Observed) -> Reconciled<Option<String>> {
         let listed = observed.try_list(&istiods())?;
         if let Some(reason) = listed.unknown() {

@@ -475,7 +475,7 @@ fn a_mesh_configuration_or_a_namespace_that_cannot_be_read_is_told() {
         ),
         (
             selecting().with(&garbage),
-            "`mesh` is no mesh configuration",
+            "`mesh` is not a mesh configuration",
         ),
     ] {
         let needs = cluster.is_served(Reads::Nothing);

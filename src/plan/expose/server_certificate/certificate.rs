@@ -1,5 +1,5 @@
-//! The Certificate of a Gateway, Gardener's or cert-manager's: ours as it must be, somebody else's as it is, and one of ours that
-//! stands in the way.
+//! The Certificate of a Gateway, Gardener's or cert-manager's: one of this plugin, one of somebody else, and an unused one of this plugin
+//! that must be deleted.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::resources::field_managers::keeper;
 use crate::resources::names::{GATEWAY_ANNOTATION, RETRY_CERTIFICATE};
 use crate::resources::{Kind, Object};
 
-/// Refuses a Certificate by our name that is for another Gateway, host or Secret, and a Secret that a new one would overwrite.
+/// Refuses a Certificate with the expected name but for another Gateway, host or Secret, and a Secret that a new one would overwrite.
 pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     for kind in &target.certificates {
         certificate_of_another(target, *kind, view)?;
@@ -41,10 +41,10 @@ fn certificate_of_another(target: &Target, kind: Kind, view: &View<'_>) -> Resul
         target.gateway_host,
         target.names.credential()
     ))
-    .hint("remove it, or choose another Gateway with `--gateway`"))
+    .hint("remove the existing Certificate, or choose another Gateway with `--gateway`"))
 }
 
-/// A Certificate would overwrite the Secret that it names, whoever filled it; what its controller itself left is no loss.
+/// Refuses a Secret that a Certificate would overwrite, unless its controller wrote the Secret.
 fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     let (Some(secret), None) = (view.server_secret, &target.existing) else {
         return Ok(());
@@ -54,22 +54,21 @@ fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Fail
     }
     let filled_by = match secret.certificate_name() {
         Some(name) if name != target.names.certificate => {
-            format!("cert-manager's Certificate `{name}` filled it")
+            format!("cert-manager's Certificate `{name}` filled the Secret")
         }
         _ if secret.is_ours() || secret.is_issued() => return Ok(()),
-        _ => "no Certificate filled it".to_owned(),
+        _ => "no Certificate filled the Secret".to_owned(),
     };
     Err(Failure::refused(format!(
         "{} exists, and {filled_by}",
         secret.reference()
     ))
     .hint(
-        "a Certificate would overwrite it; move it away, or choose another Gateway with `--gateway`",
+        "a Certificate would overwrite the Secret; move it away, or choose another Gateway with `--gateway`",
     ))
 }
 
-/// The issuer of the Certificate of a kind, and what the user must know of it; refuses where there is none, and where such a
-/// Certificate would overwrite what others keep.
+/// The issuer of a Certificate, and a note about it; refuses if there is none, and if the Certificate would overwrite objects of others.
 pub(super) fn issuer(
     request: &Request,
     target: &Target,
@@ -79,10 +78,12 @@ pub(super) fn issuer(
 ) -> Reconciled<(String, Option<String>)> {
     if let Some(secret) = view.server_secret.filter(|secret| secret.is_ours()) {
         return Err(Failure::refused(format!(
-            "{} holds a server certificate that this plugin wrote",
+            "{} holds a server certificate that kubectl-mtls wrote",
             secret.reference()
         ))
-        .hint("a Certificate would overwrite it; leave `--server-certificate` out to keep it")
+        .hint(
+            "a Certificate would overwrite the Secret; leave `--server-certificate` out to keep it",
+        )
         .into());
     }
     refuse_in_the_way(target, Some(kind), view)?;
@@ -98,7 +99,7 @@ fn live<'v>(kind: Kind, view: &'v View<'_>) -> Option<(&'v Object, &'v Certifica
     live.map(|(object, certificate)| (*object, certificate))
 }
 
-/// The Certificate of a kind that fills the server Secret, in the place of one of the other kind that was never issued.
+/// The Certificate that fills the server Secret; it replaces one of the other kind that was never issued.
 pub(super) fn desired(
     request: &Request,
     target: &Target,
@@ -128,14 +129,14 @@ fn gardeners_issuer(
     let issuer = request.issuer.as_deref().or(kept).unwrap_or(DEFAULT_ISSUER);
     if issuer.starts_with("ClusterIssuer/") {
         return Err(Failure::refused(format!(
-            "`--issuer {issuer}` is an issuer of cert-manager's, and Gardener issues the server certificate"
+            "`--issuer {issuer}` is an issuer of cert-manager, and Gardener issues the server certificate"
         ))
-        .hint("`--server-certificate cert-manager` uses it on a new Gateway"));
+        .hint("`--server-certificate cert-manager` uses a cert-manager issuer on a new Gateway"));
     }
     Ok(issuer.to_owned())
 }
 
-/// Our Certificate as it must be.
+/// The Certificate that this plugin writes.
 fn own(target: &Target, kind: Kind, live: Option<(&Object, &Certificate)>, issuer: &str) -> Wanted {
     let object = ServerCertificate {
         kind,
@@ -159,7 +160,7 @@ fn own(target: &Target, kind: Kind, live: Option<(&Object, &Certificate)>, issue
     wanted
 }
 
-/// A Certificate of somebody else stays as it is, but for the issuer that the user names.
+/// The Certificate of somebody else, unchanged except for the issuer that the user names.
 fn of_another(request: &Request, live: &Object, existing: &Certificate) -> Result<Wanted, Failure> {
     let unchanged = Wanted {
         object: live.clone().manifest(),
@@ -181,12 +182,12 @@ fn of_another(request: &Request, live: &Object, existing: &Certificate) -> Resul
     let object = Object::new(live.reference().clone()).with("spec", json!({"issuerRef": named}));
     let refused = |failure: Failure| {
         failure.hint(format!(
-            "it was not made by this plugin, and names the issuer `{has}`; leave out `--issuer` to use it as it is"
+            "the Certificate was not created by kubectl-mtls, and names the issuer `{has}`; leave out `--issuer` to use it as it is"
         ))
     };
     if let (Some(keeper), false) = (keeper(live), request.force_conflicts) {
         return Err(refused(Failure::refused(format!(
-            "{keeper} keeps {}, so `--issuer {issuer}` cannot be set from here",
+            "{keeper} manages {}, so `--issuer {issuer}` cannot be set from here",
             live.reference()
         ))));
     }
@@ -198,7 +199,7 @@ fn of_another(request: &Request, live: &Object, existing: &Certificate) -> Resul
     })
 }
 
-/// Refuses an issuer where no Certificate is asked for.
+/// Refuses `--issuer` if no Certificate is used.
 pub(super) fn refuse_idle_issuer(request: &Request, target: &Target) -> Result<(), Failure> {
     match &request.issuer {
         None => Ok(()),
@@ -211,8 +212,8 @@ pub(super) fn refuse_idle_issuer(request: &Request, target: &Target) -> Result<(
     }
 }
 
-/// A Certificate of ours, not of the `wanted` kind, that never filled the server Secret: it would, sooner or later, overwrite what
-/// is written there instead.
+/// A Certificate of this plugin, not of the `wanted` kind, that never filled the server Secret: sooner or later it would overwrite the
+/// Secret.
 fn leftover<'a>(target: &Target, wanted: Option<Kind>, view: &View<'a>) -> Option<&'a Object> {
     let gateway = target.gateway.to_string();
     let has_filled = view.server_secret.is_some_and(Object::is_issued);
@@ -233,7 +234,7 @@ fn unwanted<'a>(
     others.map(|(object, _)| *object)
 }
 
-/// Refuses where a Certificate of another kind than the `wanted` one fills the server Secret, and is not about to go.
+/// Refuses if a Certificate of another kind than the `wanted` one fills the server Secret, and is not about to be deleted.
 pub(super) fn refuse_in_the_way(
     target: &Target,
     wanted: Option<Kind>,
@@ -249,15 +250,15 @@ pub(super) fn refuse_in_the_way(
             target.secret(target.names.credential())
         ))
         .hint(format!(
-            "it is `{}` in `{}`",
+            "the Certificate is `{}` in `{}`",
             object.reference().kind.resource(),
             object.namespace()
         ))
-        .hint("leave `--server-certificate` out to keep it")),
+        .hint("leave `--server-certificate` out to keep the Certificate")),
     }
 }
 
-/// Takes such a Certificate away before the Secret is written.
+/// Deletes such a Certificate before the Secret is written.
 pub(super) fn without_leftover(
     request: &Request,
     target: &Target,
@@ -279,7 +280,7 @@ pub(super) fn without_leftover(
             exists: true,
         }));
     }
-    let line = format!("{reference}: it is not gone yet");
+    let line = format!("{reference}: not deleted yet");
     if observed.waited() >= request.timeout {
         return Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",

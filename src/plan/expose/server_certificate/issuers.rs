@@ -1,6 +1,6 @@
-//! Which of cert-manager's issuers signs the server certificate, and whether it can.
+//! The cert-manager issuer that signs the server certificate, and whether it can.
 //!
-//! Of a missing issuer, and of one that is not Ready, the Certificate tells nothing: cert-manager waits for it without end.
+//! A Certificate does not report an issuer that is missing or not Ready: cert-manager waits for it without end.
 
 use super::super::Request;
 use super::super::target::Target;
@@ -10,11 +10,11 @@ use crate::resources::certificate::Certificate;
 use crate::resources::issuer::{IssuerName, fault};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The issuers of a cluster that can sign Certificates beside the proxies.
+/// The cert-manager issuers that can sign Certificates in the namespace of the proxies.
 struct Issuers {
-    /// Each with what keeps it from signing.
+    /// The issuers, each with the reason why it cannot sign.
     known: Vec<(IssuerName, Option<String>)>,
-    /// Why not all were seen, with the kind that was not.
+    /// Why some issuers could not be listed, with their kind.
     unseen: Vec<(Kind, String)>,
 }
 
@@ -53,14 +53,14 @@ impl Issuers {
         ready.map(|(name, _)| name)
     }
 
-    /// The flags by which those that are Ready are chosen.
+    /// The flags that choose the Ready issuers.
     fn flags(&self) -> Vec<String> {
         self.ready()
             .map(|name| format!("--issuer {name}"))
             .collect()
     }
 
-    /// The only one that is Ready, or why there is no such choice.
+    /// The only Ready issuer, or why there is no such choice.
     fn only_one(&self) -> Result<&IssuerName, String> {
         if let Some((kind, reason)) = self.unseen.first() {
             return Err(format!(
@@ -87,7 +87,7 @@ fn told(issuer: &Object) -> Option<String> {
     fault(issuer).unwrap_or_else(|error| Some(error.to_string()))
 }
 
-/// The only issuer that is Ready, or a note on why a CA of ours is chosen in its place.
+/// The only Ready issuer, or a note on why a CA of kubectl-mtls is used instead.
 pub(super) fn only_one(
     target: &Target,
     observed: &Observed,
@@ -100,8 +100,8 @@ pub(super) fn only_one(
     }))
 }
 
-/// The issuer of the Certificate, as it names it, and what the user must know of the choice: the one that the user names, the one
-/// that the Certificate has, or the only one that is Ready. Refuses one that cannot sign.
+/// The issuer of the Certificate, in its own notation, and a note about the choice: the issuer that the user names, the one that the
+/// Certificate has, or the only Ready one. Refuses an issuer that cannot sign.
 pub(super) fn choose(
     request: &Request,
     target: &Target,
@@ -115,10 +115,10 @@ pub(super) fn choose(
     {
         let namespace = &target.ingress.namespace;
         return Err(Failure::refused(format!(
-            "`--issuer {named}` is no issuer of cert-manager's for a Certificate in `{namespace}`"
+            "`--issuer {named}` is not an issuer of cert-manager for a Certificate in `{namespace}`"
         ))
         .hint(format!(
-            "`--issuer NAME` is an Issuer in `{namespace}`, `--issuer ClusterIssuer/NAME` one of the cluster"
+            "`--issuer NAME` is an Issuer in `{namespace}`, `--issuer ClusterIssuer/NAME` a ClusterIssuer"
         ))
         .into());
     }
@@ -163,14 +163,14 @@ fn only_ready(name: &IssuerName, target: &Target) -> String {
     )
 }
 
-/// Whether a Certificate of somebody else names an issuer of another group, of which nothing is known here.
+/// Whether a Certificate of somebody else names an issuer of another API group, which is not known here.
 fn is_of_another_group(named: &str) -> bool {
     named
         .split_once('/')
         .is_some_and(|(kind, _)| kind.contains('.'))
 }
 
-/// Refuses an issuer that does not exist or is not Ready; where that cannot be seen, it is told.
+/// Refuses an issuer that does not exist or is not Ready; returns a note if that cannot be read.
 fn check(name: &IssuerName, target: &Target, issuers: &Issuers) -> Result<Option<String>, Failure> {
     let reference = reference(name, target);
     let known = issuers.known.iter().find(|(known, _)| known == name);
@@ -179,7 +179,7 @@ fn check(name: &IssuerName, target: &Target, issuers: &Issuers) -> Result<Option
         (Some((_, None)), _) => return Ok(None),
         (Some((_, Some(fault))), _) => {
             Failure::refused(format!("{reference} is not Ready: {fault}"))
-                .hint("its controller's last words are in:")
+                .hint("the last messages of the issuer's controller are in:")
                 .hint(describe(&reference))
         }
         (None, Some((_, reason))) => {
@@ -191,9 +191,9 @@ fn check(name: &IssuerName, target: &Target, issuers: &Issuers) -> Result<Option
     };
     let flags = issuers.flags();
     Err(if flags.is_empty() {
-        failure.hint("no other issuer is Ready; `--server-certificate self-signed` needs none")
+        failure.hint("no other issuer is Ready; `--server-certificate self-signed` needs no issuer")
     } else {
-        failure.hint("these are Ready:").hints(flags)
+        failure.hint("Ready issuers:").hints(flags)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Server certificates that this plugin writes itself: signed by a CA of our own, or given as files.
+//! Server certificates that this plugin writes itself: signed by a CA of kubectl-mtls, or given as files.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::server_secret::{self, ServerSecret};
 use crate::resources::{Object, Unreadable};
 
-/// Signs a certificate where there is none, or it ends soon; the CA is made before the first.
+/// Signs a certificate if there is none, or it ends soon; creates the CA first.
 pub(super) fn self_signed(
     request: &Request,
     target: &Target,
@@ -49,8 +49,9 @@ pub(super) fn self_signed(
         let object = server_secret::ca_object(&target.names.authority, made);
         return Err(Effect::Write(Write::Create(object)).into());
     };
-    let unreadable =
-        |error: Unreadable| Failure::refused(error.to_string()).hint("repair it, or move it away");
+    let unreadable = |error: Unreadable| {
+        Failure::refused(error.to_string()).hint("repair the Secret, or move it away")
+    };
     let ca = server_secret::certificate(object).map_err(unreadable)?;
     let is_good = view.server_secret.is_some_and(|secret| {
         let held = ServerSecret::read(secret);
@@ -78,7 +79,7 @@ pub(super) fn self_signed(
         let authority = Authority::load(certificate, key.as_slice(), now).map_err(|error| {
             Failure::refused(format!("{reference} cannot sign a server certificate"))
                 .caused_by(error)
-                .hint("remove it, and the next run makes another; its clients need the new CA certificate then")
+                .hint("remove the Secret, and the next run creates another CA; clients need the new CA certificate then")
         })?;
         return Err(Generate::Server {
             authority: Arc::new(authority),
@@ -94,7 +95,7 @@ pub(super) fn self_signed(
     })
 }
 
-/// Writes the files, unless the Secret holds them already.
+/// Writes the given files into the Secret, unless it holds them already.
 pub(super) fn given(
     request: &Request,
     target: &Target,
@@ -142,7 +143,8 @@ fn outline(target: &Target) -> Object {
     )
 }
 
-/// What stands under the credential's name must be ours, and of this Gateway, before it is written.
+/// Refuses to write the server Secret if an object with its name exists that was not made for this
+/// Gateway.
 pub(super) fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     certificate::refuse_in_the_way(target, None, view)?;
     let Some(secret) = view.server_secret else {
@@ -151,10 +153,10 @@ pub(super) fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Fail
     let reference = secret.reference();
     if !secret.is_ours() {
         return Err(Failure::refused(format!(
-            "{reference} exists, and this plugin did not write it"
+            "{reference} exists, and kubectl-mtls did not write it"
         ))
         .hint(format!(
-            "`--server-certificate secret/{}` uses it as it is",
+            "`--server-certificate secret/{}` uses the existing Secret as it is",
             reference.name
         ))
         .hint("`--gateway` chooses another Gateway"));
@@ -169,7 +171,7 @@ pub(super) fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Fail
     }
 }
 
-/// POST where there is none, PUT under the version that was read where there is.
+/// A POST for a new Secret, a PUT under the resourceVersion that was read for an existing one.
 fn wanted(outline: Object, changed: Option<Object>, view: &View<'_>) -> Wanted {
     let write = changed.map(|object| match view.server_secret {
         Some(live) => Write::Replace(object.changing(live)),

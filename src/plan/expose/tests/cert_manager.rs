@@ -145,14 +145,14 @@ fn an_issuer_that_is_missing_or_not_ready_stops_the_run_before_its_first_write()
     refused(
         &mut cluster,
         &request(Some("shop/ca")),
-        "`--issuer shop/ca` is no issuer",
+        "`--issuer shop/ca` is not an issuer",
     );
     let mut kyma = Cluster::kyma();
     let kymas = Request {
         issuer: Some("ClusterIssuer/ca".to_owned()),
         ..expose_request()
     };
-    refused(&mut kyma, &kymas, "is an issuer of cert-manager's");
+    refused(&mut kyma, &kymas, "is an issuer of cert-manager");
     let kymas = Request {
         server: ServerChoice::CertManager,
         ..expose_request()
@@ -264,7 +264,7 @@ fn a_certificate_or_secret_of_others_by_our_name_stops_the_run() {
     refused(
         &mut cluster,
         &request(None),
-        "cert-manager's Certificate `theirs` filled it",
+        "cert-manager's Certificate `theirs` filled the Secret",
     );
     // What an earlier Certificate of ours left is no loss.
     cluster.put(&secret.with_annotation(name, "domain-certificate"));

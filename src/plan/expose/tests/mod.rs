@@ -188,10 +188,7 @@ fn a_service_of_another_namespace_is_found_there() {
     };
     let failure = Cluster::kyma().run(&misspelt).unwrap_err();
     let hints = failure.what_to_do().join("\n");
-    assert!(
-        hints.contains("these Services exist there: httpbin"),
-        "{hints}"
-    );
+    assert!(hints.contains("existing Services: httpbin"), "{hints}");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! Whether a gateway would accept a certificate: the chain above it as the gateway builds it, and the revocation lists beside
-//! the trust bundle.
+//! Whether a gateway would accept a certificate: the chain above it as the gateway builds it, and the revocation lists of the trust bundle.
 
 use time::OffsetDateTime;
 
@@ -11,19 +10,21 @@ use crate::pki::{authority, chain};
 use crate::resources::ObjectRef;
 use crate::resources::client_ca::ClientCa;
 
-/// Refuses a certificate below CAs that no gateway accepts above a client, whichever of them it trusts.
+/// Refuses a certificate whose CAs no gateway accepts in a client's chain, whichever of them it trusts.
 pub(super) fn check_chain(chain: &[Certificate], now: OffsetDateTime) -> Result<(), Failure> {
     // Of an X.509 v1 root only its dates count.
     let is_v1_root = |ca: &&Certificate| ca.may_be_anchor() && !ca.is_ca();
     let checked = chain.iter().filter(|ca| !is_v1_root(ca));
     authority::check_chain(checked, now).map_err(|error| {
-        Failure::refused("every gateway would refuse the certificate, because of a CA above it")
-            .caused_by(error)
-            .hint("ask the CA for its current chain, and give it with `--ca-cert FILE`")
+        Failure::refused(
+            "every gateway would refuse the certificate, because of one of its issuing CAs",
+        )
+        .caused_by(error)
+        .hint("ask the CA for its current chain, and give it with `--ca-cert FILE`")
     })
 }
 
-/// Refuses a certificate whose CA the gateway does not trust, or which its CRLs shut out.
+/// Refuses a certificate whose CA the gateway does not trust, or which is revoked.
 pub(super) fn check(
     request: &Request,
     chain: &[Certificate],
@@ -35,17 +36,15 @@ pub(super) fn check(
         let subjects = shown.bundle.certificates().iter();
         let subjects: Vec<String> = subjects.map(|ca| format!("`{}`", ca.subject())).collect();
         return Err(not_accepted(&format!(
-            "its trust bundle in {secret} has no CA above the issuer `{}`; it holds {}",
+            "the trust bundle in {secret} has no CA above the issuer `{}`; it holds {}",
             request.certificate.issuer(),
             subjects.join(", ")
         ))
-        .hint(
-            "where the CAs between it and a trusted one are missing, `--ca-cert FILE` gives them",
-        ));
+        .hint("if intermediate CAs are missing, give them with `--ca-cert FILE`"));
     }
     if let Some(ended) = path.iter().find(|ca| ca.is_expired(now)) {
         return Err(not_accepted(&format!(
-            "the CA `{}` above it has expired",
+            "the issuing CA `{}` has expired",
             ended.subject()
         )));
     }
@@ -60,9 +59,9 @@ pub(super) fn check(
     check_lists(&request.certificate, path, &lists, secret, now)
 }
 
-/// Refuses a certificate for which a gateway finds no valid revocation list, or one that names it or a CA above it.
+/// Refuses a certificate if a revocation list names it or one of its CAs, or if a list is missing or not valid.
 ///
-/// With any list, a gateway wants one of every CA up to a root (`BoringSSL`, `X509_V_FLAG_CRL_CHECK_ALL`).
+/// With any list, a gateway needs one of every CA up to a root (`BoringSSL`, `X509_V_FLAG_CRL_CHECK_ALL`).
 fn check_lists(
     certificate: &Certificate,
     path: &[Certificate],
@@ -75,7 +74,7 @@ fn check_lists(
         let name = ca.subject();
         let Some(list) = succession::newest(ca, lists) else {
             return Err(without_list(&format!(
-                "{secret} holds revocation lists, but none of the CA `{name}` above it"
+                "{secret} holds revocation lists, but none of the issuing CA `{name}`"
             )));
         };
         if !ca.may_sign_crls() {
@@ -102,7 +101,7 @@ fn check_lists(
             let what = if below == certificate {
                 "it".to_owned()
             } else {
-                format!("the CA `{}` above it", below.subject())
+                format!("the issuing CA `{}`", below.subject())
             };
             return Err(not_accepted(&format!(
                 "{what} is revoked in the list of `{name}` that the gateway reads"

@@ -32,7 +32,11 @@ fn lists_that_somebody_took_away_are_told_and_come_back_with_the_next_revocation
     let (mut cluster, [alice, bob, carol]) = cluster();
     cluster.edit_state("ca.crl", "");
     cluster.load();
-    assert_eq!(cluster.answer(alice), Verdict::LetIn, "nobody is revoked");
+    assert_eq!(
+        cluster.answer(alice),
+        Verdict::LetIn,
+        "revoked clients are accepted"
+    );
     let says =
         "the revocation lists in the ConfigMap kubectl-mtls/kyma-mtls were edited or removed";
     let failure = cluster.run(&rotation(Goal::Advance(None))).unwrap_err();

@@ -166,7 +166,7 @@ fn a_list_that_somebody_opened_is_an_error_and_one_that_differs_a_warning() {
     let differs = of(&mut guarded, &listed("ben"));
     assert_eq!(ids(&differs), [("guard/differs", Severity::Warning)]);
     assert!(
-        differs[0].why.starts_with("the guard counts"),
+        differs[0].why.starts_with("the guard is in force"),
         "{differs:#?}"
     );
 }

@@ -12,7 +12,7 @@ fn a_refusal_that_was_not_seen_is_unknown() {
         findings(&report),
         [(
             Mark::Unknown,
-            "`httpbin.mtls.example.com` through gw-1, gw-2: the handshake broke off: end of file"
+            "`httpbin.mtls.example.com` through gw-1, gw-2: the handshake was aborted: end of file"
         )]
     );
     assert_eq!(link(&report, "client CA").mark, Mark::Unknown);
@@ -45,7 +45,7 @@ fn a_gateway_that_asks_for_no_certificate_is_an_error_also_when_it_refuses() {
     found(
         &cluster.report(),
         Mark::Error,
-        "no client certificate is asked for",
+        "the proxy requests no client certificate",
     );
 }
 
@@ -59,7 +59,7 @@ fn a_client_that_is_let_in_without_certificate_is_one_error() {
     found(
         &report,
         Mark::Error,
-        "a client without certificate was let in (HTTP 200)",
+        "a client without a certificate was accepted (HTTP 200)",
     );
 }
 
@@ -71,7 +71,7 @@ fn a_gateway_that_asks_for_other_cas_is_an_error() {
     found(
         &cluster.report(),
         Mark::Error,
-        "it asks for certificates of `CN=kyma-mtls client CA 09090909`",
+        "the proxy requests certificates of `CN=kyma-mtls client CA 09090909`",
     );
 }
 
@@ -97,7 +97,7 @@ fn one_proxy_of_several_that_differs_is_named() {
     found(
         &cluster.report(),
         Mark::Error,
-        "through gw-2: a client without certificate",
+        "through gw-2: a client without a certificate",
     );
 }
 
@@ -120,7 +120,7 @@ fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
     found(
         &report,
         Mark::Unknown,
-        "was not looked at: port-forward is not permitted",
+        "was not probed: port-forward is not permitted",
     );
     for name in ["server certificate", "client CA", "Gateway"] {
         assert_eq!(link(&report, name).mark, Mark::Unknown, "{name}");

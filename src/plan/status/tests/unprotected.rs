@@ -89,7 +89,7 @@ fn a_route_of_ours_whose_gateway_is_gone_is_an_error_however_it_is_asked_for() {
         assert!(
             check
                 .seen
-                .contains("APIRule shop/httpbin-mtls still names it"),
+                .contains("APIRule shop/httpbin-mtls still names that Gateway"),
             "{check:?}"
         );
         assert_eq!(link(&report, "Service").says, "shop/httpbin");

@@ -35,7 +35,7 @@ fn a_kind_that_the_cluster_does_not_have_is_not_unknown() {
             (
                 Mark::Error,
                 format!(
-                    "`{}` has no address in DNS, and no DNSEntry is for it",
+                    "`{}` has no address in DNS, and no DNSEntry covers the host",
                     PATTERN.replace('*', "kubectl-mtls-probe")
                 )
                 .as_str()
@@ -129,7 +129,7 @@ fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown()
         "Service shop/httpbin",
         "Secret istio-system/kyma-mtls-clients-cacert could not be read",
         "whether Secret istio-system/kyma-mtls-clients exists",
-        "was not looked at: Service istio-system/istio-ingressgateway could not be read",
+        "was not probed: Service istio-system/istio-ingressgateway could not be read",
     ] {
         found(&report, Mark::Unknown, part);
     }

@@ -168,7 +168,7 @@ fn an_authority_that_could_not_be_let_go_fails_the_purge_and_the_next_one_lets_i
     });
     let failure = cluster.finish(&mut run).map(drop).unwrap_err();
     assert!(
-        failure.to_string().contains("was not let go: HTTP 500"),
+        failure.to_string().contains("was not removed: HTTP 500"),
         "{failure}"
     );
     assert!(is_held(&cluster));

@@ -94,7 +94,7 @@ fn the_key_of_a_rotation_that_never_began_makes_no_ca_trusted() {
         }
         let losses = losses(&mut cluster);
         assert!(
-            losses.contains("nothing says that it was trusted"),
+            losses.contains("nothing shows that it was trusted"),
             "{losses}"
         );
         cluster.run(&restore(true)).unwrap();
@@ -216,7 +216,7 @@ fn where_no_client_depends_on_a_lost_ca_a_new_one_is_made_or_the_one_that_is_nam
     lead(&mut cluster, true);
     lose(&mut cluster);
     let mut other = cluster.clone();
-    assert!(losses(&mut cluster).contains("nothing says that it was trusted"));
+    assert!(losses(&mut cluster).contains("nothing shows that it was trusted"));
     cluster.run(&restore(true)).unwrap();
     assert!(!cluster.state().trusted.contains(&first));
     other.run(&trusting(vec![first.clone()], true)).unwrap();

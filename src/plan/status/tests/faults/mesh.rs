@@ -217,7 +217,7 @@ fn plain_connections_to_pods_that_take_those_of_the_mesh_only() {
                 let finding =
                     only_until_repaired(&mut cluster, "service/tls-mismatch", Severity::Error);
                 assert!(
-                    finding.seen.contains("mutual TLS of the mesh only"),
+                    finding.seen.contains("only mutual TLS of the mesh"),
                     "{}",
                     finding.seen
                 );
@@ -233,7 +233,7 @@ fn tls_of_the_mesh_to_pods_that_do_not_end_it() {
         assert_eq!(findings(&mut cluster), []);
         add(&mut cluster, &peers("shop", "DISABLE"));
         let finding = only(&mut cluster, "service/tls-mismatch", Severity::Error);
-        assert!(finding.seen.contains("end no TLS"), "{}", finding.seen);
+        assert!(finding.seen.contains("disables TLS"), "{}", finding.seen);
     }
     let mut cluster = plain();
     let name = ObjectRef::new(Kind::Pod, "shop", "httpbin-1");
