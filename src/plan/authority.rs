@@ -65,8 +65,9 @@ pub fn create_namespaces(observed: &Observed) -> Option<Effect> {
 /// Where an authority is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home<'a> {
-    /// In the cluster, with a witness beside its inventory; for this Gateway, where there is one.
-    Cluster(Option<&'a GatewayName>),
+    /// In the cluster, with a witness beside its inventory; for this Gateway, where there is one, with a note of its mesh
+    /// configurations.
+    Cluster(Option<(&'a GatewayName, Option<&'a str>)>),
     /// In a directory.
     Directory,
 }
@@ -103,8 +104,9 @@ fn established(
     let keys = keep_key(names, ca, Origin::Made, observed)?;
     let mut state = AuthorityState::new(&names.authority, ca.certificate().clone(), &keys.name);
     state.inventory = inventory;
-    if let Home::Cluster(Some(gateway)) = home {
+    if let Home::Cluster(Some((gateway, mesh_configs))) = home {
         state = state.serving(gateway);
+        state.mesh_configs = mesh_configs.map(str::to_owned);
     }
     Ok(state)
 }

@@ -28,6 +28,9 @@ pub const FAIL_CLOSED_ANNOTATION: &str = "kubectl-mtls.dev/fail-closed";
 pub const CLIENT_CA_IN_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-is-in";
 /// Which authority a client-CA Secret, a state or an inventory entry belongs to.
 pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
+/// On an authority, the mesh configurations of its gateways where they are others than `istio-system/istio`: `namespace/name`,
+/// separated by commas.
+pub const MESH_CONFIG_ANNOTATION: &str = "kubectl-mtls.dev/mesh-config";
 /// On an authority's state, the name of the Secret that a Gateway reads in its place until it is moved.
 pub const CLIENT_CA_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-secret";
 /// The host that a server Secret of ours is for.
@@ -47,8 +50,10 @@ pub const DOMAIN_ANNOTATION: &str = "kubectl-mtls.dev/domain";
 /// The class that Gardener's DNS management looks at in a shoot; objects without it are ignored there, without any status.
 pub const DNS_CLASS: (&str, &str) = ("dns.gardener.cloud/class", "garden");
 
-/// Where istiod runs, and the ingress gateway that `istioctl install` and Kyma make.
+/// Where the ingress gateway runs that `istioctl install` and Kyma make.
 pub const INGRESS_NAMESPACE: &str = "istio-system";
+/// Where istiod runs, and where what acts on the whole mesh is, unless the proxies or the mesh configuration say otherwise.
+pub const ISTIO_NAMESPACE: &str = "istio-system";
 /// The Service in front of the ingress gateway.
 pub const INGRESS_SERVICE: &str = "istio-ingressgateway";
 /// Keys and state of the authorities.

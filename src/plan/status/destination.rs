@@ -4,6 +4,8 @@
 //! (istiod, `pilot/pkg/xds/endpoints/mtls_checker.go`). A `Sidecar` changes nothing of this: istiod gives gateways its default one
 //! (`pilot/pkg/model/push_context.go`, `doGetSidecarScope`), and a sidecar hands on what comes to a port that none of its listeners names.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::facts::{blind, remedy, unlisted};
@@ -13,9 +15,8 @@ use super::workload::Workload;
 use super::{Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::{Exposed, needs_identity};
-use crate::plan::{Observed, Query, Reconciled};
+use crate::plan::{Observed, Query, Reconciled, control_plane};
 use crate::resources::backends::of_host;
-use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::peer_authentication::{Mode, mode};
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -24,9 +25,12 @@ use crate::resources::{Kind, Object, ObjectRef};
 const MESH: &str = "ISTIO_MUTUAL";
 
 /// What tells which connections the Service's Pods take.
-pub(super) fn queries(service: &ObjectRef) -> [Query; 2] {
-    [service.namespace.as_str(), INGRESS_NAMESPACE]
-        .map(|namespace| Query::within(Kind::PeerAuthentication, namespace))
+pub(super) fn queries(service: &ObjectRef, roots: &BTreeSet<String>) -> Vec<Query> {
+    let mut namespaces = roots.clone();
+    namespaces.insert(service.namespace.clone());
+    let all = namespaces.iter();
+    all.map(|namespace| Query::within(Kind::PeerAuthentication, namespace))
+        .collect()
 }
 
 /// Adds where what the gateway speaks is not what the Pods take.
@@ -39,7 +43,8 @@ pub(super) fn tell(
     let Some(workload) = Workload::of(host, observed)? else {
         return Ok(());
     };
-    let rule = match rule(&workload, observed)? {
+    let roots = control_plane::root_namespaces(&host.gateway.ingress, observed)?;
+    let rule = match rule(&workload, &roots, observed)? {
         Ok(rule) => rule,
         Err(unseen) => {
             link.add(unseen);
@@ -47,9 +52,7 @@ pub(super) fn tell(
         }
     };
     let mut policies = Vec::new();
-    let mut queries = queries(&workload.service).to_vec();
-    queries.dedup();
-    for query in queries {
+    for query in queries(&workload.service, &roots) {
         let listed = observed.try_list(&query)?;
         let unseen = unlisted(
             &check::WORKLOAD_NOT_CHECKED,
@@ -62,7 +65,7 @@ pub(super) fn tell(
         }
         policies.extend(listed.found().copied().unwrap_or_default());
     }
-    let taken = mode(policies, workload.labels(), workload.target);
+    let taken = mode(policies, workload.labels(), workload.target, &roots);
     let (taken, policy) = taken.unwrap_or((Mode::Permissive, None));
     let service = &workload.service;
     if let Some((rule, said)) = rule
@@ -120,10 +123,11 @@ fn opposed(
 /// The `DestinationRule` that tells how the gateway speaks to the Service, with its mode; the finding where they could not be listed.
 fn rule<'a>(
     workload: &Workload<'_>,
+    roots: &BTreeSet<String>,
     observed: &'a Observed,
 ) -> Reconciled<Result<Option<(&'a Object, &'a str)>, Finding>> {
     let service = &workload.service;
-    for query in destination_rules(service) {
+    for query in destination_rules(service, roots) {
         let listed = observed.try_list(&query)?;
         if let Some(reason) = blind(&listed) {
             let seen = format!("the DestinationRules could not be listed: {reason}");

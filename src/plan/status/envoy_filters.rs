@@ -30,9 +30,11 @@ const STATED: [(&[&str], &str, &str); 2] = [
 ];
 
 /// Those beside the gateway and those of the mesh.
-pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
-    let namespaces = acting(&host.gateway.ingress).into_iter();
-    namespaces.map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
+pub(super) fn lists(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let namespaces = acting(&host.gateway.ingress, observed)?.into_iter();
+    Ok(namespaces
+        .map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
+        .collect())
 }
 
 /// What the proxies enforce, where a filter may change that.
@@ -44,7 +46,7 @@ pub(super) fn queries(
     let mut queries = Vec::new();
     for host in hosts.iter().filter(|host| !host.is_from_outside) {
         let mut filters = Vec::new();
-        for list in lists(host) {
+        for list in lists(host, observed)? {
             let listed = observed.try_list(&list)?;
             filters.extend(listed.found().copied().unwrap_or_default());
         }

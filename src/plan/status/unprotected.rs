@@ -26,10 +26,12 @@ pub(super) struct Unprotected {
 
 impl Unprotected {
     /// What its report needs.
-    pub fn queries(&self, facts: &Facts<'_>) -> Vec<Query> {
-        let of_route = self.route.iter();
-        let of_route = of_route.flat_map(|found| route::queries(found, facts));
-        of_route.chain(self.service().map(Query::Get)).collect()
+    pub fn queries(&self, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
+        let mut queries: Vec<Query> = self.service().map(Query::Get).into_iter().collect();
+        if let Some(found) = &self.route {
+            queries.extend(route::queries(found, &facts.roots(&self.gateway)?, facts));
+        }
+        Ok(queries)
     }
 
     /// Whether it tells of a Gateway, so that its being without a route needs no word.

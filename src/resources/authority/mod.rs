@@ -60,6 +60,9 @@ pub struct AuthorityState {
     pub gateway: Option<String>,
     /// The Secret that a Gateway which was not moved yet reads in the place of this object, and which follows it.
     pub client_ca_secret: Option<String>,
+    /// The mesh configurations of its gateways, as `namespace/name` separated by commas, where they are others than that of a default
+    /// installation.
+    pub mesh_configs: Option<String>,
 }
 
 impl AuthorityState {
@@ -97,6 +100,7 @@ impl AuthorityState {
             history: Vec::new(),
             gateway: None,
             client_ca_secret: None,
+            mesh_configs: None,
         }
     }
 
