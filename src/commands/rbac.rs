@@ -53,8 +53,8 @@ EXAMPLES:
   Where the ingress gateway is a Helm release in a namespace of its own
     kubectl mtls rbac expose -n shop --ingress-namespace istio-ingress
 
-  On AKS with the Istio add-on, whose istiod is elsewhere and has a revision
-    kubectl mtls rbac expose -n shop --ingress-namespace aks-istio-ingress --istio-namespace aks-istio-system --revision asm-1-28
+  Where istiod runs elsewhere and has a revision, as on AKS
+    kubectl mtls rbac issue-client -n shop --istio-namespace aks-istio-system --revision asm-1-28
 
   Only what a pipeline that issues certificates cannot do without
     kubectl mtls rbac issue-client --required-only

@@ -89,7 +89,10 @@ pub fn trust_domains(
     for config in &configs {
         match observed.try_get(config)? {
             Seen::Found(object) => found.push(object),
-            Seen::Missing if noted.is_some() => unread = Some(format!("{config} does not exist")),
+            Seen::Missing if noted.is_some() => {
+                let found_by = "`kubectl mtls expose SERVICE` notes the present one";
+                unread = Some(format!("{config} does not exist; {found_by}"));
+            }
             Seen::Denied(reason) => unread = Some(reason),
             _ => {}
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::plan::check::Severity;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::ISTIO_NAMESPACE;
-use crate::resources::{api_rule, virtual_service};
+use crate::resources::{api_rule, environment, virtual_service};
 
 const PRINCIPAL: &str = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
 
@@ -61,6 +61,8 @@ impl Cluster {
         }
         cluster.list(pods(&service(), &selector()).unwrap(), []);
         cluster.list(probe::pods(&proxies()), []);
+        let mesh = Query::Get(environment::mesh_config());
+        cluster.observed.saw(mesh, Seen::Missing);
         let own = object(
             Kind::VirtualService,
             "httpbin-mtls",

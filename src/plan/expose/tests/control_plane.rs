@@ -35,6 +35,8 @@ fn policy(namespace: &str) -> Object {
 }
 
 fn found(cluster: &mut Cluster) -> Vec<String> {
+    let record = vec!["192.0.2.10".to_owned()];
+    cluster.controllers.records.insert(HOST.to_owned(), record);
     let report = cluster.run(&status::Request::default()).unwrap();
     let findings = report.findings.iter();
     findings
