@@ -154,7 +154,7 @@ fn commands_work_under_their_roles_on_aks(desk: &Desk<'_>) {
     let mut wrong = Vec::new();
     for (command, arguments) in [
         ("expose", &["httpbin"][..]),
-        ("issue-client", &["alice", "--force"]),
+        ("issue-client", &["carol"]),
         ("status", &["httpbin", "-o", "json"]),
         ("unexpose", &["httpbin", "--purge", "--yes"]),
     ] {
