@@ -216,7 +216,7 @@ struct ServerFlags {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Service and namespace")]
 struct WorkloadFlags {
-    /// Deploy the sample Service `httpbin`, which answers with the request that it received
+    /// Deploy the sample Service `httpbin`, which shows its requests
     #[arg(long)]
     sample: bool,
     /// Inject Istio's sidecar into new Pods of the namespace

@@ -16,7 +16,7 @@ use crate::plan::rights::Report;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
 use crate::resources::names::{
-    CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName, INGRESS_NAMESPACE,
+    CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName, INGRESS_NAMESPACE, ISTIO_NAMESPACE,
 };
 use crate::resources::object_name::label;
 use crate::resources::permissions::{
@@ -52,6 +52,9 @@ EXAMPLES:
 
   Where the ingress gateway is a Helm release in a namespace of its own
     kubectl mtls rbac expose -n shop --ingress-namespace istio-ingress
+
+  Where istiod runs elsewhere and has a revision, as on AKS
+    kubectl mtls rbac issue-client -n shop --istio-namespace aks-istio-system --revision asm-1-28
 
   Only the permissions that a pipeline needs to issue certificates
     kubectl mtls rbac issue-client --required-only
@@ -91,6 +94,12 @@ pub struct Args {
     /// The namespace in which the ingress gateway's Pods run
     #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = INGRESS_NAMESPACE)]
     ingress_namespace: String,
+    /// The namespace in which istiod runs, and where policies of the whole mesh are
+    #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = ISTIO_NAMESPACE)]
+    istio_namespace: String,
+    /// The revision of istiod, where Istio was installed with one; repeatable, or separated by commas
+    #[arg(long, value_name = "REVISION", value_delimiter = ',', value_parser = label)]
+    revision: Vec<String>,
     /// The domain for `register-domain`
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
@@ -226,6 +235,12 @@ fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
     if args.ingress_namespace != INGRESS_NAMESPACE {
         flag("--ingress-namespace", &args.ingress_namespace);
     }
+    if args.istio_namespace != ISTIO_NAMESPACE {
+        flag("--istio-namespace", &args.istio_namespace);
+    }
+    if !args.revision.is_empty() {
+        flag("--revision", &args.revision.join(","));
+    }
     if let Some(domain) = &args.domain {
         flag("--domain", &domain.to_string());
     }
@@ -263,6 +278,8 @@ impl Grounds {
         Place {
             namespace,
             ingress: &args.ingress_namespace,
+            istiod: &args.istio_namespace,
+            revisions: &args.revision,
             prunes: args.prune || args.role == Some(UserRole::Admin),
             gateway: self.gateway.as_ref(),
             services: &args.service,

@@ -229,6 +229,8 @@ mod tests {
         let place = Place {
             prunes: false,
             ingress: INGRESS_NAMESPACE,
+            istiod: "istio-system",
+            revisions: &[],
             namespace: Some("shop"),
             gateway: None,
             services: &[],

@@ -65,8 +65,8 @@ pub fn create_namespaces(observed: &Observed) -> Option<Effect> {
 /// The place of a new authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home<'a> {
-    /// The cluster, with a witness beside the inventory; for this Gateway, if there is one.
-    Cluster(Option<&'a GatewayName>),
+    /// The cluster, with a witness beside the inventory; for this Gateway, if there is one, with a note of its mesh configurations.
+    Cluster(Option<(&'a GatewayName, Option<&'a str>)>),
     /// A directory.
     Directory,
 }
@@ -103,8 +103,9 @@ fn established(
     let keys = keep_key(names, ca, Origin::Made, observed)?;
     let mut state = AuthorityState::new(&names.authority, ca.certificate().clone(), &keys.name);
     state.inventory = inventory;
-    if let Home::Cluster(Some(gateway)) = home {
+    if let Home::Cluster(Some((gateway, mesh_configs))) = home {
         state = state.serving(gateway);
+        state.mesh_configs = mesh_configs.map(str::to_owned);
     }
     Ok(state)
 }

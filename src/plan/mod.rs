@@ -8,6 +8,7 @@ pub mod ca_rotate;
 pub mod check;
 pub mod command_line;
 pub mod commit;
+pub mod control_plane;
 pub mod expose;
 pub mod external_ca;
 pub mod external_routes;

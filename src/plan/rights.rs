@@ -122,6 +122,8 @@ mod tests {
         Place {
             namespace: Some("shop"),
             ingress: INGRESS_NAMESPACE,
+            istiod: "istio-system",
+            revisions: &[],
             prunes: false,
             gateway: None,
             services: &[],

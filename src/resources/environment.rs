@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::istiod::DEFAULT_REVISION;
+use super::control_plane::ControlPlane;
 use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
 use super::{Kind, Object, ObjectRef};
 use crate::resources::gateway::{Gateway, Server};
@@ -24,19 +24,9 @@ pub fn kyma_gateway() -> ObjectRef {
     ObjectRef::new(Kind::Gateway, KYMA_GATEWAY_NAMESPACE, KYMA_GATEWAY)
 }
 
-/// Istio's mesh configuration, which holds the trust domain.
+/// The mesh configuration of a default installation.
 pub fn mesh_config() -> ObjectRef {
-    mesh_config_of(DEFAULT_REVISION)
-}
-
-/// The mesh configuration of one revision of istiod
-/// (<https://github.com/istio/istio>, `pilot/pkg/bootstrap/mesh.go`, `getMeshConfigMapName`).
-pub fn mesh_config_of(revision: &str) -> ObjectRef {
-    let name = match revision {
-        DEFAULT_REVISION => "istio".to_owned(),
-        other => format!("istio-{other}"),
-    };
-    ObjectRef::new(Kind::ConfigMap, "istio-system", name)
+    ControlPlane::default().mesh_config()
 }
 
 /// The Istio resource by which Kyma installs Istio (<https://github.com/kyma-project/istio>,
@@ -92,15 +82,26 @@ pub fn kyma_gateway_fault(kyma_gateway: &Gateway) -> Option<String> {
     }
 }
 
-/// The trust domains of the mesh's workloads: `cluster.local`, the mesh's own if it is known, and their aliases
+/// The trust domains of the workloads of these meshes: `cluster.local`, their own, and their aliases
 /// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>, `trustDomainAliases`).
-pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
-    let mesh = mesh(mesh_config).unwrap_or_default();
-    let known = [LOCAL_TRUST_DOMAIN.to_owned(), mesh.trust_domain];
-    let all = known.into_iter().chain(mesh.trust_domain_aliases);
-    let mut domains: Vec<String> = all.filter(|domain| !domain.is_empty()).collect();
-    domains.dedup();
+pub fn trust_domains<'a>(mesh_configs: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
+    let mut domains = vec![LOCAL_TRUST_DOMAIN.to_owned()];
+    let meshes = mesh_configs
+        .into_iter()
+        .filter_map(|config| mesh(Some(config)));
+    let found = meshes.flat_map(|mesh| [vec![mesh.trust_domain], mesh.trust_domain_aliases]);
+    for domain in found.flatten() {
+        if !domain.is_empty() && !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
     domains
+}
+
+/// The namespace from which policies act on the whole mesh, where a mesh configuration names one.
+pub fn root_namespace(mesh_config: &Object) -> Option<String> {
+    let named = mesh(Some(mesh_config))?.root_namespace;
+    Some(named).filter(|named| !named.is_empty())
 }
 
 /// The mesh's trust domain, the first part of principals in policies. Istio replaces `cluster.local` by the mesh's own.
@@ -121,6 +122,7 @@ fn mesh(mesh_config: Option<&Object>) -> Option<Mesh> {
 struct Mesh {
     trust_domain: String,
     trust_domain_aliases: Vec<String>,
+    root_namespace: String,
     default_config: Value,
 }
 

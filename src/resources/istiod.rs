@@ -23,6 +23,8 @@ const READS_CONFIG_MAPS: u32 = 28;
 /// One istiod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Istiod {
+    /// The namespace of its Deployment.
+    pub namespace: String,
     /// The name of the Deployment.
     pub name: String,
     /// The revision.
@@ -40,6 +42,7 @@ impl Istiod {
         let label = deployment.label(CHART_VERSION);
         let label = label.filter(|version| *version != NO_VERSION);
         Self {
+            namespace: deployment.namespace().to_owned(),
             name: deployment.name().to_owned(),
             revision: deployment
                 .label(REVISION)
@@ -108,16 +111,6 @@ fn tag(image: &str) -> Option<&str> {
     name.split_once(':').map(|(_, tag)| tag)
 }
 
-/// The revision of the istiod that configures the proxy in a Pod.
-///
-/// The injector writes it as an annotation (`istio-discovery/files/gateway-injection-template.yaml`); the label may be a tag that stands
-/// for a revision.
-pub fn revision_of(pod: &Object) -> &str {
-    pod.annotation(REVISION)
-        .or_else(|| pod.label(REVISION))
-        .unwrap_or(DEFAULT_REVISION)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -175,15 +168,5 @@ mod tests {
         for image in ["pilot:1.28.0", "pilot:1.31-alpha.eed52", "pilot:latest"] {
             assert!(!is_too_old(image), "{image}");
         }
-    }
-
-    #[test]
-    fn the_injectors_annotation_tells_the_revision_behind_a_tag() {
-        let pod = Object::new(ObjectRef::new(Kind::Pod, "istio-system", "gateway"));
-        assert_eq!(revision_of(&pod), "default");
-        let tagged = pod.with_label(REVISION, "stable");
-        assert_eq!(revision_of(&tagged), "stable");
-        let injected = tagged.with_annotation(REVISION, "1-31");
-        assert_eq!(revision_of(&injected), "1-31");
     }
 }

@@ -11,6 +11,7 @@ pub mod backends;
 pub mod capacity;
 pub mod certificate;
 pub mod client_ca;
+pub mod control_plane;
 mod data;
 pub mod deployment;
 pub mod difference;

@@ -30,6 +30,9 @@ pub const FAIL_CLOSED_ANNOTATION: &str = "kubectl-mtls.dev/fail-closed";
 pub const CLIENT_CA_IN_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-is-in";
 /// Label with the authority to which a client-CA Secret, a state or an inventory entry belongs.
 pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
+/// On an authority, the mesh configurations of its gateways where they are others than `istio-system/istio`: `namespace/name`,
+/// separated by commas.
+pub const MESH_CONFIG_ANNOTATION: &str = "kubectl-mtls.dev/mesh-config";
 /// Annotation of an authority's state: the name of the Secret that a Gateway reads instead until it is moved.
 pub const CLIENT_CA_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-secret";
 /// Annotation with the host of a server Secret that this plugin wrote.
@@ -50,8 +53,10 @@ pub const DOMAIN_ANNOTATION: &str = "kubectl-mtls.dev/domain";
 /// The class annotation of Gardener's DNS management in a shoot; objects without it are ignored there, and get no status.
 pub const DNS_CLASS: (&str, &str) = ("dns.gardener.cloud/class", "garden");
 
-/// The namespace of istiod, and of the ingress gateway that `istioctl install` and Kyma create.
+/// The namespace of the ingress gateway that `istioctl install` and Kyma create.
 pub const INGRESS_NAMESPACE: &str = "istio-system";
+/// Where istiod runs, and where what acts on the whole mesh is, unless the proxies or the mesh configuration say otherwise.
+pub const ISTIO_NAMESPACE: &str = "istio-system";
 /// The Service in front of the ingress gateway.
 pub const INGRESS_SERVICE: &str = "istio-ingressgateway";
 /// The namespace of the authorities' keys and states.

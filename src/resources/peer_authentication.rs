@@ -1,10 +1,11 @@
 //! The connections that a workload with a sidecar accepts, by `PeerAuthentications` (<https://github.com/istio/istio>,
 //! `pilot/pkg/security/authn/policy_applier.go`, `ComposePeerAuthentication`).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Object;
-use super::names::INGRESS_NAMESPACE;
 use super::workload_access::Labels;
 
 /// The connections that a sidecar accepts.
@@ -21,11 +22,12 @@ pub enum Mode {
 /// The mode for a port of a workload, and the policy that sets it; `None` if it is not known.
 ///
 /// A policy with a selector overrides one of the namespace, and that overrides one of the mesh's root namespace; of several the oldest
-/// counts. `port` is the workload's own, not the Service's.
+/// counts. `port` is the workload's own, not the Service's; `roots` are the mesh's root namespaces.
 pub fn mode<'a>(
     policies: impl IntoIterator<Item = &'a Object>,
     labels: Labels<'_>,
     port: Option<u16>,
+    roots: &BTreeSet<String>,
 ) -> Option<(Mode, Option<&'a Object>)> {
     let mut scopes: [Option<&Object>; 3] = [None; 3];
     for policy in policies {
@@ -33,7 +35,7 @@ pub fn mode<'a>(
         let has_selector = selector
             .and_then(Value::as_object)
             .is_some_and(|labels| !labels.is_empty());
-        let is_root = policy.namespace() == INGRESS_NAMESPACE;
+        let is_root = roots.contains(policy.namespace());
         let scope = match (has_selector, is_root) {
             (true, true) => continue,
             (true, false) => match labels.are_selected_by(policy.at(&["spec", "selector"])) {
@@ -97,7 +99,7 @@ mod tests {
                 known: &known,
                 are_complete,
             };
-            mode(policies, labels, port).map(|(mode, _)| mode)
+            mode(policies, labels, port, &["istio-system".to_owned()].into()).map(|(mode, _)| mode)
         };
         let of = |mode: &str| json!({"mtls": {"mode": mode}});
         let with = |selector: Value, mode: &str| json!({"selector": {"matchLabels": selector}, "mtls": {"mode": mode}});

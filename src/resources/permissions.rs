@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::control_plane::ControlPlane;
 use super::names::{
     AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, FIRST_AUTHORITY,
     GATEWAY, GatewayName, route,
@@ -21,6 +22,7 @@ const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
 const ALL_NAMESPACES: &str = "*";
 const OWN_NAMESPACE: &str = "{namespace}";
 const INGRESS: &str = "{ingress}";
+const ISTIOD: &str = "{istiod}";
 /// The flag of `rbac` without which no Role may remove entries of the inventory.
 pub const PRUNE: &str = "--prune";
 
@@ -40,7 +42,7 @@ pub struct Permission {
     /// The flag of `rbac` that gives the names, if the permission is left out without them: it would cover objects of everybody else.
     #[serde(default)]
     pub only_with: Option<String>,
-    /// A namespace, `{namespace}`, `{ingress}` or `*`.
+    /// A namespace, `{namespace}`, `{ingress}`, `{istiod}` or `*`.
     namespace: String,
     /// Whether the command fails without the permission.
     pub required: bool,
@@ -67,6 +69,7 @@ impl Permission {
             ALL_NAMESPACES => "cluster-wide",
             OWN_NAMESPACE => "namespace of -n",
             INGRESS => "ingress gateway's namespace",
+            ISTIOD => "istiod's namespace",
             fixed => fixed,
         }
     }
@@ -103,6 +106,10 @@ pub struct Place<'a> {
     pub namespace: Option<&'a str>,
     /// The namespace of the ingress gateway's proxies.
     pub ingress: &'a str,
+    /// The namespace of istiod, from which policies act on the whole mesh.
+    pub istiod: &'a str,
+    /// The revisions of istiod; that of an installation without one where none is given.
+    pub revisions: &'a [String],
     /// Whether `list-clients` may remove entries of the inventory.
     pub prunes: bool,
     /// The Gateway for exposed Services; `None` for the namespace's own one.
@@ -121,6 +128,7 @@ impl Place<'_> {
             ALL_NAMESPACES => Scope::Cluster,
             OWN_NAMESPACE => self.namespace.map_or(Scope::Unnamed, Scope::within),
             INGRESS => Scope::within(self.ingress),
+            ISTIOD => Scope::within(self.istiod),
             fixed => Scope::within(fixed),
         }
     }
@@ -148,6 +156,22 @@ impl Place<'_> {
                 let own = || Some(GatewayName::new(self.namespace?, GATEWAY));
                 let gateway = self.gateway.cloned().or_else(own)?;
                 Some(vec![guard::headers_reference("", &gateway).name])
+            }
+            "{mesh-config}" => {
+                let of = |revision: &String| ControlPlane {
+                    revision: revision.clone(),
+                    ..ControlPlane::default()
+                };
+                let planes: Vec<ControlPlane> = match self.revisions {
+                    [] => vec![ControlPlane::default()],
+                    revisions => revisions.iter().map(of).collect(),
+                };
+                Some(
+                    planes
+                        .iter()
+                        .map(|plane| plane.mesh_config().name)
+                        .collect(),
+                )
             }
             "{dns-provider}" => Some(vec![self.provider?.to_owned()]),
             "{dns-credentials}" => Some(vec![dns_credentials::reference("", self.provider?).name]),

@@ -118,6 +118,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls rbac expose unexpose -n shop --service httpbin",
         "kubectl mtls rbac expose -n shop --gateway ingress/shared",
         "kubectl mtls rbac expose -n shop --ingress-namespace istio-ingress",
+        "kubectl mtls rbac issue-client -n shop --istio-namespace aks-istio-system --revision asm-1-28",
         "kubectl mtls rbac register-domain -n shop --domain my.example.com",
         "kubectl mtls rbac issue-client --required-only",
         "kubectl mtls rbac --role issuer -n shop --to group:support -o name | xargs -L1 kubectl get",

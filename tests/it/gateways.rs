@@ -1,9 +1,11 @@
 //! Ingress gateways in other namespaces than `istio-system`: the whole life of a host on real proxies there.
 
-use sandbox::{Caller, Environment, IngressGateway, Reply, Rule};
-use serde_json::Value;
+use sandbox::{AuditEvent, Caller, Environment, IngressGateway, Reply, Rule};
+use serde_json::{Value, json};
 
 use crate::lab::{Desk, call, call_new, started};
+use crate::rbac::rules_in;
+use crate::situations::used;
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 const NAMESPACE: &str = "shop";
@@ -118,6 +120,107 @@ fn where_gateways_are_scoped_to_their_namespace_the_gateway_lies_beside_its_prox
         .says("--gateway istio-ingress/NAME");
     gateway_is_printed_for_an_administrator(&desk);
     life(&desk, ingress, &[]);
+}
+
+#[test]
+fn on_aks_the_control_plane_is_looked_at_where_the_proxies_say_that_it_is() {
+    let desk = start(Environment::Aks);
+    let [ingress] = desk.instance.gateways() else {
+        panic!("one gateway");
+    };
+    assert_eq!(ingress.namespace, AKS_INGRESS);
+    commands_work_under_their_roles_on_aks(&desk);
+    life(&desk, ingress, &[]);
+    policies_of_the_root_namespace_are_told(&desk, ingress);
+}
+
+const AKS_INGRESS: &str = "aks-istio-ingress";
+const AKS_ROOT: &str = "aks-istio-system";
+
+/// Each under exactly its Roles, and using each right on the control plane.
+fn commands_work_under_their_roles_on_aks(desk: &Desk) {
+    let instance = &desk.instance;
+    let namespace =
+        |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    // They come with the Roles.
+    let own = ["kubectl-mtls", "kubectl-mtls-clients"].map(namespace);
+    instance.create(own.into()).unwrap();
+    let mark = instance.audit_mark().unwrap();
+    let mut wrong = Vec::new();
+    for (command, arguments) in [
+        ("expose", &["httpbin"][..]),
+        ("issue-client", &["carol"]),
+        ("status", &["httpbin", "-o", "json"]),
+        ("unexpose", &["httpbin", "--purge", "--yes"]),
+    ] {
+        let place = [
+            ["--service", "httpbin"],
+            ["--ingress-namespace", AKS_INGRESS],
+            ["--istio-namespace", AKS_ROOT],
+            ["--revision", "asm-1-31"],
+        ];
+        let rules = rules_in(NAMESPACE, command, place.as_flattened());
+        let user = instance.user(&rules).unwrap();
+        let run = desk
+            .with_kubeconfig(&user.kubeconfig)
+            .run(&[&[command], arguments].concat());
+        if command == "status" {
+            let report = run.json();
+            let mut findings = report["findings"].as_array().unwrap().iter();
+            let unknown = findings.find(|finding| finding["severity"] == "unknown");
+            assert_eq!(unknown, None);
+        } else {
+            let run = run.exits(0);
+            assert!(!run.stderr.contains("not checked"), "{run:#?}");
+            assert!(!run.stderr.contains("was not read"), "{run:#?}");
+        }
+        let events = instance.audit_log_of(&user.name, mark).unwrap();
+        // A default installation is guessed first.
+        let is_guess = |event: &AuditEvent| event.namespace == "istio-system";
+        let denied = events.iter().filter(|event| event.code == 403);
+        let denied = denied.filter(|event| !is_guess(event));
+        wrong
+            .extend(denied.map(|event| {
+                format!("{command} was denied: {} {}", event.verb, event.request_uri)
+            }));
+        // It is asked where proxies of several namespaces have the labels of a Gateway.
+        let is_for_several = |rule: &Rule| command == "status" && rule.resources == ["deployments"];
+        let of_root = rules
+            .iter()
+            .filter(|rule| rule.namespace.as_deref() == Some(AKS_ROOT) && !is_for_several(rule));
+        for rule in of_root {
+            for verb in &rule.verbs {
+                if !events.iter().any(|event| used(rule, verb, event)) {
+                    wrong.push(format!("{command} never used `{verb}` of {rule:?}"));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// A policy of the mesh's root namespace keeps everybody out, and `status` names it.
+fn policies_of_the_root_namespace_are_told(desk: &Desk, ingress: &IngressGateway) {
+    desk.run(&["expose", "httpbin"]).exits(0);
+    desk.run(&["issue-client", "alice", "--force", "--another"])
+        .exits(0);
+    admits(desk, ingress, "alice");
+    let policy = json!({
+        "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+        "metadata": {"name": "nobody", "namespace": AKS_ROOT},
+        "spec": {"action": "DENY", "rules": [{}]},
+    });
+    desk.instance.create(vec![policy]).unwrap();
+    let status = desk.run(&["status"]).exits(1);
+    assert!(
+        status.stdout.contains("aks-istio-system/nobody"),
+        "{status:#?}"
+    );
+    let reply = call_new(&client(desk, ingress, Some("alice")), HOST, &[]);
+    assert!(
+        matches!(reply, Reply::Answered { status: 403, .. }),
+        "{reply:?}"
+    );
 }
 
 /// Who may not write Gateways beside the proxies gets it as YAML, and goes on when it stands there.

@@ -148,6 +148,13 @@ const PAGES: &[Page] = &[
                 &[],
             ),
             section(
+                "The control plane",
+                NotRun(
+                    "it needs the Istio add-on of AKS; tests/it/gateways.rs works under such Roles on one",
+                ),
+                &[],
+            ),
+            section(
                 "Server certificates",
                 NotRun(
                     "it needs cert-manager; tests/it/cert_manager.rs exposes Services with its certificates",

@@ -427,6 +427,8 @@ fn with_place<T>(work: impl FnOnce(&Place<'_>) -> T) -> T {
     work(&Place {
         namespace: Some(NAMESPACE),
         ingress: "istio-system",
+        istiod: "istio-system",
+        revisions: &[],
         prunes: true,
         gateway: None,
         services: &[SERVICE.to_owned(), "nothing".to_owned()],

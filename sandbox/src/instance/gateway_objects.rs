@@ -95,11 +95,7 @@ pub(crate) fn pod(gateway: &IngressGateway, mesh: Mesh, replica: &Replica, ready
                     "--proxyComponentLogLevel=misc:error",
                     "--log_output_level=default:info",
                 ],
-                "env": [
-                    {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-                    {"name": "TRUST_DOMAIN", "value": "cluster.local"},
-                    {"name": "ISTIO_META_CLUSTER_ID", "value": "Kubernetes"},
-                ],
+                "env": variables(gateway, mesh),
                 "ports": [
                     {"name": "http2", "containerPort": replica.http_port},
                     {"name": "https", "containerPort": replica.tls_port},
@@ -109,6 +105,26 @@ pub(crate) fn pod(gateway: &IngressGateway, mesh: Mesh, replica: &Replica, ready
         },
         "status": pod_status(replica, ready),
     })
+}
+
+/// The environment of the proxy: the chart's, or the injector's, which leaves the address of a default installation out of the
+/// proxy's configuration (`pkg/kube/inject/template.go`, `cleanProxyConfig`).
+fn variables(gateway: &IngressGateway, mesh: Mesh) -> Vec<Value> {
+    let address = mesh.address();
+    let mut all = vec![
+        json!({"name": "CA_ADDR", "value": address}),
+        json!({"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
+        json!({"name": "TRUST_DOMAIN", "value": "cluster.local"}),
+        json!({"name": "ISTIO_META_CLUSTER_ID", "value": "Kubernetes"}),
+    ];
+    if gateway.installer == Installer::Helm {
+        let config = match address.as_str() {
+            "istiod.istio-system.svc:15012" => json!({}),
+            other => json!({"discoveryAddress": other}),
+        };
+        all.push(json!({"name": "PROXY_CONFIG", "value": format!("{config}\n")}));
+    }
+    all
 }
 
 /// The labels of the installer's Pod template (`templates/deployment.yaml` of its chart), and those of the injector

@@ -125,6 +125,11 @@ impl Mesh {
         })
     }
 
+    /// Where proxies find istiod.
+    pub(crate) fn address(self) -> String {
+        format!("{}.{}.svc:15012", self.revisioned("istiod"), self.namespace)
+    }
+
     /// The name that an object of the control plane has in this revision.
     fn revisioned(self, name: &str) -> String {
         match self.revision {

@@ -639,7 +639,7 @@ fn what_a_tool_keeps_is_not_changed_unless_that_is_said() {
     cluster.put(&kept);
     let writes = cluster.writes.len();
     let failure = cluster.run(&advance()).unwrap_err();
-    let says = "Argo CD keeps ConfigMap kubectl-mtls/kyma-mtls";
+    let says = "Argo CD manages ConfigMap kubectl-mtls/kyma-mtls";
     assert!(failure.to_string().contains(says), "{failure}");
     assert_eq!(cluster.writes.len(), writes, "no key either");
     let mut forced = advance();

@@ -14,7 +14,9 @@ use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
-use crate::plan::{DryRun, Generate, Observed, Query, Reconciled, Write, audit, commit, witness};
+use crate::plan::{
+    DryRun, Generate, Observed, Query, Reconciled, Write, audit, commit, control_plane, witness,
+};
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -123,6 +125,10 @@ pub(super) fn desired(
     let mut next = state.clone();
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
+    }
+    if next.gateway.as_deref() == Some(&target.gateway.to_string()) {
+        let known = state.mesh_configs.as_deref();
+        next.mesh_configs = control_plane::note(known, &target.ingress, observed)?;
     }
     if let Some((secret, held)) = old.filter(|_| source.moves(target, observed)) {
         refuse_older(state, secret, held)?;
@@ -252,6 +258,7 @@ fn new(
     let keys = &names.keys(1).name;
     let mut state = AuthorityState::of_external(&names.authority, Vec::new(), keys);
     state = state.serving(&target.gateway);
+    state.mesh_configs = control_plane::note(None, &target.ingress, observed)?;
     match (held, &request.client_ca) {
         (Some(held), given) => {
             adopt(&mut state, held, now)?;
@@ -266,8 +273,12 @@ fn new(
                 let new = request.new_authority(&names.authority);
                 return Err(Generate::Authority(new).into());
             };
-            let state = AuthorityState::new(&names.authority, ca.certificate().clone(), keys);
-            let state = state.serving(&target.gateway);
+            let made = AuthorityState::new(&names.authority, ca.certificate().clone(), keys);
+            let state = AuthorityState {
+                gateway: state.gateway,
+                mesh_configs: state.mesh_configs,
+                ..made
+            };
             let write = Write::Create(state.object());
             let trust = trusting(source, state, Some(write), false)?;
             return Ok(Trust {
@@ -278,7 +289,7 @@ fn new(
         (None, None) => {
             needs.create_namespace(observed)?;
             let new = request.new_authority(&names.authority);
-            let home = Home::Cluster(Some(&target.gateway));
+            let home = Home::Cluster(Some((&target.gateway, state.mesh_configs.as_deref())));
             return Err(establish(names, &new, home, observed));
         }
     }

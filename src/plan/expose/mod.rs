@@ -45,7 +45,7 @@ pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::check::Finding;
-use super::{DryRun, Observed, Query, probe, witness};
+use super::{DryRun, Observed, Query, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::{Effect, Reconciled};
@@ -202,13 +202,12 @@ pub fn reconcile(
     waiting::refuse_others_changes(observed)?;
     let first = target::queries(request).into_iter();
     let proxies = ingress::queries(request);
-    let pods = probe::pods(&ingress::guess(request));
     observed.prefetch(first.chain(proxies).chain(needs::queries()))?;
     observed.prefetch(workload::queries(request))?;
     service::explain_missing(request, observed)?;
     let environment = environment::Environment::of(request, observed)?;
     let second = environment.queries(request, observed)?.into_iter();
-    observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)?))?;
+    observed.prefetch(second.chain(needs::mesh_configs(&ingress::guess(request), observed)?))?;
     observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
     observed.prefetch(target::of_target(&target))?;

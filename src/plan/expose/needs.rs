@@ -5,21 +5,20 @@
 //! (<https://github.com/istio/istio>, `pilot/pkg/xds/sds.go` and `pkg/kube/namespace/filter.go`).
 
 mod namespace;
-mod serving;
 #[cfg(test)]
 mod tests;
-
-use serving::Serving;
 
 use super::get;
 use super::moving::Source;
 use super::target::Target;
 use super::wanted::Wanted;
 use crate::error::Failure;
-use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, ingress, probe};
+use crate::plan::control_plane::{Serving, istiods};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write};
 use crate::resources::environment;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::Istiod;
-use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::names::ISTIO_NAMESPACE;
 
 /// The changes that istiod needs, and notes for the user.
 #[derive(Debug, Default)]
@@ -85,14 +84,17 @@ impl Fault {
     }
 }
 
-/// The reads of the first round.
+/// The reads of the first round, on the guess that Istio is installed as by default.
 pub(super) fn queries() -> [Query; 2] {
-    [ingress::istiods(), get(environment::mesh_config())]
+    [istiods(ISTIO_NAMESPACE), get(environment::mesh_config())]
 }
 
-/// The mesh configurations of the istiods that configure these Pods.
-pub(super) fn mesh_configs(pods: &Query, observed: &Observed) -> Reconciled<Vec<Query>> {
-    let configs = Serving::of(pods, observed)?.mesh_configs();
+/// The mesh configurations of the istiods that configure these proxies.
+pub(super) fn mesh_configs(
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<Vec<Query>> {
+    let configs = Serving::of(ingress, observed)?.mesh_configs();
     Ok(configs.into_iter().map(get).collect())
 }
 
@@ -108,9 +110,8 @@ pub(super) fn decide(
     if !source.is_authority(target) {
         return Ok(Needs::default());
     }
-    let pods = probe::pods(&target.ingress);
-    observed.prefetch(mesh_configs(&pods, observed)?)?;
-    let serving = Serving::of(&pods, observed)?;
+    observed.prefetch(mesh_configs(&target.ingress, observed)?)?;
+    let serving = Serving::of(&target.ingress, observed)?;
     let begins = target.existing.is_none() || source.gateway.is_some();
     let was_written = observed.change_of(&target.gateway.reference()).is_some();
     let mut needs = Needs::default();
@@ -120,11 +121,11 @@ pub(super) fn decide(
         .and_then(|istiod| old(istiod, target, source))
         .into_iter()
         .collect();
-    if ingress::are_scoped(observed)? {
+    if serving.is_scoped() {
         faults.extend(scoped(target));
     }
     if faults.is_empty()
-        && let Some(reason) = serving.unchecked(observed)?
+        && let Some(reason) = serving.unchecked()
     {
         unchecked.push(format!(
             "it was not checked whether istiod is 1.28 or later, which reads a client CA from a ConfigMap: {reason}"
@@ -178,7 +179,8 @@ fn old(istiod: &Istiod, target: &Target, source: &Source) -> Option<Fault> {
     };
     Some(Fault::new(
         format!(
-            "istiod `{INGRESS_NAMESPACE}/{}`, which configures the proxies of the Gateway `{}`, is version {version}: it ignores `caCertCredentialName: {}`, so no client would get in",
+            "istiod `{}/{}`, which configures the proxies of the Gateway `{}`, is version {version}: it ignores `caCertCredentialName: {}`, so no client would get in",
+            istiod.namespace,
             istiod.name,
             target.gateway,
             target.names.client_ca_field()

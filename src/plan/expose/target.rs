@@ -8,8 +8,9 @@ use super::{
 };
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
+use crate::plan::control_plane::Serving;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Observed, Query, Reconciled, external_routes, ingress as plan_ingress};
+use crate::plan::{Observed, Query, Reconciled, external_routes};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
 use crate::resources::gateway::Gateway;
@@ -17,6 +18,7 @@ use crate::resources::guard::{headers_reference, host_reference};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{
     self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
+    ISTIO_NAMESPACE,
 };
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
@@ -123,7 +125,10 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let gateway = gateway.unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY));
     queries.extend(guard::queries(&proxies, request, &gateway));
     queries.extend(super::dns_record::queries(request));
-    queries.extend(external_routes::queries(&service::reference(request)));
+    queries.extend(external_routes::queries(
+        &service::reference(request),
+        [ISTIO_NAMESPACE],
+    ));
     queries.extend(of_names(&proxies, &names));
     queries.extend(
         request
@@ -303,15 +308,15 @@ fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayNa
 /// namespace, with a name that includes the Service's namespace.
 fn default_gateway(request: &Request, observed: &Observed) -> Reconciled<GatewayName> {
     let own = GatewayName::new(&request.namespace, GATEWAY);
-    if !plan_ingress::are_scoped(observed)? {
+    // Where there is no choice, that is told for the Gateway itself, which may exist.
+    let Ok(proxies) = tolerate(ingress::choose(request, &own, None, None, observed))? else {
         return Ok(own);
-    }
-    let proxies = ingress::choose(request, &own, None, None, observed)?.namespace;
-    if proxies == request.namespace {
+    };
+    if proxies.namespace == request.namespace || !Serving::of(&proxies, observed)?.is_scoped() {
         return Ok(own);
     }
     let name = format!("{}-{GATEWAY}", request.namespace);
-    Ok(GatewayName::new(proxies, name))
+    Ok(GatewayName::new(proxies.namespace, name))
 }
 
 fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {

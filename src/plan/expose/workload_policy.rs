@@ -10,7 +10,7 @@ use super::{Request, get, service};
 use crate::error::Failure;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes, probe};
-use crate::resources::istiod::revision_of;
+use crate::resources::control_plane::ControlPlane;
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef, access_policy, environment};
 
@@ -114,7 +114,7 @@ pub(super) fn desired(
     }
     let mut principals = BTreeSet::new();
     for pod in proxies {
-        let mesh = environment::mesh_config_of(revision_of(pod));
+        let mesh = ControlPlane::of(pod).mesh_config();
         let trust_domain = environment::trust_domain(observed.try_get(&mesh)?.found().copied());
         principals.insert(access_policy::principal(pod, &trust_domain));
     }

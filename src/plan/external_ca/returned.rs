@@ -13,7 +13,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::names::{ClientName, check_uri_san};
 use crate::plan::authority::follower;
-use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen, control_plane};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE};
@@ -105,15 +105,11 @@ pub fn reconcile(
 ) -> Reconciled<Report> {
     let names = CredentialNames::of_authority(&request.authority);
     observed.prefetch([names.state(), environment::mesh_config()].map(Query::Get))?;
-    let mesh = observed.try_get(&environment::mesh_config())?;
-    check(
-        request,
-        &environment::trust_domains(mesh.found().copied()),
-        now,
-    )?;
     let state = observed
         .try_get(&names.state())?
         .read_as(|object| AuthorityState::read(object));
+    let (trust_domains, _) = control_plane::trust_domains(state.found(), observed)?;
+    check(request, &trust_domains, now)?;
     let sources = match state.found() {
         Some(state) => vec![follower(state).unwrap_or_else(|| names.state())],
         None => [names.earlier_client_ca(), names.derived_client_ca()]
@@ -286,7 +282,7 @@ mod tests {
             ),
             (
                 trusting(&ca, Some(&crl(&other, None))),
-                "but none of the CA `CN=Test client CA",
+                "but none of the issuing CA `CN=Test client CA",
             ),
         ] {
             let failure = outcome(&request, &answer).unwrap_err();

@@ -10,13 +10,13 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::check::{self, Finding};
-use super::{Observed, Query, Reconciled, Seen, probe};
+use super::{Observed, Query, Reconciled, Seen, control_plane, probe};
 use crate::plan::command_line;
 use crate::resources::access_policy::is_enforced_at;
 use crate::resources::gateway::Gateway;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::listing::{label_selector, shortened};
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::names::GatewayName;
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -54,12 +54,13 @@ impl Exposed<'_> {
     }
 }
 
-/// The reads that find external routes, beside all Gateways and `VirtualServices`.
-pub fn queries(service: &ObjectRef) -> Vec<Query> {
+/// The reads that find external routes, beside all Gateways and `VirtualServices`; policies in the mesh's root namespaces act on the
+/// workloads of all namespaces.
+pub fn queries<'a>(service: &'a ObjectRef, roots: impl IntoIterator<Item = &'a str>) -> Vec<Query> {
     let namespace = service.namespace.as_str();
     let mut queries = lists(namespace).to_vec();
-    queries.push(Query::within(Kind::AuthorizationPolicy, namespace));
-    queries.push(root_policies());
+    let namespaces = std::iter::once(namespace).chain(roots);
+    queries.extend(namespaces.map(policies_in));
     queries
 }
 
@@ -72,9 +73,8 @@ fn lists(namespace: &str) -> [Query; 3] {
     ]
 }
 
-/// The policies in the mesh's root namespace, which act on the workloads of all namespaces.
-fn root_policies() -> Query {
-    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
+fn policies_in(namespace: &str) -> Query {
+    Query::within(Kind::AuthorizationPolicy, namespace)
 }
 
 /// The Pods of the Service, read in a cluster without Kyma, which checks sidecars itself; none if it selects none.
@@ -175,11 +175,10 @@ impl<'w> Workload<'w> {
             !is_leaving && !matches!(phase, "Succeeded" | "Failed")
         };
         let found = listed.and_then(|seen| seen.found().copied());
-        let own = Query::within(Kind::AuthorizationPolicy, &exposed.service.namespace);
         Ok(Self {
             pods: found.unwrap_or_default().iter().filter(runs).collect(),
             selector: pairs(exposed.selector),
-            policies: policies(&own, exposed, observed)?,
+            policies: policies(exposed, observed)?,
             is_plain,
             pods_unseen: pods_unseen.filter(|_| is_plain),
         })
@@ -309,16 +308,14 @@ impl<'w> Workload<'w> {
 
 /// The policies that may act on the workload; else why they could not be listed.
 fn policies<'w>(
-    own: &Query,
     exposed: &Exposed<'w>,
     observed: &'w Observed,
 ) -> Reconciled<Result<Vec<&'w Object>, String>> {
     let mut all: Vec<&Object> = Vec::new();
-    let root = root_policies();
-    let mut queries = vec![own, &root];
-    queries.dedup();
-    for query in queries {
-        match observed.try_list(query)? {
+    let mut namespaces = control_plane::root_namespaces(exposed.proxies, observed)?;
+    namespaces.insert(exposed.service.namespace.clone());
+    for namespace in &namespaces {
+        match observed.try_list(&policies_in(namespace))? {
             Seen::Found(objects) => all.extend(objects),
             Seen::NotServed | Seen::Missing => {}
             other => return Ok(Err(other.unknown().unwrap_or_default())),

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::plan::check::Severity;
 use crate::resources::ingress::IngressGateway;
-use crate::resources::{api_rule, virtual_service};
+use crate::resources::names::ISTIO_NAMESPACE;
+use crate::resources::{api_rule, environment, virtual_service};
 
 const PRINCIPAL: &str = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
 
@@ -55,11 +56,13 @@ impl Cluster {
             gateways: vec![gateway("mtls", "MUTUAL", "ingressgateway")],
             route: virtual_service::reference("shop", "httpbin-mtls"),
         };
-        for query in queries(&service()) {
+        for query in queries(&service(), [ISTIO_NAMESPACE]) {
             cluster.list(query, []);
         }
         cluster.list(pods(&service(), &selector()).unwrap(), []);
         cluster.list(probe::pods(&proxies()), []);
+        let mesh = Query::Get(environment::mesh_config());
+        cluster.observed.saw(mesh, Seen::Missing);
         let own = object(
             Kind::VirtualService,
             "httpbin-mtls",
@@ -210,7 +213,7 @@ fn a_policy_for_the_gateway_only_shuts_others_out_and_not_what_comes_by_the_same
 #[test]
 fn a_guard_of_the_proxies_decides_nothing_on_workloads_and_a_policy_of_the_mesh_does() {
     let root = |selector: Value| {
-        let name = ObjectRef::new(Kind::AuthorizationPolicy, INGRESS_NAMESPACE, "p");
+        let name = ObjectRef::new(Kind::AuthorizationPolicy, ISTIO_NAMESPACE, "p");
         let when = json!([{"key": "connection.sni", "notValues": ["x"]}]);
         Object::new(name).with(
             "spec",
@@ -219,11 +222,11 @@ fn a_guard_of_the_proxies_decides_nothing_on_workloads_and_a_policy_of_the_mesh_
     };
     let mut cluster = Cluster::plain().route_by(gateway("web", "SIMPLE", "ingressgateway"));
     cluster.list(
-        root_policies(),
+        policies_in(ISTIO_NAMESPACE),
         [root(json!({"matchLabels": {"istio": "ingressgateway"}}))],
     );
     assert_eq!(cluster.ids(), ["external-route/open"]);
-    cluster.list(root_policies(), [root(json!({}))]);
+    cluster.list(policies_in(ISTIO_NAMESPACE), [root(json!({}))]);
     assert_eq!(cluster.ids(), ["external-route/not-checked"]);
 }
 

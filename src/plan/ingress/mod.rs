@@ -12,7 +12,6 @@ pub use service::{selects, service, service_query};
 use super::{Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::Gateway;
 use crate::resources::ingress::{IngressGateway, is_router};
-use crate::resources::istiod::{self, Istiod};
 use crate::resources::listing::label_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::service::Service;
@@ -37,24 +36,6 @@ pub fn pods(ingress: &IngressGateway) -> Query {
         selector: Some(ingress.labels()),
         metadata_only: false,
     }
-}
-
-/// The Deployments of istiod.
-pub fn istiods() -> Query {
-    Query::List {
-        kind: Kind::Deployment,
-        namespace: Some(INGRESS_NAMESPACE.to_owned()),
-        selector: Some(istiod::SELECTOR.to_owned()),
-        metadata_only: false,
-    }
-}
-
-/// Whether a Gateway configures proxies of its own namespace only, by the settings of the istiods
-/// that could be read.
-pub fn are_scoped(observed: &Observed) -> Reconciled<bool> {
-    let istiods = observed.try_list(&istiods())?;
-    let istiods: &[Object] = istiods.found().copied().unwrap_or_default();
-    Ok(istiods.iter().any(|istiod| Istiod::read(istiod).is_scoped))
 }
 
 /// The Pods of all namespaces that have these labels.

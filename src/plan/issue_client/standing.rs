@@ -13,7 +13,7 @@ use crate::plan::authority::{Home, establish, namespaces};
 use crate::plan::identity::Names;
 use crate::plan::reconcile::{Question, tolerate};
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Observed, Query, Reconciled, Seen, commit, witness};
+use crate::plan::{Observed, Query, Reconciled, Seen, commit, control_plane, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 use crate::resources::names::CredentialNames;
@@ -187,11 +187,11 @@ pub(super) fn stand(
 ) -> Reconciled<Standing> {
     let names = CredentialNames::of_authority(&request.issuer.authority);
     observed.prefetch(queries(request, &names))?;
-    let mesh = observed.try_get(&environment::mesh_config())?;
-    let trust_domains = environment::trust_domains(mesh.found().copied());
     let seen = observed.try_get(&names.state())?.found().copied();
     let version = seen.map_or("", Object::resource_version).to_owned();
-    let Some(state) = trust::state(&names, observed)? else {
+    let state = trust::state(&names, observed)?;
+    let (trust_domains, unread) = control_plane::trust_domains(state.as_ref(), observed)?;
+    let Some(state) = state else {
         trust::may_be_made(&request.issuer, &names, observed)?;
         check_before_authority(request, &trust_domains, observed, now)?;
         observed.answer_to(Question::Password)?;
@@ -214,7 +214,7 @@ pub(super) fn stand(
     let admission = trust::check_published(&state, observed, now)?;
     let mut standing = Standing::new(state, names.state(), version);
     standing.trust_domains = trust_domains;
-    if let Seen::Denied(reason) = &mesh {
+    if let Some(reason) = unread {
         standing.unchecked.push(format!(
             "the mesh's trust domain was not read, so only `cluster.local` is refused in URIs of clients: {reason}"
         ));

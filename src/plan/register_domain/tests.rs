@@ -163,7 +163,7 @@ fn a_named_secret_must_exist_and_have_the_keys_and_stays_as_it_is() {
     assert!(refusal(&request, &[]).contains("does not exist"));
     let reference = ObjectRef::new(Kind::Secret, "shop", "mine");
     let wrong = Object::new(reference.clone()).with("data", json!({"token": "eA=="}));
-    assert!(refusal(&request, &[wrong]).contains("`token` is no key"));
+    assert!(refusal(&request, &[wrong]).contains("`token` is not a key"));
     let right = Object::new(reference).with("data", json!({"apiToken": "eA=="}));
     let Effect::Write(Write::Apply(object)) =
         blocked_on(reconcile(&request, &observed(&request, &[right])))

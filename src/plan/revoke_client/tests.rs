@@ -336,7 +336,7 @@ fn a_ca_that_is_about_to_end_keeps_nobody_from_revoking() {
         let report = cluster.run(&named("alice")).unwrap();
         assert_eq!(cluster.answer(client), Verdict::Revoked);
         let mut notes = report.notes.iter();
-        let is_told = notes.any(|note| note.contains("`CN=First CA` was not seen"));
+        let is_told = notes.any(|note| note.contains("`CN=First CA` was not verified"));
         assert_eq!(is_told, !is_seen, "{left}");
     }
 }
@@ -571,7 +571,7 @@ fn while_a_gateway_reads_a_secret_both_are_changed_and_what_a_tool_keeps_of_them
     cluster.put(&kept);
     let writes = cluster.writes.len();
     let (says, _) = refused(&mut cluster, &named("bob"));
-    assert!(says.contains("Flux keeps Secret"), "{says}");
+    assert!(says.contains("Flux manages Secret"), "{says}");
     assert_eq!(cluster.writes.len(), writes);
     let mut forced = named("bob");
     forced.force_conflicts = true;

@@ -5,6 +5,8 @@
 //! `pilot/pkg/xds/endpoints/mtls_checker.go`). A `Sidecar` does not change this: istiod gives gateways its default one
 //! (`pilot/pkg/model/push_context.go`, `doGetSidecarScope`), and a sidecar forwards traffic to a port that none of its listeners names.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::facts::{blind, remedy, unlisted};
@@ -14,9 +16,8 @@ use super::workload::Workload;
 use super::{Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::{Exposed, needs_identity};
-use crate::plan::{Observed, Query, Reconciled};
+use crate::plan::{Observed, Query, Reconciled, control_plane};
 use crate::resources::backends::of_host;
-use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::peer_authentication::{Mode, mode};
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -25,9 +26,12 @@ use crate::resources::{Kind, Object, ObjectRef};
 const MESH: &str = "ISTIO_MUTUAL";
 
 /// The reads that show which connections the Service's Pods accept.
-pub(super) fn queries(service: &ObjectRef) -> [Query; 2] {
-    [service.namespace.as_str(), INGRESS_NAMESPACE]
-        .map(|namespace| Query::within(Kind::PeerAuthentication, namespace))
+pub(super) fn queries(service: &ObjectRef, roots: &BTreeSet<String>) -> Vec<Query> {
+    let mut namespaces = roots.clone();
+    namespaces.insert(service.namespace.clone());
+    let all = namespaces.iter();
+    all.map(|namespace| Query::within(Kind::PeerAuthentication, namespace))
+        .collect()
 }
 
 /// Adds the finding on Pods that do not accept the gateway's protocol.
@@ -40,7 +44,8 @@ pub(super) fn tell(
     let Some(workload) = Workload::of(host, observed)? else {
         return Ok(());
     };
-    let rule = match rule(&workload, observed)? {
+    let roots = control_plane::root_namespaces(&host.gateway.ingress, observed)?;
+    let rule = match rule(&workload, &roots, observed)? {
         Ok(rule) => rule,
         Err(unseen) => {
             link.add(unseen);
@@ -48,9 +53,7 @@ pub(super) fn tell(
         }
     };
     let mut policies = Vec::new();
-    let mut queries = queries(&workload.service).to_vec();
-    queries.dedup();
-    for query in queries {
+    for query in queries(&workload.service, &roots) {
         let listed = observed.try_list(&query)?;
         let unseen = unlisted(
             &check::WORKLOAD_NOT_CHECKED,
@@ -63,7 +66,7 @@ pub(super) fn tell(
         }
         policies.extend(listed.found().copied().unwrap_or_default());
     }
-    let taken = mode(policies, workload.labels(), workload.target);
+    let taken = mode(policies, workload.labels(), workload.target, &roots);
     let (taken, policy) = taken.unwrap_or((Mode::Permissive, None));
     let service = &workload.service;
     if let Some((rule, said)) = rule
@@ -121,10 +124,11 @@ fn opposed(
 /// The `DestinationRule` for the gateway's connections to the Service, with its mode; a finding if they could not be listed.
 fn rule<'a>(
     workload: &Workload<'_>,
+    roots: &BTreeSet<String>,
     observed: &'a Observed,
 ) -> Reconciled<Result<Option<(&'a Object, &'a str)>, Finding>> {
     let service = &workload.service;
-    for query in destination_rules(service) {
+    for query in destination_rules(service, roots) {
         let listed = observed.try_list(&query)?;
         if let Some(reason) = blind(&listed) {
             let seen = format!("the DestinationRules could not be listed: {reason}");

@@ -4,9 +4,9 @@ use super::facts::{Facts, blind, remedy};
 use super::guards;
 use super::hosts::Host;
 use super::{Finding, Severity, check};
+use crate::plan::control_plane::{self, Serving};
 use crate::plan::{Query, Reconciled, ingress};
 use crate::resources::listing::shortened;
-use crate::resources::names::INGRESS_NAMESPACE;
 
 /// How many namespaces a message names.
 const NAMESPACES_SHOWN: usize = 3;
@@ -36,7 +36,7 @@ pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding
     }
     let mut namespaces = ingress::namespaces(&own.selector, facts.observed)?;
     namespaces.remove(&own.namespace);
-    if namespaces.is_empty() || ingress::are_scoped(facts.observed)? {
+    if namespaces.is_empty() || Serving::of(own, facts.observed)?.is_scoped() {
         return Ok(None);
     }
     let others: Vec<String> = namespaces.iter().map(|name| format!("`{name}`")).collect();
@@ -49,7 +49,8 @@ pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding
         ),
         format!("kubectl get pods -A -l {labels} --show-labels"),
     );
-    let is_bypassed = own.namespace != INGRESS_NAMESPACE && guards::of_host(host, facts)?.is_some();
+    let roots = control_plane::root_namespaces(own, facts.observed)?;
+    let is_bypassed = !roots.contains(&own.namespace) && guards::of_host(host, facts)?.is_some();
     Ok(Some(if is_bypassed {
         let why = "no guard acts on the other proxies: anyone who reaches them with a certificate of the client CA may call the host";
         finding.graded(Severity::Error).because(why)

@@ -30,9 +30,11 @@ const STATED: [(&[&str], &str, &str); 2] = [
 ];
 
 /// The `EnvoyFilters` in the namespace of the gateway and in the mesh's root namespace.
-pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
-    let namespaces = acting(&host.gateway.ingress).into_iter();
-    namespaces.map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
+pub(super) fn lists(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let namespaces = acting(&host.gateway.ingress, observed)?.into_iter();
+    Ok(namespaces
+        .map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
+        .collect())
 }
 
 /// The reads of what the proxies enforce, if a filter may change that.
@@ -44,7 +46,7 @@ pub(super) fn queries(
     let mut queries = Vec::new();
     for host in hosts.iter().filter(|host| !host.is_from_outside) {
         let mut filters = Vec::new();
-        for list in lists(host) {
+        for list in lists(host, observed)? {
             let listed = observed.try_list(&list)?;
             filters.extend(listed.found().copied().unwrap_or_default());
         }

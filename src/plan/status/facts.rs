@@ -10,7 +10,7 @@ use crate::plan::authority::follower;
 use crate::plan::check::Check;
 use crate::plan::command_line;
 use crate::plan::witness::Fault;
-use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
+use crate::plan::{Observed, Query, Reconciled, Seen, control_plane, ingress};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{Certificate, KINDS};
@@ -279,12 +279,20 @@ impl<'a> Facts<'a> {
         ingress: &IngressGateway,
     ) -> Reconciled<(Vec<&'a Object>, Vec<Finding>)> {
         let (mut found, mut unseen) = (Vec::new(), Vec::new());
-        for namespace in acting(ingress) {
+        for namespace in acting(ingress, self.observed)? {
             let listed = self.observed.try_list(&Query::within(kind, namespace))?;
             unseen.extend(unlisted(&check::INGRESS_POLICY_NOT_CHECKED, kind, &listed));
             found.extend(listed.found().copied().unwrap_or_default());
         }
         Ok((found, unseen))
+    }
+
+    /// The root namespaces of the mesh that a Gateway's proxies belong to; those of a default installation where it is gone.
+    pub fn roots(&self, gateway: &GatewayName) -> Reconciled<BTreeSet<String>> {
+        let mut gateways = self.gateways.readable.iter();
+        let known = gateways.find(|(_, known)| known.name == *gateway);
+        let ingress = known.map(|(_, known)| known.ingress.clone());
+        control_plane::root_namespaces(&ingress.unwrap_or_default(), self.observed)
     }
 
     /// The Certificates in the namespace of some proxies.
@@ -379,9 +387,14 @@ fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 
-/// The namespaces with objects that can act on an ingress gateway: its own, and the root namespace of the mesh.
-pub(super) fn acting(ingress: &IngressGateway) -> BTreeSet<&str> {
-    [ingress.namespace.as_str(), INGRESS_NAMESPACE].into()
+/// The namespaces with objects that can act on an ingress gateway: its own, and the root namespaces of the mesh.
+pub(super) fn acting(
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<BTreeSet<String>> {
+    let mut namespaces = control_plane::root_namespaces(ingress, observed)?;
+    namespaces.insert(ingress.namespace.clone());
+    Ok(namespaces)
 }
 
 /// The finding on a list that could not be read.

@@ -1,13 +1,16 @@
 //! Whether ingress gateways forward the certificate that a client itself sends in `X-Forwarded-Client-Cert`.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::facts::{blind, remedy};
+use super::hosts::Host;
 use super::{Finding, Severity, check};
 use crate::plan::command_line;
-use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen, control_plane};
 use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object};
 
 /// The modes of Envoy's `ForwardClientCertDetails` that forward a client's own header, and whether only together with the true one
 /// (<https://github.com/envoyproxy/envoy>, `api/envoy/extensions/filters/network/http_connection_manager/v3`).
@@ -18,17 +21,24 @@ const UNSAFE: [(&str, bool); 3] = [
 ];
 
 /// Kyma's Istio resource, and the mesh configuration generated from it; without Kyma only the latter exists.
-fn sources() -> [ObjectRef; 2] {
-    [kyma_istio(), mesh_config()]
-}
-
 pub(super) fn queries() -> impl Iterator<Item = Query> {
-    sources().into_iter().map(Query::Get)
+    [kyma_istio(), mesh_config()].into_iter().map(Query::Get)
 }
 
-/// The finding on the first source that has an unsafe mode, or could not be read.
-pub(super) fn check(observed: &Observed) -> Reconciled<Option<Finding>> {
-    for source in sources() {
+/// The finding on the first source that has an unsafe mode, or could not be read: Kyma's resource, then the mesh configurations of the
+/// hosts' gateways.
+pub(super) fn check(hosts: &[Host], observed: &Observed) -> Reconciled<Option<Finding>> {
+    let mut sources = BTreeSet::new();
+    for host in hosts {
+        sources.extend(control_plane::mesh_configs(
+            &host.gateway.ingress,
+            observed,
+        )?);
+    }
+    if sources.is_empty() {
+        sources.insert(mesh_config());
+    }
+    for source in std::iter::once(kyma_istio()).chain(sources) {
         let seen = observed.try_get(&source)?;
         let found = match &seen {
             Seen::Found(object) => unsafe_in(object),

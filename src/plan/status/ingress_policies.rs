@@ -7,8 +7,9 @@ use super::hosts::Host;
 use super::{Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
-use crate::plan::{Query, Reconciled, probe};
+use crate::plan::{Observed, Query, Reconciled, control_plane, probe};
 use crate::resources::listing::shortened;
+use crate::resources::names::ISTIO_NAMESPACE;
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
 use crate::resources::{Kind, Object};
 
@@ -17,9 +18,24 @@ const POLICIES_SHOWN: usize = 3;
 
 /// The policies that check tokens, in the namespace of the gateway and in the mesh's root
 /// namespace.
-pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
-    let namespaces = acting(&host.gateway.ingress).into_iter();
-    namespaces.map(|namespace| Query::within(Kind::RequestAuthentication, namespace))
+pub(super) fn lists(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let namespaces = acting(&host.gateway.ingress, observed)?.into_iter();
+    Ok(namespaces
+        .map(|namespace| Query::within(Kind::RequestAuthentication, namespace))
+        .collect())
+}
+
+/// The finding where nothing tells in which namespace the policies of the whole mesh are.
+fn outside(host: &Host, observed: &Observed) -> Reconciled<Option<Finding>> {
+    let address = control_plane::unseen_outside(&host.gateway.ingress, observed)?;
+    Ok(address.map(|address| {
+        Finding::new(
+            &check::INGRESS_POLICY_NOT_CHECKED,
+            format!("the proxies are configured from `{address}`, outside of the cluster, and no mesh configuration of theirs was seen in `{ISTIO_NAMESPACE}`"),
+            "kubectl get authorizationpolicies.security.istio.io -A",
+        )
+        .because("policies of the whole mesh were looked for in that namespace only")
+    }))
 }
 
 /// Adds findings on policies that reject requests of clients with a valid certificate. A policy that cannot be evaluated counts as
@@ -38,6 +54,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
         known: &labels,
         are_complete: true,
     };
+    link.extend(outside(host, facts.observed)?);
     let (checks, unseen) = facts.acting_on(Kind::RequestAuthentication, &host.gateway.ingress)?;
     link.extend(unseen);
     let of_tokens = checks.into_iter().filter(|check| {

@@ -47,6 +47,8 @@ mod timeline;
 mod unprotected;
 mod workload;
 
+use std::collections::BTreeSet;
+
 use time::{Duration, OffsetDateTime};
 
 pub use report::{
@@ -56,13 +58,13 @@ pub use report::{
 
 use super::check;
 pub use super::check::{Finding, Severity};
-use super::{Observed, Probe, Query, Seen, external_routes, probe};
+use super::{Observed, Probe, Query, Seen, control_plane, external_routes, probe};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::probe::Client;
 use crate::plan::{Effect, Reconciled};
 use crate::resources::names::{
-    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, INGRESS_NAMESPACE,
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, INGRESS_NAMESPACE, ISTIO_NAMESPACE,
 };
 use crate::resources::{Kind, witness};
 use facts::Facts;
@@ -113,10 +115,16 @@ pub fn reconcile(
     }
     let mut hosts = rivals::relevant(hosts, &unprotected, &facts);
     hosts::find_candidates(&mut hosts, observed)?;
-    let of_unprotected = unprotected.iter().flat_map(|host| host.queries(&facts));
-    let of_hosts = hosts.iter().flat_map(|host| of_host(host, &facts));
-    let of_authorities = authority::queries(&facts);
-    observed.prefetch(of_hosts.chain(of_unprotected).chain(of_authorities))?;
+    observed.prefetch(looked_at(&hosts).map(|host| probe::pods(&host.gateway.ingress)))?;
+    observed.prefetch(control_planes(&hosts, observed)?)?;
+    let mut first = authority::queries(&facts);
+    for host in &hosts {
+        first.extend(of_host(host, &facts)?);
+    }
+    for host in &unprotected {
+        first.extend(host.queries(&facts)?);
+    }
+    observed.prefetch(first)?;
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
@@ -146,7 +154,7 @@ pub fn reconcile(
     let mut others = facts.damages(request.namespace.as_deref());
     others.extend(kyma::check(&facts));
     if !reports.is_empty() {
-        others.extend(forwarding::check(observed)?);
+        others.extend(forwarding::check(&hosts, observed)?);
     }
     others.extend(facts.unlisted());
     others.extend(facts.unseen_witnesses());
@@ -197,7 +205,7 @@ fn everything() -> Vec<Query> {
         states(),
         inventory(),
         witnesses(),
-        policies(INGRESS_NAMESPACE),
+        policies(ISTIO_NAMESPACE),
     ];
     shared.into_iter().chain(forwarding::queries()).collect()
 }
@@ -234,27 +242,49 @@ fn inventory() -> Query {
     }
 }
 
-fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
+/// The hosts of which more than a client's view can be looked at.
+fn looked_at(hosts: &[Host]) -> impl Iterator<Item = &Host> {
+    hosts.iter().filter(|host| !host.is_from_outside)
+}
+
+/// The mesh configurations of their gateways.
+fn control_planes(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>> {
+    let mut configs = BTreeSet::new();
+    for host in looked_at(hosts) {
+        configs.extend(control_plane::mesh_configs(
+            &host.gateway.ingress,
+            observed,
+        )?);
+    }
+    Ok(configs.into_iter().map(Query::Get).collect())
+}
+
+fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
     queries.extend(probe::queries(&host.gateway.ingress));
     queries.push(policies(&host.gateway.ingress.namespace));
+    let mut roots = BTreeSet::new();
     if !host.is_from_outside {
+        roots = control_plane::root_namespaces(&host.gateway.ingress, facts.observed)?;
         queries.extend(network::queries(host));
-        queries.extend(envoy_filters::lists(host));
-        queries.extend(ingress_policies::lists(host));
+        queries.extend(envoy_filters::lists(host, facts.observed)?);
+        queries.extend(ingress_policies::lists(host, facts.observed)?);
         queries.extend(elsewhere::query(host));
         queries.extend(client_ca::queries(&host.server));
         queries.extend(server_source::query(&host.server));
     }
     let route = host.route.iter();
-    queries.extend(route.flat_map(|found| route::queries(found, facts)));
+    queries.extend(route.flat_map(|found| route::queries(found, &roots, facts)));
     if let Some(Backend { service, .. }) = host.backend() {
-        queries.extend(external_routes::queries(&service));
+        queries.extend(external_routes::queries(
+            &service,
+            roots.iter().map(String::as_str),
+        ));
         queries.push(endpoints::slices(&service));
-        queries.extend(destination::queries(&service));
+        queries.extend(destination::queries(&service, &roots));
         queries.push(Query::Get(service));
     }
-    queries
+    Ok(queries)
 }
 
 /// The report of one host: its links in the order in which a request passes them.

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use super::hosts::Host;
 use super::{Finding, Link, Request, Severity, check};
 use crate::plan::probe::{self, Via, Ways};
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
 use crate::resources::client_ca::{self, Material};
 use crate::resources::pod::unready;
 use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
@@ -210,6 +210,12 @@ pub(super) fn faults(
                 format!("whether {pod} has loaded {source} could not be read: {reason}"),
                 "kubectl mtls status -v 6",
             );
+        } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::RejectedListeners)? {
+            link.find(
+                &check::PROXY_NOT_CHECKED,
+                format!("whether {pod} rejects a listener could not be read: {reason}"),
+                "kubectl mtls status -v 6",
+            );
         }
         let load = load(&source, pod, observed)?.filter(|load| *load != Load::Current);
         outdated.extend(load.map(|load| (pod, load)));
@@ -252,9 +258,11 @@ pub(super) fn faults(
             let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
             // New proxies would load nothing either.
             let remedy = if is_everywhere {
+                let planes = control_plane::named(&host.gateway.ingress, observed)?;
+                let plane = planes.into_iter().next().unwrap_or_default();
                 format!(
                     "kubectl rollout restart deployments -n {} -l app=istiod",
-                    first.namespace
+                    plane.namespace
                 )
             } else {
                 format!(

@@ -1,5 +1,7 @@
 //! The route from the Gateway to the Service, and the Service.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::facts::{Facts, blind, damaged, readable, remedy};
@@ -12,25 +14,28 @@ use crate::resources::api_rule::ApiRule;
 use crate::resources::http_routes::{
     Identity, astray, defines, detour, deviation, identity, is_exported, is_route_exported, subsets,
 };
-use crate::resources::names::{self, GatewayName, INGRESS_NAMESPACE};
+use crate::resources::names::{self, GatewayName};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The reads of the gateway's protocol to the Services of a route: their `DestinationRules`, and those of the mesh's root namespace.
-pub(super) fn queries(route: &Route, facts: &Facts<'_>) -> Vec<Query> {
+/// The reads of the gateway's protocol to the Services of a route: their `DestinationRules`, and those of the mesh's root namespaces.
+pub(super) fn queries(route: &Route, roots: &BTreeSet<String>, facts: &Facts<'_>) -> Vec<Query> {
     let object = virtual_service(route, facts);
     let named = object.map(subsets).unwrap_or_default();
     let named = named.into_iter().map(|(service, _)| service);
     let services = named.chain(route.backend().map(|behind| behind.service));
     services
-        .flat_map(|service| destination_rules(&service))
+        .flat_map(|service| destination_rules(&service, roots))
         .collect()
 }
 
 /// The queries for the `DestinationRules` of a Service.
-pub(super) fn destination_rules(service: &ObjectRef) -> [Query; 2] {
-    [service.namespace.as_str(), INGRESS_NAMESPACE]
+pub(super) fn destination_rules(service: &ObjectRef, roots: &BTreeSet<String>) -> Vec<Query> {
+    let others = roots.iter().filter(|root| **root != service.namespace);
+    std::iter::once(&service.namespace)
+        .chain(others)
         .map(|namespace| Query::within(Kind::DestinationRule, namespace))
+        .collect()
 }
 
 /// The route as it was read, if it is a `VirtualService`.
@@ -77,7 +82,7 @@ pub(super) fn of(
             if let Some(object) = object {
                 link.extend(edited(object));
                 link.extend(hidden(object, proxies));
-                subset_faults(object, facts, &mut link)?;
+                subset_faults(object, &facts.roots(gateway)?, facts, &mut link)?;
             }
             object.and_then(identity)
         }
@@ -215,10 +220,15 @@ fn hidden(object: &Object, namespace: &str) -> Option<Finding> {
     })
 }
 
-fn subset_faults(object: &Object, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+fn subset_faults(
+    object: &Object,
+    roots: &BTreeSet<String>,
+    facts: &Facts<'_>,
+    link: &mut Link,
+) -> Reconciled<()> {
     for (service, subset) in subsets(object) {
         let mut is_defined = false;
-        for query in destination_rules(&service) {
+        for query in destination_rules(&service, roots) {
             let listed = facts.observed.try_list(&query)?;
             if let Some(reason) = blind(&listed) {
                 let seen = format!("the DestinationRules could not be listed: {reason}");

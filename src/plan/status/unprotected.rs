@@ -27,10 +27,12 @@ pub(super) struct Unprotected {
 
 impl Unprotected {
     /// The reads for the host's report.
-    pub fn queries(&self, facts: &Facts<'_>) -> Vec<Query> {
-        let of_route = self.route.iter();
-        let of_route = of_route.flat_map(|found| route::queries(found, facts));
-        of_route.chain(self.service().map(Query::Get)).collect()
+    pub fn queries(&self, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
+        let mut queries: Vec<Query> = self.service().map(Query::Get).into_iter().collect();
+        if let Some(found) = &self.route {
+            queries.extend(route::queries(found, &facts.roots(&self.gateway)?, facts));
+        }
+        Ok(queries)
     }
 
     /// Whether the finding is about this Gateway, so that its missing route need not be reported.

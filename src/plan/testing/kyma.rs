@@ -15,6 +15,7 @@ use crate::pki::tests::NOW;
 use crate::plan::{DryRun, expose, unexpose};
 use crate::resources::environment::{kyma_gateway, mesh_config, shoot_info};
 use crate::resources::ingress::default_selector;
+use crate::resources::istiod::REVISION;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 
@@ -31,6 +32,15 @@ pub const SERVICE: &str = "httpbin";
 pub const HELM_NAMESPACE: &str = "istio-ingress";
 /// Its Service.
 pub const HELM_SERVICE: &str = "istio-ingress";
+
+/// The namespace of the ingress gateway of [`Cluster::aks`].
+pub const AKS_NAMESPACE: &str = "aks-istio-ingress";
+/// Its Service.
+pub const AKS_SERVICE: &str = "aks-istio-ingressgateway-external";
+/// The namespace of istiod there, and the root namespace of its mesh.
+pub const AKS_ROOT: &str = "aks-istio-system";
+/// The revision of istiod there.
+pub const AKS_REVISION: &str = "asm-1-31";
 
 /// The labels of the Pods of [`Cluster::helm`]'s ingress gateway.
 pub fn helm_labels() -> [(&'static str, &'static str); 2] {
@@ -199,46 +209,104 @@ impl Cluster {
     /// Istio without Kyma, whose ingress gateway is the Helm release `istio-ingress` in a namespace of its own
     /// (<https://istio.io/latest/docs/setup/install/helm/>).
     pub fn helm() -> Self {
+        let labels = helm_labels().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self::plain().with_gateway_in(HELM_NAMESPACE, HELM_SERVICE, &labels.into())
+    }
+
+    /// The Istio add-on of AKS: an external ingress gateway in a namespace of its own, and istiod, with a revision, in another one,
+    /// which is the mesh's root namespace (<https://learn.microsoft.com/azure/aks/istio-deploy-addon>).
+    pub fn aks() -> Self {
         let mut cluster = Self::plain();
+        for name in [
+            ObjectRef::new(Kind::Deployment, INGRESS_NAMESPACE, "istiod"),
+            mesh_config(),
+            ObjectRef::namespace(INGRESS_NAMESPACE),
+        ] {
+            cluster.objects.remove(&name);
+        }
+        let labels = [("istio".to_owned(), AKS_SERVICE.to_owned())].into();
+        let mut cluster = cluster.with_gateway_in(AKS_NAMESPACE, AKS_SERVICE, &labels);
+        cluster.put(&Object::new(ObjectRef::namespace(AKS_ROOT)));
+        cluster.put_istiod(AKS_REVISION, "1.31.0", "trustDomain: cluster.local\n");
+        let pods = cluster.objects.values();
+        let pods = pods.filter(|object| object.reference().kind == Kind::Pod);
+        let proxies = pods.filter(|pod| pod.namespace() == AKS_NAMESPACE).cloned();
+        for pod in proxies.collect::<Vec<_>>() {
+            cluster.put(&configured_by(&pod, AKS_REVISION));
+        }
+        AKS_ROOT.clone_into(&mut cluster.proxies.root);
+        cluster.load();
+        cluster
+    }
+
+    /// The istiod of a revision of [`Cluster::aks`], with its mesh configuration.
+    pub fn put_istiod(&mut self, revision: &str, version: &str, mesh: &str) {
+        let image = format!("mcr.microsoft.com/oss/v2/istio/pilot:{version}");
+        let containers = json!([{"name": "discovery", "image": image}]);
+        let name = format!("istiod-{revision}");
+        let istiod = Object::new(ObjectRef::new(Kind::Deployment, AKS_ROOT, name))
+            .with_label("app", "istiod")
+            .with_label(REVISION, revision)
+            .with(
+                "spec",
+                json!({"template": {"spec": {"containers": containers}}}),
+            );
+        self.put(&istiod);
+        let config = ObjectRef::new(Kind::ConfigMap, AKS_ROOT, format!("istio-{revision}"));
+        let mesh = format!("rootNamespace: {AKS_ROOT}\n{mesh}");
+        self.put(&Object::new(config).with("data", json!({"mesh": mesh})));
+    }
+
+    /// The same cluster with its ingress gateway in another namespace, under another name.
+    fn with_gateway_in(
+        mut self,
+        namespace: &str,
+        service: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Self {
         let is_of_default = |name: &&ObjectRef| {
             name.namespace == INGRESS_NAMESPACE && matches!(name.kind, Kind::Pod | Kind::Service)
         };
-        let default: Vec<ObjectRef> = cluster
-            .objects
-            .keys()
-            .filter(is_of_default)
-            .cloned()
-            .collect();
-        let namespace = ObjectRef::namespace(HELM_NAMESPACE);
-        cluster.put(&Object::new(namespace));
-        let labels: BTreeMap<String, String> = helm_labels()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let default: Vec<ObjectRef> = self.objects.keys().filter(is_of_default).cloned().collect();
+        self.put(&Object::new(ObjectRef::namespace(namespace)));
         for name in default {
-            let Some(object) = cluster.objects.remove(&name) else {
+            let Some(object) = self.objects.remove(&name) else {
                 continue;
             };
             match name.kind {
                 Kind::Pod => {
-                    let moved = name.name.replace(INGRESS_SERVICE, HELM_SERVICE);
-                    cluster.put(&router(HELM_NAMESPACE, &moved, &labels, HELM_SERVICE));
+                    let moved = name.name.replace(INGRESS_SERVICE, service);
+                    self.put(&router(namespace, &moved, labels, service));
                 }
                 _ => {
                     let mut spec = object.at(&["spec"]).cloned().unwrap_or_default();
                     spec["selector"] = json!(labels);
                     let status = object.at(&["status"]).cloned().unwrap_or_default();
-                    let service = ObjectRef::new(Kind::Service, HELM_NAMESPACE, HELM_SERVICE);
-                    let service = Object::new(service)
-                        .with("spec", spec)
-                        .with("status", status);
-                    cluster.put(&service);
+                    let moved = ObjectRef::new(Kind::Service, namespace, service);
+                    let moved = Object::new(moved).with("spec", spec).with("status", status);
+                    self.put(&moved);
                 }
             }
         }
-        HELM_NAMESPACE.clone_into(&mut cluster.proxies.namespace);
-        cluster.load();
-        cluster
+        namespace.clone_into(&mut self.proxies.namespace);
+        self.load();
+        self
     }
+}
+
+/// The Pod of an ingress gateway of [`Cluster::aks`] as the injector of a revision makes it
+/// (<https://github.com/istio/istio>, `istio-discovery/files/gateway-injection-template.yaml`).
+pub fn configured_by(pod: &Object, revision: &str) -> Object {
+    configured_from(pod, &format!("istiod-{revision}.{AKS_ROOT}.svc:15012"))
+        .with_annotation(REVISION, revision)
+}
+
+/// A Pod whose proxy gets its configuration from an address.
+pub fn configured_from(pod: &Object, address: &str) -> Object {
+    let mut spec = pod.at(&["spec"]).cloned().unwrap_or_default();
+    let config = json!({"discoveryAddress": address}).to_string();
+    spec["containers"][0]["env"] = json!([{"name": "PROXY_CONFIG", "value": config}]);
+    pod.clone().with("spec", spec)
 }
 
 /// An issuer of cert-manager's, a `ClusterIssuer` where no namespace is given, which is Ready or says this.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cluster;
-use super::kyma::HELM_NAMESPACE;
+use super::kyma::{AKS_NAMESPACE, HELM_NAMESPACE};
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, certificate, guard};
@@ -34,7 +34,8 @@ impl<'a> Written<'a> {
 
     /// Its place in the order; `None` for what has none.
     fn place(&self) -> Option<u8> {
-        let is_beside_proxies = [INGRESS_NAMESPACE, HELM_NAMESPACE].contains(&self.namespace);
+        let is_beside_proxies =
+            [INGRESS_NAMESPACE, HELM_NAMESPACE, AKS_NAMESPACE].contains(&self.namespace);
         Some(match self.kind {
             "ConfigMap" if self.namespace == AUTHORITY_NAMESPACE => 1,
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 2,
@@ -51,7 +52,8 @@ impl<'a> Written<'a> {
 
     /// Its place among deletions, the last to go first.
     fn place_of_removal(&self) -> Option<u8> {
-        let is_beside_proxies = [INGRESS_NAMESPACE, HELM_NAMESPACE].contains(&self.namespace);
+        let is_beside_proxies =
+            [INGRESS_NAMESPACE, HELM_NAMESPACE, AKS_NAMESPACE].contains(&self.namespace);
         Some(match self.kind {
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 1,
             "Secret" if is_beside_proxies => 2,

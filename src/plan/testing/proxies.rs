@@ -19,7 +19,7 @@ use crate::plan::{Observed, Seen};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::guard::traces;
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, ISTIO_NAMESPACE};
 use crate::resources::proxy_config::{Material, Part, loaded};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -38,6 +38,8 @@ pub enum Verdict {
 pub struct Proxies {
     /// Their namespace.
     pub namespace: String,
+    /// The root namespace of the mesh.
+    pub root: String,
     /// How many there are.
     pub replicas: usize,
     /// Those that load nothing new.
@@ -55,6 +57,7 @@ impl Default for Proxies {
     fn default() -> Self {
         Self {
             namespace: INGRESS_NAMESPACE.to_owned(),
+            root: ISTIO_NAMESPACE.to_owned(),
             replicas: 1,
             lagging: Vec::new(),
             rejecting: Vec::new(),
@@ -92,7 +95,7 @@ impl Proxies {
     /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
         self.loaded.resize(self.replicas, Configuration::default());
-        let next = Configuration::of(objects, &self.namespace);
+        let next = Configuration::of(objects, [&self.namespace, &self.root]);
         for (replica, loaded) in self.loaded.iter_mut().enumerate() {
             if self.rejecting.contains(&replica) {
                 loaded.rejected += 1;
@@ -266,8 +269,8 @@ impl Listener {
 }
 
 impl Configuration {
-    /// What istiod has for the proxies of a namespace.
-    fn of(objects: &BTreeMap<ObjectRef, Object>, namespace: &str) -> Self {
+    /// What istiod has for the proxies of a namespace, of a mesh with this root namespace.
+    fn of(objects: &BTreeMap<ObjectRef, Object>, [namespace, root]: [&str; 2]) -> Self {
         let mut loaded = Self::default();
         let mut ages = Vec::new();
         for object in objects.values() {
@@ -301,9 +304,7 @@ impl Configuration {
                             .extend(hosts.map(|host| (host, service.gateways.clone())));
                     }
                 }
-                Kind::AuthorizationPolicy
-                    if [namespace, INGRESS_NAMESPACE].contains(&object.namespace()) =>
-                {
+                Kind::AuthorizationPolicy if [namespace, root].contains(&object.namespace()) => {
                     loaded.policies.push(object.clone());
                 }
                 _ => {}

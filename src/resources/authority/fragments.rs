@@ -9,7 +9,7 @@ use super::{Ends, Origin};
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::resources::Object;
-use crate::resources::names::{CLIENT_CA_ANNOTATION, GATEWAY_ANNOTATION};
+use crate::resources::names::{CLIENT_CA_ANNOTATION, GATEWAY_ANNOTATION, MESH_CONFIG_ANNOTATION};
 
 const END_OF_CERTIFICATE: &str = "-----END CERTIFICATE-----";
 
@@ -44,6 +44,8 @@ pub struct Fragments {
     pub gateway: Option<String>,
     /// The Secret that a Gateway reads instead of the authority.
     pub client_ca_secret: Option<String>,
+    /// The mesh configurations of its gateways.
+    pub mesh_configs: Option<String>,
 }
 
 impl Fragments {
@@ -58,6 +60,7 @@ impl Fragments {
         Self {
             gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
             client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
+            mesh_configs: object.annotation(MESH_CONFIG_ANNOTATION).map(str::to_owned),
             ..read
         }
     }

@@ -15,7 +15,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::sha256;
 use crate::resources::names::{
     AUTHORITY_LABEL, CLIENT_CA_ANNOTATION, CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION,
-    IN_USE_FINALIZER, MANAGED_BY,
+    IN_USE_FINALIZER, MANAGED_BY, MESH_CONFIG_ANNOTATION,
 };
 use crate::resources::{Object, Unreadable};
 
@@ -108,6 +108,9 @@ impl AuthorityState {
         if self.client_ca_secret.is_none() {
             object = object.without_annotation(CLIENT_CA_ANNOTATION);
         }
+        if self.mesh_configs.is_none() {
+            object = object.without_annotation(MESH_CONFIG_ANNOTATION);
+        }
         object
     }
 
@@ -157,6 +160,9 @@ impl AuthorityState {
         }
         if let Some(secret) = &self.client_ca_secret {
             object = object.with_annotation(CLIENT_CA_ANNOTATION, secret);
+        }
+        if let Some(configs) = &self.mesh_configs {
+            object = object.with_annotation(MESH_CONFIG_ANNOTATION, configs);
         }
         object.with("data", data)
     }
@@ -253,6 +259,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         history: state.history,
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
         client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
+        mesh_configs: object.annotation(MESH_CONFIG_ANNOTATION).map(str::to_owned),
     })
 }
 
@@ -283,6 +290,7 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
         history: lines(text("history")).collect(),
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
         client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
+        mesh_configs: object.annotation(MESH_CONFIG_ANNOTATION).map(str::to_owned),
     })
 }
 

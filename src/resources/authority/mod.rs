@@ -61,6 +61,9 @@ pub struct AuthorityState {
     pub gateway: Option<String>,
     /// The Secret with the authority's content that a Gateway reads instead of this object, until it is moved.
     pub client_ca_secret: Option<String>,
+    /// The mesh configurations of its gateways, as `namespace/name` separated by commas, where they are others than that of a default
+    /// installation.
+    pub mesh_configs: Option<String>,
 }
 
 impl AuthorityState {
@@ -98,6 +101,7 @@ impl AuthorityState {
             history: Vec::new(),
             gateway: None,
             client_ca_secret: None,
+            mesh_configs: None,
         }
     }
 

@@ -43,6 +43,8 @@ fn the_names_are_those_that_the_authority_has() {
     let place = Place {
         prunes: false,
         ingress: "istio-system",
+        istiod: "istio-system",
+        revisions: &[],
         namespace: Some("shop"),
         gateway: None,
         services: &["httpbin".to_owned()],
@@ -77,6 +79,8 @@ fn without_a_service_its_objects_may_have_any_name() {
         let place = Place {
             prunes: false,
             ingress: "istio-system",
+            istiod: "istio-system",
+            revisions: &[],
             namespace: Some("shop"),
             gateway: None,
             services,
@@ -100,6 +104,8 @@ fn the_guard_of_another_gateway_is_named_when_that_gateway_is_told() {
         let place = Place {
             prunes: false,
             ingress: "istio-system",
+            istiod: "istio-system",
+            revisions: &[],
             namespace: Some("shop"),
             gateway,
             services: &[],
@@ -125,6 +131,8 @@ fn status_may_read_no_secret_with_a_private_key() {
     let place = Place {
         prunes: false,
         ingress: "istio-system",
+        istiod: "istio-system",
+        revisions: &[],
         namespace: None,
         gateway: None,
         services: &[],
@@ -150,6 +158,8 @@ fn a_role_that_two_commands_need_says_each_rule_once() {
     let place = Place {
         prunes: false,
         ingress: "istio-system",
+        istiod: "istio-system",
+        revisions: &[],
         namespace: None,
         gateway: None,
         services: &[],
@@ -188,6 +198,8 @@ fn nothing_is_given_over_the_policies_and_secrets_of_everybody_else() {
     let place = Place {
         prunes: false,
         ingress: "istio-system",
+        istiod: "istio-system",
+        revisions: &[],
         namespace: Some("shop"),
         gateway: None,
         services: &[],
@@ -222,6 +234,8 @@ fn nothing_is_given_over_the_policies_and_secrets_of_everybody_else() {
     let of_domain = Place {
         prunes: false,
         ingress: "istio-system",
+        istiod: "istio-system",
+        revisions: &[],
         provider: Some("my-example-com"),
         ..place
     };

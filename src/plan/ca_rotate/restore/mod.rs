@@ -205,6 +205,7 @@ impl Remains<'_> {
             history: left.history,
             gateway: left.gateway,
             client_ca_secret: left.client_ca_secret,
+            mesh_configs: left.mesh_configs,
             ..AuthorityState::of_external(
                 &self.names.authority,
                 selection.external.clone(),

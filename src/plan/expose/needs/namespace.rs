@@ -1,7 +1,7 @@
 //! Whether istiod sees the authority's namespace, and by which labels.
 
 use super::Fault;
-use super::serving::Serving;
+use crate::plan::control_plane::Serving;
 use crate::plan::expose::wanted::{Wanted, denial};
 use crate::plan::{DryRun, Observed, Reconciled, Seen, Write};
 use crate::resources::discovery::{self, Labels, Selector};
@@ -54,6 +54,12 @@ fn visibility(
         match seen.read_as(|object| discovery::selectors(object)) {
             Seen::Found(selectors) if selectors.is_empty() => {}
             Seen::Found(selectors) => meshes.push((config, selectors)),
+            Seen::Missing if serving.outside().is_some() => {
+                not_checked(
+                    &config,
+                    "it does not exist, and istiod runs outside of the cluster",
+                );
+            }
             // istiod then runs with its defaults.
             other => {
                 if let Some(reason) = other.unknown() {

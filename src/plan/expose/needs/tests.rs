@@ -6,7 +6,7 @@ use super::*;
 use crate::plan::Event;
 use crate::plan::expose::environment::Environment;
 use crate::plan::expose::existing::Existing;
-use crate::plan::ingress::istiods;
+use crate::plan::probe;
 use crate::plan::testing::Cluster;
 use crate::plan::{Blocked, Effect, Seen, ServerDryRun};
 use crate::resources::api_rule::RouteOptions;
@@ -82,7 +82,7 @@ impl Mesh {
 
     fn read(&mut self, observed: &mut Observed, queries: impl IntoIterator<Item = Query>) {
         for query in queries {
-            let answer = if self.may_not_list_istiods && query == istiods() {
+            let answer = if self.may_not_list_istiods && query == istiods(ISTIO_NAMESPACE) {
                 Seen::Denied("`list` `deployments`".to_owned())
             } else {
                 match &query {
@@ -492,7 +492,10 @@ fn a_mesh_configuration_or_a_namespace_that_cannot_be_read_is_told() {
 #[test]
 fn a_gateway_that_reads_a_secret_needs_nothing_of_this() {
     let mut observed = Observed::default();
-    observed.saw(istiods(), Seen::Failed("not asked".to_owned()));
+    observed.saw(
+        istiods(ISTIO_NAMESPACE),
+        Seen::Failed("not asked".to_owned()),
+    );
     let theirs = Source {
         object: client_ca::secret("istio-system", "kyma-mtls-cacert"),
         gateway: None,

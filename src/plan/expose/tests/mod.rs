@@ -2,6 +2,7 @@
 
 mod cert_manager;
 mod conflicts;
+mod control_plane;
 mod faults;
 mod hosts;
 mod ingress;

@@ -548,7 +548,11 @@ fn a_secret_in_the_place_of_the_fail_closed_one_stays_where_a_gateway_reads_it()
     let mut findings = report.findings.iter();
     let taken = findings.find(|finding| finding.check.id == "client-ca/fallback-taken");
     let taken = taken.unwrap();
-    assert!(taken.seen.contains("the Gateway other/gateway reads it"));
+    assert!(
+        taken
+            .seen
+            .contains("the Gateway other/gateway reads the Secret")
+    );
     assert!(!taken.remedy.contains("delete"), "{}", taken.remedy);
 }
 

@@ -225,7 +225,7 @@ fn a_secret_that_may_not_be_seen_is_no_finding_but_is_told() {
     assert_eq!(report.findings, []);
     let links = &report.hosts[0].links;
     let mut details = links.iter().flat_map(|link| &link.details);
-    let told = "whether Secret istio-system/kyma-mtls exists was not seen";
+    let told = "whether Secret istio-system/kyma-mtls exists was not checked";
     assert!(details.any(|detail| detail.starts_with(told)));
 }
 

@@ -1,0 +1,260 @@
+//! The control planes that configure the proxies of an ingress gateway, as its Pods name them: of several revisions while Istio is
+//! upgraded.
+
+use std::collections::BTreeSet;
+
+use super::{Observed, Query, Reconciled, Seen, ingress};
+use crate::resources::authority::AuthorityState;
+use crate::resources::control_plane::ControlPlane;
+use crate::resources::ingress::IngressGateway;
+use crate::resources::istiod::{self, Istiod};
+use crate::resources::names::ISTIO_NAMESPACE;
+use crate::resources::{Kind, Object, ObjectRef, environment};
+
+/// The Deployments of istiod in a namespace.
+pub fn istiods(namespace: &str) -> Query {
+    Query::List {
+        kind: Kind::Deployment,
+        namespace: Some(namespace.to_owned()),
+        selector: Some(istiod::SELECTOR.to_owned()),
+        metadata_only: false,
+    }
+}
+
+/// Those that the Pods of an ingress gateway name; none where no Pod is seen.
+pub fn named(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
+    let pods = observed.try_list(&ingress::pods(ingress))?;
+    let pods = pods.found().copied().unwrap_or_default();
+    Ok(pods.iter().map(ControlPlane::of).collect())
+}
+
+/// The same; that of a default installation where no Pod is seen.
+fn presumed(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
+    let mut planes = named(ingress, observed)?;
+    if planes.is_empty() {
+        planes.insert(ControlPlane::default());
+    }
+    Ok(planes)
+}
+
+/// The mesh configurations of the control planes of an ingress gateway.
+pub fn mesh_configs(
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<BTreeSet<ObjectRef>> {
+    let planes = presumed(ingress, observed)?;
+    Ok(planes.iter().map(ControlPlane::mesh_config).collect())
+}
+
+/// The namespaces from which policies act on the whole mesh: those that the mesh configurations name, else those of istiod.
+pub fn root_namespaces(
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<BTreeSet<String>> {
+    let planes = presumed(ingress, observed)?;
+    observed.prefetch(planes.iter().map(|plane| Query::Get(plane.mesh_config())))?;
+    let root = |plane: ControlPlane| {
+        let config = observed.try_get(&plane.mesh_config())?;
+        let said = config
+            .found()
+            .and_then(|config| environment::root_namespace(config));
+        Ok(said.unwrap_or(plane.namespace))
+    };
+    planes.into_iter().map(root).collect()
+}
+
+/// The address of a control plane outside of the cluster, where nothing in the cluster tells how it is configured.
+pub fn unseen_outside(ingress: &IngressGateway, observed: &Observed) -> Reconciled<Option<String>> {
+    for plane in named(ingress, observed)? {
+        let config = observed.try_get(&plane.mesh_config())?;
+        if plane.outside.is_some() && config.found().is_none() {
+            return Ok(plane.outside);
+        }
+    }
+    Ok(None)
+}
+
+/// The trust domains of the meshes whose gateways read an authority, and why one of these meshes was not read.
+pub fn trust_domains(
+    state: Option<&AuthorityState>,
+    observed: &Observed,
+) -> Reconciled<(Vec<String>, Option<String>)> {
+    let noted = state.and_then(|state| state.mesh_configs.as_deref());
+    let configs: Vec<ObjectRef> = match noted {
+        Some(noted) => of_note(noted).collect(),
+        None => vec![environment::mesh_config()],
+    };
+    observed.prefetch(configs.iter().cloned().map(Query::Get))?;
+    let (mut found, mut unread) = (Vec::new(), None);
+    for config in &configs {
+        match observed.try_get(config)? {
+            Seen::Found(object) => found.push(object),
+            Seen::Missing if noted.is_some() => {
+                let found_by = "`kubectl mtls expose SERVICE` notes the present one";
+                unread = Some(format!("{config} does not exist; {found_by}"));
+            }
+            Seen::Denied(reason) => unread = Some(reason),
+            _ => {}
+        }
+    }
+    Ok((environment::trust_domains(found), unread))
+}
+
+/// How an authority notes the mesh configurations of its gateways; `known` where no Pod is seen.
+pub fn note(
+    known: Option<&str>,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    let planes = named(ingress, observed)?;
+    if planes.is_empty() {
+        return Ok(known.map(str::to_owned));
+    }
+    let is_default = |plane: &ControlPlane| *plane == ControlPlane::default();
+    if planes.iter().all(is_default) {
+        return Ok(None);
+    }
+    let configs = planes.iter().map(ControlPlane::mesh_config);
+    let noted = configs.map(|config| format!("{}/{}", config.namespace, config.name));
+    Ok(Some(noted.collect::<Vec<_>>().join(",")))
+}
+
+fn of_note(noted: &str) -> impl Iterator<Item = ObjectRef> {
+    let names = noted.split(',').filter_map(|name| name.split_once('/'));
+    names.map(|(namespace, name)| ObjectRef::new(Kind::ConfigMap, namespace, name))
+}
+
+/// The istiods that configure the proxies of an ingress gateway.
+pub struct Serving {
+    /// Those of the revisions of its Pods.
+    certain: Vec<Istiod>,
+    /// All others, where a Pod is of a revision that none of them has, or no Pod is known.
+    possible: Vec<Istiod>,
+    /// What the Pods name.
+    named: BTreeSet<ControlPlane>,
+    /// Why the istiods of a namespace could not be listed.
+    unlisted: Option<String>,
+}
+
+impl Serving {
+    /// Reads the Deployments of istiod.
+    pub fn of(ingress: &IngressGateway, observed: &Observed) -> Reconciled<Self> {
+        let named = named(ingress, observed)?;
+        let inside = named.iter().filter(|plane| plane.outside.is_none());
+        let mut namespaces: BTreeSet<&str> = inside.map(|plane| plane.namespace.as_str()).collect();
+        if named.is_empty() {
+            namespaces.insert(ISTIO_NAMESPACE);
+        }
+        observed.prefetch(namespaces.iter().map(|namespace| istiods(namespace)))?;
+        let (mut all, mut unlisted) = (Vec::new(), None);
+        for namespace in namespaces {
+            let listed = observed.try_list(&istiods(namespace))?;
+            let found: &[Object] = listed.found().copied().unwrap_or_default();
+            all.extend(found.iter().map(Istiod::read));
+            unlisted = unlisted.or(listed.unknown());
+        }
+        let (certain, others): (Vec<Istiod>, Vec<Istiod>) = all
+            .into_iter()
+            .partition(|istiod| named.iter().any(|plane| is_of(istiod, plane)));
+        let is_found = |plane: &ControlPlane| certain.iter().any(|istiod| is_of(istiod, plane));
+        let are_known = !named.is_empty() && named.iter().all(is_found);
+        Ok(Self {
+            possible: if are_known { Vec::new() } else { others },
+            certain,
+            named,
+            unlisted,
+        })
+    }
+
+    /// Where their mesh configurations are.
+    pub fn mesh_configs(&self) -> BTreeSet<ObjectRef> {
+        let planes = self.each().map(|istiod| ControlPlane {
+            namespace: istiod.namespace.clone(),
+            revision: istiod.revision.clone(),
+            outside: None,
+        });
+        // Where another istiod may be meant, that of its revision is read in their place.
+        let unfound = self.unfound().filter(|_| self.possible.is_empty());
+        let planes = planes.chain(unfound.cloned());
+        let mut configs: BTreeSet<ObjectRef> = planes.map(|plane| plane.mesh_config()).collect();
+        if configs.is_empty() {
+            configs.insert(environment::mesh_config());
+        }
+        configs
+    }
+
+    /// Whether a Gateway configures proxies of its own namespace only, as far as they are seen.
+    pub fn is_scoped(&self) -> bool {
+        self.each().any(|istiod| istiod.is_scoped)
+    }
+
+    /// The address of one outside of the cluster.
+    pub fn outside(&self) -> Option<&str> {
+        self.named.iter().find_map(|plane| plane.outside.as_deref())
+    }
+
+    /// An istiod that is too old, where one certainly configures the proxies.
+    pub fn too_old(&self) -> Option<&Istiod> {
+        let is_old = |istiod: &&Istiod| istiod.too_old().is_some();
+        let certain = self.certain.iter().find(is_old);
+        let are_all_old = self.certain.is_empty()
+            && self.outside().is_none()
+            && self.possible.iter().all(|it| is_old(&it));
+        certain.or_else(|| self.possible.first().filter(|_| are_all_old))
+    }
+
+    /// Why it is not known that all of them are new enough, where none is known to be too old.
+    pub fn unchecked(&self) -> Option<String> {
+        if let Some(address) = self.outside() {
+            return Some(format!(
+                "the proxies are configured from `{address}`, outside of the cluster, where it cannot be looked at"
+            ));
+        }
+        if let Some(reason) = &self.unlisted {
+            return Some(reason.clone());
+        }
+        let unread = self.each().find(|istiod| istiod.version.is_none());
+        let old = self
+            .each()
+            .find_map(|istiod| Some((istiod, istiod.too_old()?)));
+        let unfound = self.unfound().next().filter(|_| self.possible.is_empty());
+        match (old, unread, unfound) {
+            _ if self.each().next().is_none() => {
+                let plane = self.named.first().cloned().unwrap_or_default();
+                Some(format!(
+                    "no Deployment in `{}` has the label `{}`",
+                    plane.namespace,
+                    istiod::SELECTOR
+                ))
+            }
+            (Some((istiod, version)), _, _) => Some(format!(
+                "`{}` is version {}, and whether it configures the Gateway's proxies is not known",
+                istiod.name, version.text
+            )),
+            (None, Some(istiod), _) => Some(format!(
+                "the version of `{}` is unknown: it is neither in its image tag nor in its labels",
+                istiod.name
+            )),
+            (None, None, Some(plane)) => Some(format!(
+                "no istiod in `{}` is of the revision `{}`, of which some of the proxies are",
+                plane.namespace, plane.revision
+            )),
+            (None, None, None) => None,
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Istiod> {
+        self.certain.iter().chain(&self.possible)
+    }
+
+    /// What the Pods name, and was not found.
+    fn unfound(&self) -> impl Iterator<Item = &ControlPlane> {
+        let is_found = |plane: &ControlPlane| self.certain.iter().any(|it| is_of(it, plane));
+        self.named.iter().filter(move |plane| !is_found(plane))
+    }
+}
+
+fn is_of(istiod: &Istiod, plane: &ControlPlane) -> bool {
+    let is_inside = plane.outside.is_none();
+    is_inside && istiod.namespace == plane.namespace && istiod.revision == plane.revision
+}
