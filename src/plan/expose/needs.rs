@@ -92,7 +92,7 @@ pub(super) fn queries() -> [Query; 2] {
 }
 
 /// The mesh configurations of the istiods that configure these Pods.
-pub(super) fn mesh_configs(pods: &Query, observed: &Observed) -> Reconciled<Vec<Query>> {
+pub(super) fn mesh_configs(pods: &[Query], observed: &Observed) -> Reconciled<Vec<Query>> {
     let configs = Serving::of(pods, observed)?.mesh_configs();
     Ok(configs.into_iter().map(get).collect())
 }
@@ -109,7 +109,12 @@ pub(super) fn decide(
     if !source.is_authority(target) {
         return Ok(Needs::default());
     }
-    let pods = probe::pods(&target.ingress);
+    let pods: Vec<Query> = target
+        .ingress
+        .parts()
+        .map(|part| probe::pods(&part))
+        .collect();
+    observed.prefetch(pods.iter().cloned())?;
     observed.prefetch(mesh_configs(&pods, observed)?)?;
     let serving = Serving::of(&pods, observed)?;
     let begins = target.existing.is_none() || source.gateway.is_some();

@@ -59,7 +59,7 @@ impl Cluster {
             cluster.list(query, []);
         }
         cluster.list(pods(&service(), &selector()).unwrap(), []);
-        cluster.list(probe::pods(&proxies()), []);
+        cluster.list(crate::plan::probe::pods(&proxies()), []);
         let own = object(
             Kind::VirtualService,
             "httpbin-mtls",

@@ -7,7 +7,7 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use service::{selects, service, service_query};
+pub use service::{selects, service, service_of, service_queries};
 
 use super::{Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::Gateway;
@@ -29,7 +29,7 @@ pub fn ingress_service() -> ObjectRef {
     ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
 }
 
-/// The Pods of an ingress gateway.
+/// The Pods of an ingress gateway of one namespace; of one with several, those of the first.
 pub fn pods(ingress: &IngressGateway) -> Query {
     Query::List {
         kind: Kind::Pod,
@@ -56,6 +56,14 @@ pub fn are_scoped(observed: &Observed) -> Reconciled<bool> {
     Ok(istiods.iter().any(|istiod| Istiod::read(istiod).is_scoped))
 }
 
+/// Whether it could be seen in which namespaces proxies have these labels; else why not.
+pub fn unseen_elsewhere(
+    selector: &BTreeMap<String, String>,
+    observed: &Observed,
+) -> Option<String> {
+    observed.already_listed(&everywhere(selector))?.unknown()
+}
+
 /// The Pods of all namespaces that have these labels.
 pub fn everywhere(selector: &BTreeMap<String, String>) -> Query {
     Query::List {
@@ -79,37 +87,55 @@ pub fn namespaces(
     Ok(routers.map(|pod| pod.namespace().to_owned()).collect())
 }
 
-/// Gateways with the namespace of their proxies: the noted one; where none is noted and none of them runs in `istio-system`, the only
-/// other one in which they do.
-pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
-    let ingresses = gateways.iter().map(|gateway| &gateway.ingress);
-    let here: BTreeSet<&IngressGateway> = ingresses
-        .filter(|ingress| ingress.namespace == INGRESS_NAMESPACE)
-        .collect();
-    observed.prefetch(here.iter().map(|ingress| pods(ingress)))?;
-    let mut elsewhere = Vec::new();
-    for ingress in here {
-        if matches!(observed.try_list(&pods(ingress))?, Seen::Found([])) {
-            elsewhere.push(ingress.clone());
-        }
+/// The Pods of an ingress gateway in all its namespaces, as far as they may be listed.
+pub fn all_pods<'a>(ingress: &IngressGateway, observed: &'a Observed) -> Reconciled<Vec<&'a Object>> {
+    let mut all = Vec::new();
+    for part in ingress.parts() {
+        let listed = observed.try_list(&pods(&part))?;
+        all.extend(listed.found().copied().unwrap_or_default());
     }
-    observed.prefetch(
-        elsewhere
-            .iter()
-            .map(|ingress| everywhere(&ingress.selector)),
-    )?;
+    Ok(all)
+}
+
+/// The same ingress gateway with the further namespaces in which routers have its labels: the Gateway configures them too, unless
+/// istiod scopes Gateways to their own namespace. Without labels, which any router has, and where Pods may not be listed, nothing is
+/// added.
+pub fn widened(ingress: IngressGateway, observed: &Observed) -> Reconciled<IngressGateway> {
+    if ingress.selector.is_empty() {
+        return Ok(ingress);
+    }
+    let found = namespaces(&ingress.selector, observed)?;
+    let is_known = |found: &String| ingress.namespaces().any(|known| known == found);
+    if found.iter().all(is_known) || are_scoped(observed)? {
+        return Ok(ingress);
+    }
+    Ok(ingress.also_in(found))
+}
+
+/// Gateways with the namespaces of their proxies: the noted ones, and those in which they are seen; where none is noted and none runs
+/// in `istio-system`, the first of those in which they are seen stands in its place.
+pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
+    let is_selective = |gateway: &&Gateway| !gateway.ingress.selector.is_empty();
+    let selective = || gateways.iter().filter(is_selective);
+    let ingresses: BTreeSet<&IngressGateway> = selective().map(|known| &known.ingress).collect();
+    let here = ingresses.iter().map(|ingress| pods(ingress));
+    let everywhere = ingresses
+        .iter()
+        .map(|ingress| everywhere(&ingress.selector));
+    observed.prefetch(here.chain(everywhere))?;
     let mut located = Vec::new();
     for gateway in gateways {
-        let found = if elsewhere.contains(&gateway.ingress) {
-            let mut found = namespaces(&gateway.ingress.selector, observed)?;
-            found.pop_first().filter(|_| found.is_empty())
-        } else {
-            None
-        };
-        located.push(match found {
-            Some(namespace) => gateway.with_proxies_in(&namespace),
-            None => gateway,
-        });
+        let noted = gateway.ingress.clone();
+        let is_unnoted = noted.namespaces().eq([INGRESS_NAMESPACE]);
+        let mut ingress = widened(noted, observed)?;
+        if is_unnoted
+            && let Some(first) = ingress.further.first().cloned()
+            && matches!(observed.try_list(&pods(&ingress))?, Seen::Found([]))
+        {
+            ingress = ingress.led_by(&first);
+            ingress.further.remove(INGRESS_NAMESPACE);
+        }
+        located.push(gateway.configuring(ingress));
     }
     Ok(located)
 }
@@ -161,10 +187,7 @@ pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
             if has_https && is_reachable && routers.iter().any(leads) {
                 found.push(Candidate {
                     service: object.reference().clone(),
-                    ingress: IngressGateway {
-                        namespace: (*namespace).to_owned(),
-                        selector: service.selector.clone(),
-                    },
+                    ingress: IngressGateway::new(namespace, service.selector.clone()),
                 });
             }
         }

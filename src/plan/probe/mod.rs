@@ -14,4 +14,4 @@ pub use listener::IngressProxies;
 pub use served::{Served, is_reader, others_unknown, reads, served};
 pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
 
-pub use super::ingress::{HTTPS, ingress_service, pods, selects, service};
+pub use super::ingress::{HTTPS, ingress_service, pods, selects, service, service_of};

@@ -1,5 +1,7 @@
 //! The Gateways that read an authority: where its changes must be seen.
 
+use std::collections::BTreeSet;
+
 use crate::plan::authority::follower;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
 use crate::resources::authority::AuthorityState;
@@ -17,6 +19,8 @@ pub struct Served {
     pub host: String,
     /// Its proxies.
     pub ingress: IngressGateway,
+    /// The namespaces in which they may have no server Secret: those that show no certificate there serve nobody.
+    pub may_lack: BTreeSet<String>,
 }
 
 impl Served {
@@ -30,6 +34,7 @@ impl Served {
             gateway: gateway.name.clone(),
             host: Self::probe(server.hosts.first()?),
             ingress: gateway.ingress.clone(),
+            may_lack: gateway.ingress.further.clone(),
         })
     }
 }

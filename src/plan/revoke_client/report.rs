@@ -106,8 +106,8 @@ fn restart(ingress: &IngressGateway) -> String {
     } else {
         format!("-l {}", ingress.labels())
     };
-    let namespace = &ingress.namespace;
-    format!("kubectl -n {namespace} rollout restart deployment {deployment}")
+    let restart = |namespace| format!("kubectl -n {namespace} rollout restart deployment {deployment}");
+    ingress.namespaces().map(restart).collect::<Vec<_>>().join(" && ")
 }
 
 impl Case<'_> {

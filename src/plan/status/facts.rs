@@ -322,7 +322,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The Gateways with mutual TLS with the namespaces of their proxies.
+/// The Gateways, those with mutual TLS with the namespaces of their proxies.
 fn located<'a>(
     mut listed: Listed<'a, Gateway>,
     observed: &Observed,
@@ -352,7 +352,7 @@ fn certificates<'a>(
     observed: &'a Observed,
 ) -> Reconciled<BTreeMap<String, Certificates<'a>>> {
     let gateways = gateways.readable.iter();
-    let namespaces = gateways.map(|(_, gateway)| gateway.ingress.namespace.as_str());
+    let namespaces = gateways.flat_map(|(_, gateway)| gateway.ingress.namespaces());
     let namespaces: BTreeSet<&str> = namespaces.chain([INGRESS_NAMESPACE]).collect();
     let queries = |namespace: &str| KINDS.map(|kind| Query::within(kind, namespace));
     observed.prefetch(namespaces.iter().flat_map(|namespace| queries(namespace)))?;
@@ -379,7 +379,7 @@ fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 
-/// The namespaces of what can act on an ingress gateway: its own, and the root namespace of the mesh.
+/// The namespaces of what can act on the proxies of an ingress gateway in its first namespace: that one, and the root namespace of the mesh.
 pub(super) fn acting(ingress: &IngressGateway) -> BTreeSet<&str> {
     [ingress.namespace.as_str(), INGRESS_NAMESPACE].into()
 }

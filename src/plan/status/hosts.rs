@@ -8,6 +8,7 @@ use crate::plan::command_line;
 use crate::plan::probe::Served;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::{Kind, ObjectRef};
 
 /// One host and what belongs to it.
@@ -18,6 +19,8 @@ pub(super) struct Host {
     /// The host to shake hands for.
     pub probe: String,
     pub gateway: Gateway,
+    /// The proxies that its Gateway configures, in all their namespaces, whichever of them the host is looked at in.
+    pub proxies: IngressGateway,
     pub server: Server,
     pub route: Option<Route>,
     /// Where nothing is routed: the Service in the Gateway's namespace by whose name the host begins, or the only one.
@@ -56,12 +59,26 @@ impl Host {
         Self {
             name: name.to_owned(),
             probe: Served::probe(name),
+            proxies: gateway.ingress.clone(),
             gateway: gateway.clone(),
             server: server.clone(),
             route,
             candidate: None,
             is_from_outside: false,
         }
+    }
+
+    /// The host as it is in each namespace of its Gateway's proxies, whose Secrets and policies count there; the first one first.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        self.proxies.parts().map(|ingress| {
+            let mut server = self.server.clone();
+            ingress.namespace.clone_into(&mut server.proxy_namespace);
+            Self {
+                gateway: self.gateway.clone().configuring(ingress),
+                server,
+                ..self.clone()
+            }
+        })
     }
 
     fn is_within(&self, namespace: &str) -> bool {

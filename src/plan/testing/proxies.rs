@@ -19,6 +19,7 @@ use crate::plan::{Observed, Seen};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::guard::traces;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::proxy_config::{Material, Part, loaded};
 use crate::resources::virtual_service::VirtualService;
@@ -267,7 +268,8 @@ impl Configuration {
                     let Ok(gateway) = Gateway::read(object) else {
                         continue;
                     };
-                    let gateway = gateway.with_proxies_in(namespace);
+                    let selector = gateway.ingress.selector.clone();
+                    let gateway = gateway.configuring(IngressGateway::new(namespace, selector));
                     // istiod, `pilot/pkg/model/config.go`, `sortConfigByCreationTime`.
                     let created = object.text(&["metadata", "creationTimestamp"]);
                     let name = object.reference();

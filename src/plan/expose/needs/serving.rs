@@ -19,16 +19,14 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub fn of(pods: &Query, observed: &Observed) -> Reconciled<Self> {
-        let pods = observed.try_list(pods)?;
+    pub fn of(pods: &[Query], observed: &Observed) -> Reconciled<Self> {
+        let mut revisions = BTreeSet::new();
+        for pods in pods {
+            let pods = observed.try_list(pods)?;
+            let pods = pods.found().copied().unwrap_or_default();
+            revisions.extend(pods.iter().map(|pod| revision_of(pod).to_owned()));
+        }
         let istiods = observed.try_list(&istiods())?;
-        let revisions: BTreeSet<String> = pods
-            .found()
-            .copied()
-            .unwrap_or_default()
-            .iter()
-            .map(|pod| revision_of(pod).to_owned())
-            .collect();
         let all = istiods.found().copied().unwrap_or_default();
         let all = all.iter().map(Istiod::read);
         let (certain, others): (Vec<Istiod>, Vec<Istiod>) =
