@@ -88,9 +88,9 @@ pub struct Args {
     /// The Gateway on which they expose: NAME of the namespace of -n, or NAMESPACE/NAME; without it, `kyma-mtls-gateway`
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
-    /// The namespace in which the ingress gateway's Pods run
-    #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = INGRESS_NAMESPACE)]
-    ingress_namespace: String,
+    /// The namespace in which the ingress gateway's Pods run; of several, each: repeatable, or separated by commas
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',', value_parser = label, default_value = INGRESS_NAMESPACE)]
+    ingress_namespace: Vec<String>,
     /// The domain that `register-domain` is for
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
@@ -222,8 +222,8 @@ fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
     if let Some(gateway) = &args.gateway {
         flag("--gateway", gateway);
     }
-    if args.ingress_namespace != INGRESS_NAMESPACE {
-        flag("--ingress-namespace", &args.ingress_namespace);
+    if args.ingress_namespace != [INGRESS_NAMESPACE] {
+        flag("--ingress-namespace", &args.ingress_namespace.join(","));
     }
     if let Some(domain) = &args.domain {
         flag("--domain", &domain.to_string());
@@ -246,6 +246,8 @@ struct Grounds {
     provider: Option<String>,
     gateway: Option<GatewayName>,
     names: CredentialNames,
+    /// The namespaces of the ingress gateway's Pods, separated by commas.
+    ingress: String,
 }
 
 impl Grounds {
@@ -255,13 +257,14 @@ impl Grounds {
             provider: args.domain.as_ref().map(provider_name),
             names: names(args, namespace, gateway.as_ref())?,
             gateway,
+            ingress: args.ingress_namespace.join(","),
         })
     }
 
     fn place<'a>(&'a self, args: &'a Args, namespace: Option<&'a str>) -> Place<'a> {
         Place {
             namespace,
-            ingress: &args.ingress_namespace,
+            ingress: &self.ingress,
             prunes: args.prune || args.role == Some(UserRole::Admin),
             gateway: self.gateway.as_ref(),
             services: &args.service,

@@ -16,7 +16,7 @@ pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
 pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
 /// On a Gateway of ours that reads the authority of another one, that authority.
 pub const SHARED_AUTHORITY_ANNOTATION: &str = "kubectl-mtls.dev/shared-authority";
-/// On a Gateway and a route of ours, the namespace of the proxies where that is not `istio-system`.
+/// On a Gateway and a route of ours, the namespaces of the proxies, separated by commas, where that is not `istio-system` alone.
 pub const INGRESS_ANNOTATION: &str = "kubectl-mtls.dev/ingress-namespace";
 /// On a Gateway, what became of the DNS record that its host has by default.
 pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";

@@ -102,7 +102,7 @@ impl Permissions {
 pub struct Place<'a> {
     /// The namespace that the commands work in; that of whoever applies the Roles where none is given.
     pub namespace: Option<&'a str>,
-    /// The namespace of the ingress gateway's proxies.
+    /// The namespaces of the ingress gateway's proxies, separated by commas.
     pub ingress: &'a str,
     /// Whether `list-clients` may remove entries of the inventory.
     pub prunes: bool,
@@ -117,13 +117,13 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn scope(&self, permission: &Permission) -> Scope {
-        match permission.namespace.as_str() {
+    fn scopes(&self, permission: &Permission) -> Vec<Scope> {
+        vec![match permission.namespace.as_str() {
             ALL_NAMESPACES => Scope::Cluster,
             OWN_NAMESPACE => self.namespace.map_or(Scope::Unnamed, Scope::within),
-            INGRESS => Scope::within(self.ingress),
+            INGRESS => return self.ingress.split(',').map(Scope::within).collect(),
             fixed => Scope::within(fixed),
-        }
+        }]
     }
 
     /// The names with their placeholders filled in; `None` where one of them is not known.
@@ -281,8 +281,10 @@ pub fn roles<'a>(
     place: &Place<'_>,
 ) -> Vec<Role> {
     let mut scopes: BTreeMap<Scope, Vec<Rule>> = BTreeMap::new();
-    for permission in permissions.into_iter().filter(|one| place.gives(one)) {
-        let rules = scopes.entry(place.scope(permission)).or_default();
+    let given = permissions.into_iter().filter(|one| place.gives(one));
+    let placed = given.flat_map(|one| place.scopes(one).into_iter().map(move |scope| (scope, one)));
+    for (scope, permission) in placed {
+        let rules = scopes.entry(scope).or_default();
         let rule = Rule::new(permission, place);
         match rules
             .iter_mut()

@@ -134,7 +134,14 @@ pub(super) fn desired(
         let listed = view.host_guard.and_then(Clients::of_policy);
         observed.change_of(&target.host_guard()).is_some() || (sites.len() > 1 && listed != current)
     });
-    let clients = clients::decide(request, (current.as_ref(), is_begun), target, view, observed, now)?;
+    let clients = clients::decide(
+        request,
+        (current.as_ref(), is_begun),
+        target,
+        view,
+        observed,
+        now,
+    )?;
     let headers = guarded_headers(target)?;
     let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);

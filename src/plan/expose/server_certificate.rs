@@ -151,7 +151,9 @@ pub(super) fn desired(
     if let (Source::Kept, [first, further @ ..]) = (&source, sites) {
         let lacks = |site: &&Site<'_>| site.view.server_secret.is_none();
         let lacking = further.iter().filter(lacks);
-        all.lacking = lacking.map(|site| site.target.ingress.namespace.clone()).collect();
+        all.lacking = lacking
+            .map(|site| site.target.ingress.namespace.clone())
+            .collect();
         all.notes.extend(further.iter().filter(lacks).map(|site| {
             format!(
                 "{} does not exist: the proxies in `{}` serve no host of the Gateway until it holds what {} does",

@@ -15,9 +15,7 @@ use crate::resources::domain::Domain;
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{headers_reference, host_reference};
 use crate::resources::ingress::{IngressGateway, noted_namespaces};
-use crate::resources::names::{
-    self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION,
-};
+use crate::resources::names::{self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION};
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
     Kind, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,

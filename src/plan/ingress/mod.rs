@@ -56,7 +56,7 @@ pub fn are_scoped(observed: &Observed) -> Reconciled<bool> {
     Ok(istiods.iter().any(|istiod| Istiod::read(istiod).is_scoped))
 }
 
-/// Whether it could be seen in which namespaces proxies have these labels; else why not.
+/// Why it could not be seen in which namespaces proxies have these labels.
 pub fn unseen_elsewhere(
     selector: &BTreeMap<String, String>,
     observed: &Observed,
@@ -88,7 +88,10 @@ pub fn namespaces(
 }
 
 /// The Pods of an ingress gateway in all its namespaces, as far as they may be listed.
-pub fn all_pods<'a>(ingress: &IngressGateway, observed: &'a Observed) -> Reconciled<Vec<&'a Object>> {
+pub fn all_pods<'a>(
+    ingress: &IngressGateway,
+    observed: &'a Observed,
+) -> Reconciled<Vec<&'a Object>> {
     let mut all = Vec::new();
     for part in ingress.parts() {
         let listed = observed.try_list(&pods(&part))?;

@@ -150,7 +150,8 @@ impl Expectation<'_> {
             let reason = if observations.is_empty() {
                 "no handshake was made".to_owned()
             } else {
-                let counts = |observation: &&Observation| !self.is_without_server(&probe, observation);
+                let counts =
+                    |observation: &&Observation| !self.is_without_server(&probe, observation);
                 let mut counting = observations.iter().filter(counts);
                 counting.find_map(|observation| match answer {
                     None => expected.misses(observation),
@@ -177,9 +178,7 @@ impl Expectation<'_> {
             observation.outcome,
             Outcome::Broken(_) | Outcome::Unreachable(_)
         );
-        is_shut
-            && observation.server.is_none()
-            && self.at.may_lack.contains(&proxy.pod.namespace)
+        is_shut && observation.server.is_none() && self.at.may_lack.contains(&proxy.pod.namespace)
     }
 }
 

@@ -3,32 +3,36 @@
 use std::collections::BTreeSet;
 
 use super::{pods, service_of};
-use crate::plan::{Observed, Reconciled};
+use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{Listener, ProxyPorts};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
-use crate::resources::service::Service;
+use crate::resources::service::Port;
 
 /// The proxies of a Gateway and the Services in front of them, as far as they may be read.
 #[derive(Debug)]
 pub struct IngressProxies<'a> {
-    ingress: &'a IngressGateway,
-    /// Of each namespace.
-    parts: Vec<(Option<Service>, &'a [Object])>,
+    ingress: IngressGateway,
+    /// Of each namespace the ports of the Service, where they are known, and the Pods.
+    parts: Vec<(Option<Vec<Port>>, &'a [Object])>,
 }
 
 impl<'a> IngressProxies<'a> {
     /// The proxies that a Gateway's selector names.
-    pub fn of(observed: &'a Observed, ingress: &'a IngressGateway) -> Reconciled<Self> {
+    pub fn of(observed: &'a Observed, ingress: &IngressGateway) -> Reconciled<Self> {
         let mut parts = Vec::new();
         for part in ingress.parts() {
             let (_, service) = service_of(observed, &part)?;
             let pods = observed.try_list(&pods(&part))?;
             let pods = pods.found().copied().unwrap_or_default();
-            parts.push((service.found().cloned(), pods));
+            // In a further namespace there may be none: then the proxies listen on the Gateway's own port.
+            let is_without = matches!(service, Seen::Missing) && !parts.is_empty();
+            let ports = service.found().map(|service| service.ports.clone());
+            parts.push((ports.or(is_without.then(Vec::new)), pods));
         }
+        let ingress = ingress.clone();
         Ok(Self { ingress, parts })
     }
 
@@ -41,11 +45,11 @@ impl<'a> IngressProxies<'a> {
     ) -> Listener {
         let there = self.parts.iter().filter(|(_, pods)| !pods.is_empty());
         let ports = there.map(|(service, pods)| {
-            let service = &service.as_ref()?.ports;
+            let service = service.as_ref()?;
             Some(ProxyPorts { service, pods })
         });
         let ports: Option<Vec<ProxyPorts<'_>>> = ports.collect();
-        Listener::of(servers, self.ingress, gateways, &ports.unwrap_or_default())
+        Listener::of(servers, &self.ingress, gateways, &ports.unwrap_or_default())
     }
 
     /// The revision of the istiod that configures the proxies, where all of them have the same.

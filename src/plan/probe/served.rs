@@ -87,6 +87,19 @@ pub fn others_unknown(observed: &Observed) -> Option<String> {
     })
 }
 
+/// What was not seen of proxies in further namespaces, where Pods of all namespaces may not be listed.
+pub fn proxies_unknown<'a>(
+    ingresses: impl IntoIterator<Item = &'a IngressGateway>,
+    observed: &Observed,
+) -> Option<String> {
+    let mut ingresses = ingresses.into_iter();
+    ingresses
+        .find_map(|ingress| ingress::unseen_elsewhere(&ingress.selector, observed))
+        .map(|reason| {
+            format!("whether proxies of other namespaces have the Gateway's labels too was not checked: {reason}")
+        })
+}
+
 /// Whether any server of a Gateway checks its clients by an authority, or by the Secret that follows it.
 pub fn is_reader(gateway: &Gateway, state: &AuthorityState) -> bool {
     let mut servers = gateway.servers.iter();

@@ -114,7 +114,8 @@ pub fn know_pods(
         };
         let known = proxies(observed, &part)?.unwrap_or_default();
         let mut changes = observed.changes().last().into_iter();
-        if known.iter().any(is_stale) || changes.any(|last| observed.was_listed_before(&listed, last))
+        if known.iter().any(is_stale)
+            || changes.any(|last| observed.was_listed_before(&listed, last))
         {
             stale.push(listed);
         }

@@ -2,12 +2,10 @@
 
 use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
-use super::routes::object;
 use super::{Finding, Severity, check, fail_open, guards, server_source};
 use crate::plan::{Query, Reconciled, Seen, ingress, probe};
-use crate::resources::ingress::noted_namespaces;
-use crate::resources::names::{CLIENTS_ANNOTATION, INGRESS_ANNOTATION};
-use crate::resources::{Object, ObjectRef};
+use crate::resources::ObjectRef;
+use crate::resources::names::CLIENTS_ANNOTATION;
 
 /// The Pods of all namespaces that the Gateway selects; none where it selects all gateways, whatever their labels.
 pub(super) fn query(host: &Host) -> Option<Query> {
@@ -15,28 +13,14 @@ pub(super) fn query(host: &Host) -> Option<Query> {
     (!selector.is_empty()).then(|| ingress::everywhere(selector))
 }
 
-/// The route and the Gateway of a host, where they are of this plugin.
-fn ours<'a>(host: &Host, facts: &'a Facts<'_>) -> impl Iterator<Item = &'a Object> {
-    let reference = host.gateway.name.reference();
-    let mut gateways = facts.gateways.readable.iter().map(|(object, _)| *object);
-    let gateway = gateways.find(|object| *object.reference() == reference);
-    let route = host.route.as_ref().and_then(|route| object(route, facts));
-    let all = route.into_iter().chain(gateway);
-    all.filter(|object| object.is_ours())
-}
-
-/// Whether what lies beside the proxies of one further namespace is looked at like that of the first: `expose` has noted the namespace,
-/// and proxies run there.
+/// Whether what lies beside the proxies of one further namespace is looked at like that of the first: `expose` has been there, and
+/// proxies run.
 pub(super) fn is_examined(part: &Host, facts: &Facts<'_>) -> Reconciled<bool> {
-    let namespace = &part.gateway.ingress.namespace;
-    let is_noted = |object: &Object| {
-        let noted = noted_namespaces(object.annotation(INGRESS_ANNOTATION));
-        noted.contains(namespace)
-    };
-    let pods = facts
-        .observed
-        .try_list(&probe::pods(&part.gateway.ingress))?;
-    Ok(ours(part, facts).any(is_noted) && !matches!(pods, Seen::Found([])))
+    let ingress = &part.gateway.ingress;
+    let pods = facts.observed.try_list(&probe::pods(ingress))?;
+    let noted = part.noted(facts);
+    let is_noted = noted.namespaces().any(|known| known == ingress.namespace);
+    Ok(is_noted && !matches!(pods, Seen::Found([])))
 }
 
 /// Proxies of namespaces where `expose` has not been since they are there; and whether that could be seen.
@@ -75,7 +59,7 @@ fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
         "proxies with the labels `{labels}` also run in `{namespace}`: the Gateway {} configures them too",
         part.gateway.name
     );
-    let Some(route) = ours(part, facts).next() else {
+    let Some(route) = part.ours(facts).next() else {
         let remedy = format!("kubectl get pods -A -l {labels} --show-labels");
         return Ok(Some(Finding::new(
             &check::GATEWAY_SEVERAL_NAMESPACES,
@@ -108,7 +92,8 @@ fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
         part.expose_command(),
     );
     Ok(Some(if is_open {
-        let why = "without them the proxies there are a way in, as soon as they have a server Secret";
+        let why =
+            "without them the proxies there are a way in, as soon as they have a server Secret";
         finding.graded(Severity::Error).because(why)
     } else {
         finding

@@ -96,7 +96,7 @@ enum Closed {
 
 impl<'a> Guards<'a> {
     fn of(host: &'a Host, facts: &'a Facts<'_>) -> Reconciled<Self> {
-        let proxies = IngressProxies::of(facts.observed, &host.proxies)?;
+        let proxies = IngressProxies::of(facts.observed, &host.noted(facts))?;
         let listed = facts.policies(&host.gateway.ingress.namespace)?;
         let route = host.route.as_ref().and_then(|route| object(route, facts));
         Ok(Self {

@@ -1,15 +1,18 @@
 //! The hosts that mutual-TLS Gateways serve.
 
+use std::collections::BTreeSet;
+
 use super::Request;
 use super::facts::Facts;
-use super::routes::{Backend, Route, Routed, all};
+use super::routes::{Backend, Route, Routed, all, object};
 use crate::error::Failure;
 use crate::plan::command_line;
 use crate::plan::probe::Served;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
-use crate::resources::ingress::IngressGateway;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::ingress::{IngressGateway, noted_namespaces};
+use crate::resources::names::INGRESS_ANNOTATION;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// One host and what belongs to it.
 #[derive(Debug, Clone)]
@@ -79,6 +82,27 @@ impl Host {
                 ..self.clone()
             }
         })
+    }
+
+    /// The route and the Gateway, where they are of this plugin.
+    pub fn ours<'a>(&self, facts: &'a Facts<'_>) -> impl Iterator<Item = &'a Object> {
+        let reference = self.gateway.name.reference();
+        let mut gateways = facts.gateways.readable.iter().map(|(object, _)| *object);
+        let gateway = gateways.find(|object| *object.reference() == reference);
+        let route = self.route.as_ref().and_then(|route| object(route, facts));
+        let all = route.into_iter().chain(gateway);
+        all.filter(|object| object.is_ours())
+    }
+
+    /// The proxies of the first namespace, and of those further ones that route or Gateway note: there `expose` has been.
+    pub fn noted(&self, facts: &Facts<'_>) -> IngressGateway {
+        let note = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
+        let noted: BTreeSet<String> = self.ours(facts).flat_map(note).collect();
+        let mut proxies = self.proxies.clone();
+        proxies
+            .further
+            .retain(|namespace| noted.contains(namespace));
+        proxies
     }
 
     fn is_within(&self, namespace: &str) -> bool {

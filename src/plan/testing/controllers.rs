@@ -447,11 +447,12 @@ impl Cluster {
 
     /// The Pods of the ingress gateway, in the order of their proxies.
     pub fn proxy_pods(&self) -> Vec<ObjectRef> {
-        let pods = self
-            .objects
-            .keys()
-            .filter(|name| name.kind == Kind::Pod && name.namespace == self.proxies.namespace);
-        pods.cloned().collect()
+        let of_namespace = |namespace| {
+            let names = self.objects.keys();
+            names.filter(move |name| name.kind == Kind::Pod && name.namespace == *namespace)
+        };
+        let namespaces = self.proxies.namespaces();
+        namespaces.flat_map(of_namespace).cloned().collect()
     }
 
     /// What the proxy in a Pod says of its configuration.

@@ -241,6 +241,27 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// The same with a release of the Helm chart in another namespace whose proxies have the labels of the ingress gateway.
+    #[must_use]
+    pub fn with_proxies_in(mut self, namespace: &str) -> Self {
+        let selector = self.objects.values().find_map(|object| {
+            let selector = object.at(&["spec", "selector"])?;
+            let is_front = object.namespace() == self.proxies.namespace
+                && object.reference().kind == Kind::Service;
+            is_front.then(|| selector.clone())
+        });
+        let app = selector
+            .as_ref()
+            .and_then(|labels| labels.get("app")?.as_str());
+        let release = app.unwrap_or(INGRESS_SERVICE).to_owned();
+        another_gateway(&mut self, namespace, &release);
+        self.proxies.further.push(namespace.to_owned());
+        self.load();
+        self
+    }
+}
+
 /// An issuer of cert-manager's, a `ClusterIssuer` where no namespace is given, which is Ready or says this.
 pub fn issuer(namespace: &str, name: &str, fault: Option<&str>) -> Object {
     let kind = match namespace {

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Cluster;
 use super::kyma::HELM_NAMESPACE;
 use crate::resources::gateway::Gateway;
-use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::ingress::noted_namespaces;
+use crate::resources::names::{
+    AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
+};
 use crate::resources::{Kind, Object, ObjectRef, certificate, guard};
 
 /// A write as [`Cluster::writes`] tells it: `apply Gateway shop/kyma-mtls-gateway`.
@@ -125,6 +128,12 @@ impl Cluster {
 
     fn assert_gateway_is_closed(&self, object: &Object) {
         let gateway = Gateway::read(object).unwrap();
+        for part in gateway.ingress.parts() {
+            self.assert_part_is_closed(&gateway.clone().configuring(part), object);
+        }
+    }
+
+    fn assert_part_is_closed(&self, gateway: &Gateway, object: &Object) {
         let proxies = gateway.ingress.namespace.as_str();
         self.assert_stands(&guard::headers_reference(proxies, &gateway.name), object);
         for server in gateway.tls_servers() {
@@ -154,8 +163,11 @@ impl Cluster {
         self.assert_stands(&gateway.reference(), object);
         if object.annotation(CLIENTS_ANNOTATION).is_some() {
             let service = object.name().trim_end_matches("-mtls");
-            let guard = guard::host_reference(&self.proxies.namespace, object.namespace(), service);
-            self.assert_stands(&guard, object);
+            let noted = noted_namespaces(object.annotation(INGRESS_ANNOTATION));
+            for proxies in noted {
+                let guard = guard::host_reference(&proxies, object.namespace(), service);
+                self.assert_stands(&guard, object);
+            }
         }
     }
 }

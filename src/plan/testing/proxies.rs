@@ -39,7 +39,9 @@ pub enum Verdict {
 pub struct Proxies {
     /// Their namespace.
     pub namespace: String,
-    /// How many there are.
+    /// Further namespaces, with one of them each.
+    pub further: Vec<String>,
+    /// How many there are in the first one.
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
@@ -54,6 +56,7 @@ impl Default for Proxies {
     fn default() -> Self {
         Self {
             namespace: INGRESS_NAMESPACE.to_owned(),
+            further: Vec::new(),
             replicas: 1,
             lagging: Vec::new(),
             rejecting: Vec::new(),
@@ -89,9 +92,13 @@ struct Listener {
 impl Proxies {
     /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
-        self.loaded.resize(self.replicas, Configuration::default());
-        let next = Configuration::of(objects, &self.namespace);
-        for (replica, loaded) in self.loaded.iter_mut().enumerate() {
+        let namespaces = std::iter::repeat_n(&self.namespace, self.replicas).chain(&self.further);
+        let configured = |namespace| (namespace, Configuration::of(objects, namespace));
+        let next: BTreeMap<&String, Configuration> = self.namespaces().map(configured).collect();
+        let next: Vec<&Configuration> = namespaces.map(|namespace| &next[namespace]).collect();
+        self.loaded.resize(next.len(), Configuration::default());
+        let replicas = self.loaded.iter_mut().zip(next).enumerate();
+        for (replica, (loaded, next)) in replicas {
             if self.rejecting.contains(&replica) {
                 loaded.rejected += 1;
             } else if !self.lagging.contains(&replica) {
@@ -99,6 +106,11 @@ impl Proxies {
                 loaded.keep(&former);
             }
         }
+    }
+
+    /// All their namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.namespace).chain(&self.further)
     }
 
     /// What a probe shows: at the replica to which it leads, else at each of them.

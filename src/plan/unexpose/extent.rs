@@ -149,7 +149,11 @@ fn judged(
     let mut proxies: BTreeSet<String> = noted_namespaces(noted.or(of_gateway.as_deref()))
         .into_iter()
         .collect();
-    proxies.extend(of_gateway.iter().flat_map(|note| noted_namespaces(Some(note))));
+    proxies.extend(
+        of_gateway
+            .iter()
+            .flat_map(|note| noted_namespaces(Some(note))),
+    );
     let header_guards = proxies
         .iter()
         .map(|proxies| guard::headers_reference(proxies, name));

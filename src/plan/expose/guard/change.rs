@@ -41,11 +41,7 @@ pub(super) fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec
 }
 
 /// A changed policy replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
-pub(super) fn warning(
-    wanted: &[Wanted],
-    lifted: &[Wanted],
-    observed: &Observed,
-) -> Option<String> {
+pub(super) fn warning(wanted: &[Wanted], lifted: &[Wanted], observed: &Observed) -> Option<String> {
     let changes = || {
         wanted
             .iter()

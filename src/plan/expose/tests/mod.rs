@@ -5,6 +5,7 @@ mod conflicts;
 mod faults;
 mod hosts;
 mod ingress;
+mod several;
 mod workload;
 
 use serde_json::json;
