@@ -147,7 +147,7 @@ fn a_gateway_that_is_scaled_up_meanwhile_is_looked_at_with_its_new_replica() {
         if is_lagging {
             let failure = result.unwrap_err();
             let said = failure.what_to_do().join("\n");
-            assert!(said.contains("istio-ingress-3 of shop"), "{failure} {said}");
+            assert!(said.contains("istio-ingress-3"), "{failure} {said}");
         } else {
             let through = result.unwrap().looked.unwrap().through;
             assert!(through.contains(&name.name), "{through:?}");

@@ -75,7 +75,7 @@ fn revoke_request(name: &str) -> revoke_client::Request {
         authority: crate::resources::names::FIRST_AUTHORITY.to_owned(),
         directory: None,
         which: Which::Names(vec![name.parse().unwrap()]),
-        reason: Reason::KeyCompromise,
+        reason: crate::pki::crl::Reason::KeyCompromise,
         confirmed: false,
         close_connections: false,
         dry_run: DryRun::None,
@@ -158,7 +158,7 @@ fn a_client_that_was_removed_in_one_namespace_only_is_removed_in_the_other() {
             && !name.name.contains("headers")
             && name.namespace == "edge"
     });
-    let [guard] = guards.cloned().collect::<Vec<_>>().try_into().unwrap();
+    let [guard]: [ObjectRef; 1] = guards.cloned().collect::<Vec<_>>().try_into().unwrap();
     let before = cluster.objects[&guard].clone();
     run(&mut cluster, &only(&["ada"]), HOST);
     let remove = Request {
@@ -187,7 +187,7 @@ fn labels_and_services_of_proxies_in_several_namespaces_are_served() {
         selector: Some(labels.into()),
         ..plain_request()
     };
-    let behind = |namespace| Request {
+    let behind = |namespace: &str| Request {
         ingress: Some(ObjectRef::new(Kind::Service, namespace, HELM_SERVICE)),
         ..plain_request()
     };
@@ -211,10 +211,10 @@ fn labels_and_services_of_proxies_in_several_namespaces_are_served() {
 #[test]
 fn a_namespace_that_joins_later_is_found_keeps_nobody_from_revoking_and_is_mended() {
     for (world, first) in [
-        (Cluster::helm as fn() -> Cluster, HELM_NAMESPACE),
-        (Cluster::plain, "istio-system"),
+        (Cluster::helm(), HELM_NAMESPACE),
+        (Cluster::plain(), "istio-system"),
     ] {
-        let mut cluster = world();
+        let mut cluster = world;
         let [ada, ben] = ["ada", "ben"].map(|name| cluster.issue(name));
         run(&mut cluster, &only(&["ada"]), HOST);
         let mut cluster = cluster.with_proxies_in("edge");
