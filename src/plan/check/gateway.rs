@@ -139,7 +139,7 @@ pub(crate) const GATEWAY_SEVERAL_NAMESPACES: Check = Check {
     cause: "The Gateway's selector matches proxies of another namespace too, where `expose` has not been yet",
     found_by: "the Pods of all namespaces with the labels that the Gateway selects, the namespaces that Gateway and route note, guards and Secrets beside those Pods, and whether istiod keeps Gateways to their namespace",
     why: "those proxies serve the host too, with the server Secret of their own namespace, or none",
-    remedy: "kubectl mtls expose SERVICE",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
 

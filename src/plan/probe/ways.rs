@@ -143,6 +143,11 @@ pub fn ways(
     }
     let mut all = Ways::default();
     for part in ingress.parts() {
+        // Where no proxy is left in a further namespace, nobody is served there.
+        let is_further = part.namespace != ingress.namespace;
+        if is_further && matches!(observed.try_list(&pods(&part))?, Seen::Found([])) {
+            continue;
+        }
         let Ways {
             ways,
             replicas_unknown,

@@ -244,6 +244,27 @@ fn a_namespace_that_joins_later_is_found_keeps_nobody_from_revoking_and_is_mende
 }
 
 #[test]
+fn a_namespace_without_proxies_any_more_holds_nothing_up_and_is_cleared_in_the_end() {
+    let mut cluster = helm();
+    cluster.issue("ben");
+    run(&mut cluster, &plain_request(), HOST);
+    let pod = ObjectRef::new(Kind::Pod, "edge", "istio-ingress-1");
+    cluster.objects.remove(&pod).unwrap();
+    cluster.proxies.further.clear();
+    cluster.load();
+    assert_eq!(findings(&mut cluster), Vec::<String>::new());
+    cluster.run(&revoke_request("ben")).unwrap();
+    let written = cluster.writes.len();
+    let report = run(&mut cluster, &plain_request(), HOST);
+    assert_eq!(cluster.writes[written..], Vec::<String>::new());
+    assert!(report.looked.unwrap().replicas_unknown.is_none());
+    cluster.run(&unexpose_request()).unwrap();
+    for kind in [Kind::Secret, Kind::AuthorizationPolicy] {
+        assert_eq!(beside(&cluster, "edge", kind), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_guard_and_a_secret_that_lack_in_one_namespace_are_found_and_restored() {
     let mut cluster = helm();
     cluster.issue("ada");
