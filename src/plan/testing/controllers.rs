@@ -447,12 +447,13 @@ impl Cluster {
 
     /// The Pods of the ingress gateway, in the order of their proxies.
     pub fn proxy_pods(&self) -> Vec<ObjectRef> {
-        let of_namespace = |namespace| {
-            let names = self.objects.keys();
-            names.filter(move |name| name.kind == Kind::Pod && name.namespace == *namespace)
-        };
-        let namespaces = self.proxies.namespaces();
-        namespaces.flat_map(of_namespace).cloned().collect()
+        let mut pods = Vec::new();
+        for namespace in self.proxies.namespaces() {
+            let is_there =
+                |name: &&ObjectRef| name.kind == Kind::Pod && name.namespace == *namespace;
+            pods.extend(self.objects.keys().filter(is_there).cloned());
+        }
+        pods
     }
 
     /// What the proxy in a Pod says of its configuration.

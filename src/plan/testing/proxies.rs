@@ -92,13 +92,18 @@ struct Listener {
 impl Proxies {
     /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
-        let namespaces = std::iter::repeat_n(&self.namespace, self.replicas).chain(&self.further);
-        let configured = |namespace| (namespace, Configuration::of(objects, namespace));
-        let next: BTreeMap<&String, Configuration> = self.namespaces().map(configured).collect();
-        let next: Vec<&Configuration> = namespaces.map(|namespace| &next[namespace]).collect();
-        self.loaded.resize(next.len(), Configuration::default());
-        let replicas = self.loaded.iter_mut().zip(next).enumerate();
-        for (replica, (loaded, next)) in replicas {
+        let first = std::iter::repeat_n(self.namespace.clone(), self.replicas);
+        let namespaces: Vec<String> = first.chain(self.further.iter().cloned()).collect();
+        let mut next = BTreeMap::new();
+        for namespace in &namespaces {
+            let of_it = || Configuration::of(objects, namespace);
+            next.entry(namespace).or_insert_with(of_it);
+        }
+        self.loaded
+            .resize(namespaces.len(), Configuration::default());
+        let replicas = self.loaded.iter_mut().zip(&namespaces).enumerate();
+        for (replica, (loaded, namespace)) in replicas {
+            let next = &next[namespace];
             if self.rejecting.contains(&replica) {
                 loaded.rejected += 1;
             } else if !self.lagging.contains(&replica) {
