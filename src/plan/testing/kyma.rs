@@ -31,6 +31,8 @@ pub const SERVICE: &str = "httpbin";
 pub const HELM_NAMESPACE: &str = "istio-ingress";
 /// Its Service.
 pub const HELM_SERVICE: &str = "istio-ingress";
+/// The namespace of further proxies with the same labels.
+pub const SECOND_NAMESPACE: &str = "edge";
 
 /// The labels of the Pods of [`Cluster::helm`]'s ingress gateway.
 pub fn helm_labels() -> [(&'static str, &'static str); 2] {
@@ -242,7 +244,8 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// The same with a release of the Helm chart in another namespace whose proxies have the labels of the ingress gateway.
+    /// The same with a release of the Helm chart in another namespace whose proxies have the labels of the ingress gateway, for clients
+    /// inside the cluster.
     #[must_use]
     pub fn with_proxies_in(mut self, namespace: &str) -> Self {
         let selector = self.objects.values().find_map(|object| {
@@ -256,6 +259,13 @@ impl Cluster {
             .and_then(|labels| labels.get("app")?.as_str());
         let release = app.unwrap_or(INGRESS_SERVICE).to_owned();
         another_gateway(&mut self, namespace, &release);
+        let service = ObjectRef::new(Kind::Service, namespace, &release);
+        let mut spec = self.objects[&service]
+            .at(&["spec"])
+            .cloned()
+            .unwrap_or_default();
+        spec["type"] = "ClusterIP".into();
+        self.put(&Object::new(service).with("spec", spec));
         self.proxies.further.push(namespace.to_owned());
         self.load();
         self

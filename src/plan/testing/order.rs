@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cluster;
-use super::kyma::HELM_NAMESPACE;
+use super::kyma::{HELM_NAMESPACE, SECOND_NAMESPACE};
 use crate::resources::gateway::Gateway;
 use crate::resources::ingress::noted_namespaces;
 use crate::resources::names::{
@@ -20,6 +20,9 @@ struct Written<'a> {
     name: &'a str,
     text: &'a str,
 }
+
+/// The namespaces in which tests have proxies.
+const PROXIES: [&str; 3] = [INGRESS_NAMESPACE, HELM_NAMESPACE, SECOND_NAMESPACE];
 
 impl<'a> Written<'a> {
     fn read(text: &'a str) -> Option<Self> {
@@ -37,7 +40,7 @@ impl<'a> Written<'a> {
 
     /// Its place in the order; `None` for what has none.
     fn place(&self) -> Option<u8> {
-        let is_beside_proxies = [INGRESS_NAMESPACE, HELM_NAMESPACE].contains(&self.namespace);
+        let is_beside_proxies = PROXIES.contains(&self.namespace);
         Some(match self.kind {
             "ConfigMap" if self.namespace == AUTHORITY_NAMESPACE => 1,
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 2,
@@ -54,7 +57,7 @@ impl<'a> Written<'a> {
 
     /// Its place among deletions, the last to go first.
     fn place_of_removal(&self) -> Option<u8> {
-        let is_beside_proxies = [INGRESS_NAMESPACE, HELM_NAMESPACE].contains(&self.namespace);
+        let is_beside_proxies = PROXIES.contains(&self.namespace);
         Some(match self.kind {
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 1,
             "Secret" if is_beside_proxies => 2,
