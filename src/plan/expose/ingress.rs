@@ -1,7 +1,6 @@
 //! The ingress gateway of the host: Istio's default one, the only one there is, or the one that the user names.
 
 use super::existing::Existing;
-use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::ingress::{self, Candidate};
@@ -293,25 +292,4 @@ pub(super) fn check(
         ));
     }
     Ok(notes)
-}
-
-/// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
-pub(super) fn note(
-    ingress: &IngressGateway,
-    wanted: &[Wanted],
-    observed: &Observed,
-) -> Option<String> {
-    let is_written = |wanted: &Wanted| {
-        let reference = wanted.object.reference();
-        ingress.further.contains(&reference.namespace)
-            && (wanted.write.is_some() || observed.change_of(reference).is_some())
-    };
-    let namespaces: Vec<&str> = ingress.namespaces().collect();
-    wanted.iter().any(is_written).then(|| {
-        format!(
-            "proxies with the labels `{}` run in the namespaces `{}`, and the Gateway configures all of them: server Secret, fail-closed Secret and guards lie in each",
-            ingress.labels(),
-            namespaces.join("`, `")
-        )
-    })
 }

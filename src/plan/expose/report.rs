@@ -7,7 +7,6 @@ use super::Plan;
 use super::connection_reuse;
 use super::dns_record::{Dns, Resolution};
 use super::existing::Existing;
-use super::ingress;
 use super::moving;
 use super::waiting::Pending;
 use super::wanted::{Wanted, live};
@@ -17,6 +16,7 @@ use crate::plan::weakness;
 use crate::plan::{Action, Observed, Write};
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::FIRST_AUTHORITY;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Kind, ObjectRef};
@@ -300,6 +300,27 @@ fn is_kept_here(plan: &Plan<'_>, object: &Object) -> bool {
     })
 }
 
+/// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
+fn several_namespaces(
+    ingress: &IngressGateway,
+    wanted: &[Wanted],
+    observed: &Observed,
+) -> Option<String> {
+    let is_written = |wanted: &Wanted| {
+        let reference = wanted.object.reference();
+        ingress.further.contains(&reference.namespace)
+            && (wanted.write.is_some() || observed.change_of(reference).is_some())
+    };
+    let namespaces: Vec<&str> = ingress.namespaces().collect();
+    wanted.iter().any(is_written).then(|| {
+        format!(
+            "proxies with the labels `{}` run in the namespaces `{}`, and the Gateway configures all of them: server Secret, fail-closed Secret and guards lie in each",
+            ingress.labels(),
+            namespaces.join("`, `")
+        )
+    })
+}
+
 fn notes(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> Vec<String> {
     let Plan {
         target,
@@ -311,7 +332,7 @@ fn notes(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> Vec<String>
     let mut notes = plan.server.notes.clone();
     notes.extend(guards.notes.clone());
     notes.extend(plan.workload.notes.clone());
-    notes.extend(ingress::note(&target.ingress, wanted, observed));
+    notes.extend(several_namespaces(&target.ingress, wanted, observed));
     notes.extend(plan.ingress_notes.clone());
     notes.extend(connection_reuse::note(target));
     notes.extend(plan.workload_policy.note.clone());
