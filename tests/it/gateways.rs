@@ -134,7 +134,18 @@ fn two_gateways_with_the_same_labels_serve_a_host_together_for_all_its_life() {
     life_at(&desk, gateways, &doors, &[]);
     // Through the Service of the second one: the same proxies, and the same guards.
     let service = format!("{}/{}", second.namespace, second.service);
-    life_at(&desk, gateways, &doors, &["--ingress", &service]);
+    let exposed = desk
+        .run(&["expose", "httpbin", "--ingress", &service])
+        .exits(0);
+    exposed.says("namespaces `istio-ingress`, `istio-system`");
+    desk.run(&["issue-client", "carol"]).exits(0);
+    for door in &doors {
+        admits(&desk, door, "carol");
+        let nobody = call(&client(&desk, door, None), HOST, &[]);
+        assert!(matches!(nobody, Reply::Refused(_)), "{door}: {nobody:?}");
+    }
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
 }
 
 #[test]
