@@ -256,7 +256,9 @@ fn a_namespace_without_proxies_any_more_holds_nothing_up_and_is_cleared_in_the_e
     cluster.run(&revoke_request("ben")).unwrap();
     let written = cluster.writes.len();
     let report = run(&mut cluster, &plain_request(), HOST);
-    assert_eq!(cluster.writes[written..], Vec::<String>::new());
+    // Their identity is not admitted to the Pods any more.
+    let policy = "apply AuthorizationPolicy shop/httpbin-mtls";
+    assert_eq!(cluster.writes[written..], [policy]);
     assert!(report.looked.unwrap().replicas_unknown.is_none());
     cluster.run(&unexpose_request()).unwrap();
     for kind in [Kind::Secret, Kind::AuthorizationPolicy] {
@@ -280,7 +282,7 @@ fn a_guard_and_a_secret_that_lack_in_one_namespace_are_found_and_restored() {
         let found = findings(&mut cluster);
         assert_eq!(found.len(), 1, "{name}: {found:#?}");
         assert!(found[0].contains(&name.to_string()), "{found:?}");
-        run(&mut cluster, &plain_request(), HOST);
+        cluster.run(&plain_request()).unwrap();
         assert!(cluster.objects.contains_key(&name), "{name}");
         assert_eq!(findings(&mut cluster), Vec::<String>::new());
     }
@@ -349,7 +351,7 @@ fn a_server_secret_that_others_keep_is_asked_for_in_each_namespace() {
     cluster.load();
     cluster.proxies.further.push("edge".to_owned());
     cluster.load();
-    let report = run(&mut cluster, &plain_request(), HOST);
+    let report = cluster.run(&plain_request()).unwrap();
     let told = report
         .notes
         .iter()

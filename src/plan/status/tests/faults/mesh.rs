@@ -287,8 +287,8 @@ fn add_proxies(cluster: &mut Cluster) {
 
 #[test]
 fn proxies_of_another_namespace_that_the_gateway_configures() {
-    for mut cluster in both() {
-        add_proxies(&mut cluster);
+    for cluster in both() {
+        let mut cluster = cluster.with_proxies_in("edge");
         let id = "gateway/several-namespaces";
         let finding = only_until_repaired(&mut cluster, id, Severity::Error);
         let lacks = "also run in `edge`: the Gateway shop/kyma-mtls-gateway configures them too, and there is no AuthorizationPolicy edge/";
