@@ -82,6 +82,25 @@ pub(super) fn choose(
     })
 }
 
+/// Fails where the Pods of a further namespace cannot be listed: they were just seen, and a run that goes on without them would write a
+/// part of what belongs beside them.
+pub(super) fn require_further(ingress: &IngressGateway, observed: &Observed) -> Reconciled<()> {
+    if ingress.further.is_empty() {
+        return Ok(());
+    }
+    let seen = ingress::namespaces(&ingress.selector, observed)?;
+    let parts = ingress.parts().skip(1);
+    let lists: Vec<Query> = parts
+        .filter(|part| seen.contains(&part.namespace))
+        .map(|part| probe::pods(&part))
+        .collect();
+    observed.prefetch(lists.iter().cloned())?;
+    for list in &lists {
+        observed.list(list)?;
+    }
+    Ok(())
+}
+
 /// The proxies behind the Service of `--ingress`.
 fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGateway>> {
     let Some(reference) = &request.ingress else {

@@ -247,6 +247,7 @@ pub(super) fn decide(
         observed,
     )?;
     let ingress = plan_ingress::widened(ingress, observed)?;
+    ingress::require_further(&ingress, observed)?;
     let names = super::names::of(
         request,
         &gateway,
