@@ -117,7 +117,13 @@ impl<'a> Bench<'a> {
                 "any",
             ))],
         };
-        let listener = Listener::new([wildcard].into(), 443, &ingress, &[], Some(&ports));
+        let listener = Listener::new(
+            [wildcard].into(),
+            443,
+            &ingress,
+            &[],
+            std::slice::from_ref(&ports),
+        );
         let headers = guard::HeaderGuard {
             gateway: &gateway,
             ingress: &ingress,

@@ -91,9 +91,9 @@ pub struct Args {
     /// The Gateway for exposed Services: NAME in the namespace of -n, or NAMESPACE/NAME [default: kyma-mtls-gateway]
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
-    /// The namespace in which the ingress gateway's Pods run
-    #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = INGRESS_NAMESPACE)]
-    ingress_namespace: String,
+    /// The namespace in which the ingress gateway's Pods run; of several, each: repeatable, or separated by commas
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',', value_parser = label, default_value = INGRESS_NAMESPACE)]
+    ingress_namespace: Vec<String>,
     /// The namespace in which istiod runs, and where policies of the whole mesh are
     #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = ISTIO_NAMESPACE)]
     istio_namespace: String,
@@ -232,8 +232,8 @@ fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
     if let Some(gateway) = &args.gateway {
         flag("--gateway", gateway);
     }
-    if args.ingress_namespace != INGRESS_NAMESPACE {
-        flag("--ingress-namespace", &args.ingress_namespace);
+    if args.ingress_namespace != [INGRESS_NAMESPACE] {
+        flag("--ingress-namespace", &args.ingress_namespace.join(","));
     }
     if args.istio_namespace != ISTIO_NAMESPACE {
         flag("--istio-namespace", &args.istio_namespace);
@@ -262,6 +262,8 @@ struct Grounds {
     provider: Option<String>,
     gateway: Option<GatewayName>,
     names: CredentialNames,
+    /// The namespaces of the ingress gateway's Pods, separated by commas.
+    ingress: String,
 }
 
 impl Grounds {
@@ -271,13 +273,14 @@ impl Grounds {
             provider: args.domain.as_ref().map(provider_name),
             names: names(args, namespace, gateway.as_ref())?,
             gateway,
+            ingress: args.ingress_namespace.join(","),
         })
     }
 
     fn place<'a>(&'a self, args: &'a Args, namespace: Option<&'a str>) -> Place<'a> {
         Place {
             namespace,
-            ingress: &args.ingress_namespace,
+            ingress: &self.ingress,
             istiod: &args.istio_namespace,
             revisions: &args.revision,
             prunes: args.prune || args.role == Some(UserRole::Admin),

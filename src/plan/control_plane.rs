@@ -23,9 +23,8 @@ pub fn istiods(namespace: &str) -> Query {
 
 /// Those that the Pods of an ingress gateway name; none where no Pod is seen.
 pub fn named(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
-    let pods = observed.try_list(&ingress::pods(ingress))?;
-    let pods = pods.found().copied().unwrap_or_default();
-    Ok(pods.iter().map(ControlPlane::of).collect())
+    let pods = ingress::all_pods(ingress, observed)?;
+    Ok(pods.into_iter().map(ControlPlane::of).collect())
 }
 
 /// The same; that of a default installation where no Pod is seen.

@@ -18,6 +18,7 @@ pub mod ingress;
 pub mod issue_client;
 pub mod list_clients;
 mod observed;
+pub mod placement;
 pub mod probe;
 pub mod prune_clients;
 pub mod reconcile;

@@ -261,7 +261,7 @@ fn google_fault(bytes: &[u8]) -> Option<String> {
         .map(|field| format!("`{SERVICE_ACCOUNT}` has no `{field}`"))
 }
 
-/// The fault of OpenStack credentials: they need either an application credential, or a user with
+/// The fault of `OpenStack` credentials: they need either an application credential, or a user with
 /// password, domain and project.
 fn openstack_fault(credentials: &Credentials) -> Option<String> {
     let has = |name: &str| {

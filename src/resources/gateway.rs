@@ -61,7 +61,7 @@ pub struct Server {
     pub reserved: Vec<(String, String)>,
     /// The only address at which the server listens; empty for all of the proxy's.
     pub bind: String,
-    /// The namespace of the proxies, where they read Secrets.
+    /// The namespace of its proxies, where they read its Secrets; of several, the first one.
     pub proxy_namespace: String,
 }
 
@@ -200,11 +200,11 @@ impl Gateway {
     /// Reads a Gateway.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
-        let namespace = object.annotation(INGRESS_ANNOTATION);
-        let namespace = namespace.filter(|_| object.is_ours());
+        let noted = object.annotation(INGRESS_ANNOTATION);
+        let noted = noted.filter(|_| object.is_ours());
         let gateway = Self {
             name: GatewayName::new(object.namespace(), object.name()),
-            ingress: IngressGateway::in_istio_system(spec.selector),
+            ingress: IngressGateway::noted(noted, spec.selector),
             servers: spec.servers.into_iter().map(Server::from).collect(),
             is_ours: object.is_ours(),
             shares: object
@@ -212,16 +212,17 @@ impl Gateway {
                 .filter(|_| object.is_ours())
                 .map(str::to_owned),
         };
-        Ok(gateway.with_proxies_in(namespace.unwrap_or(INGRESS_NAMESPACE)))
+        let ingress = gateway.ingress.clone();
+        Ok(gateway.configuring(ingress))
     }
 
-    /// The Gateway with proxies in this namespace.
+    /// The same Gateway, which configures these proxies.
     #[must_use]
-    pub fn with_proxies_in(mut self, namespace: &str) -> Self {
-        namespace.clone_into(&mut self.ingress.namespace);
+    pub fn configuring(mut self, ingress: IngressGateway) -> Self {
         for server in &mut self.servers {
-            namespace.clone_into(&mut server.proxy_namespace);
+            ingress.namespace.clone_into(&mut server.proxy_namespace);
         }
+        self.ingress = ingress;
         self
     }
 
@@ -350,13 +351,12 @@ impl MutualGateway<'_> {
     }
 }
 
-/// Adds the annotation with the namespace of the proxies to a Gateway or route, unless they run in
-/// `istio-system`.
+/// A Gateway or a route that tells where its proxies run, unless all run in `istio-system`.
 pub fn noting(object: Object, ingress: &IngressGateway) -> Object {
-    if ingress.namespace == INGRESS_NAMESPACE {
-        return object;
+    match ingress.note() {
+        Some(note) => object.with_annotation(INGRESS_ANNOTATION, &note),
+        None => object,
     }
-    object.with_annotation(INGRESS_ANNOTATION, &ingress.namespace)
 }
 
 /// Whether a server-side dry run of a Gateway kept `caCertCredentialName`; older CRDs prune it silently.

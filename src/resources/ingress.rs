@@ -1,6 +1,6 @@
 //! The ingress gateway: its Pods, one proxy each, and their HTTPS port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -20,24 +20,74 @@ pub fn default_selector() -> BTreeMap<String, String> {
         .into()
 }
 
-/// An ingress gateway: the proxies of one namespace that have certain labels.
+/// An ingress gateway: the proxies that have certain labels, in one namespace or in several.
 ///
-/// A proxy reads only the Secrets of its own namespace, and only policies of that namespace select it (istiod, `pilot/pkg/xds/sds.go`).
+/// A proxy reads the Secrets of its own namespace only, and a policy acts on it from there (istiod, `pilot/pkg/xds/sds.go`). So what
+/// lies beside proxies is that of one of [its parts](Self::parts).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IngressGateway {
-    /// The namespace of the Pods.
+    /// The namespace of its Pods; of several, the one in which its Service is looked for first, and which names and messages use.
     pub namespace: String,
+    /// The other namespaces in which its Pods run.
+    pub further: BTreeSet<String>,
     /// The labels of the Pods.
     pub selector: BTreeMap<String, String>,
 }
 
 impl IngressGateway {
-    /// The proxies with these labels in `istio-system`.
-    pub fn in_istio_system(selector: BTreeMap<String, String>) -> Self {
+    /// The proxies with these labels in one namespace.
+    pub fn new(namespace: &str, selector: BTreeMap<String, String>) -> Self {
         Self {
-            namespace: INGRESS_NAMESPACE.to_owned(),
+            namespace: namespace.to_owned(),
+            further: BTreeSet::new(),
             selector,
         }
+    }
+
+    /// The proxies with these labels in the namespace of Istio itself.
+    pub fn in_istio_system(selector: BTreeMap<String, String>) -> Self {
+        Self::new(INGRESS_NAMESPACE, selector)
+    }
+
+    /// All its namespaces, the first one first.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        let further = self.further.iter().map(String::as_str);
+        std::iter::once(self.namespace.as_str()).chain(further)
+    }
+
+    /// The proxies of each of its namespaces, as an ingress gateway of one namespace; the first one first.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        self.namespaces()
+            .map(|namespace| Self::new(namespace, self.selector.clone()))
+    }
+
+    /// The same with proxies in these namespaces too.
+    #[must_use]
+    pub fn also_in(mut self, namespaces: impl IntoIterator<Item = String>) -> Self {
+        self.further.extend(namespaces);
+        self.further.remove(&self.namespace);
+        self
+    }
+
+    /// The same with another of its namespaces as the first one.
+    #[must_use]
+    pub fn led_by(mut self, namespace: &str) -> Self {
+        let first = std::mem::replace(&mut self.namespace, namespace.to_owned());
+        self.also_in([first])
+    }
+
+    /// Its namespaces as an annotation notes them, separated by commas; none where that is `istio-system` alone.
+    pub fn note(&self) -> Option<String> {
+        let namespaces: Vec<&str> = self.namespaces().collect();
+        (namespaces != [INGRESS_NAMESPACE]).then(|| namespaces.join(","))
+    }
+
+    /// The proxies with these labels in the namespaces that an annotation notes.
+    pub fn noted(note: Option<&str>, selector: BTreeMap<String, String>) -> Self {
+        let mut namespaces = noted_namespaces(note).into_iter();
+        let first = namespaces.next();
+        let first = first.unwrap_or_else(|| INGRESS_NAMESPACE.to_owned());
+        Self::new(&first, selector).also_in(namespaces)
     }
 
     /// Whether this is the ingress gateway that `istioctl install` and Kyma create.
@@ -45,13 +95,21 @@ impl IngressGateway {
         let is_default = |(key, value): (&String, &String)| {
             DEFAULT_SELECTOR.contains(&(key.as_str(), value.as_str()))
         };
-        self.namespace == INGRESS_NAMESPACE && self.selector.iter().all(is_default)
+        let is_there = self.namespaces().eq([INGRESS_NAMESPACE]);
+        is_there && self.selector.iter().all(is_default)
     }
 
     /// The labels of the Pods, as an argument of kubectl's `-l`.
     pub fn labels(&self) -> String {
         label_selector(&self.selector)
     }
+}
+
+/// The namespaces that an annotation notes, the first one first; `istio-system` where there is no annotation.
+pub fn noted_namespaces(note: Option<&str>) -> Vec<String> {
+    let names = note.unwrap_or(INGRESS_NAMESPACE).split(',');
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 /// The ingress gateway that `istioctl install` and Kyma create.
@@ -159,6 +217,20 @@ mod tests {
             protocol: "TCP".into(),
             target_port,
         }
+    }
+
+    #[test]
+    fn the_namespaces_of_an_ingress_gateway_are_noted_with_the_first_one_first() {
+        let read = |note| IngressGateway::noted(note, default_selector());
+        assert_eq!(read(None), IngressGateway::default());
+        assert_eq!(read(None).note(), None);
+        assert_eq!(read(Some("edge")).note().unwrap(), "edge");
+        let several = read(Some("edge, a,istio-system"));
+        assert_eq!(several.note().unwrap(), "edge,a,istio-system");
+        let led = several.led_by("istio-system");
+        assert_eq!(led.note().unwrap(), "istio-system,a,edge");
+        let mut parts = led.parts();
+        assert!(!led.is_default() && parts.all(|part| part.further.is_empty()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
 pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
 /// Annotation of a Gateway that reads the authority of another one: the name of that authority.
 pub const SHARED_AUTHORITY_ANNOTATION: &str = "kubectl-mtls.dev/shared-authority";
-/// Annotation of a Gateway and a route: the namespace of the proxies, unless it is `istio-system`.
+/// On a Gateway and a route of ours, the namespaces of the proxies, separated by commas, where that is not `istio-system` alone.
 pub const INGRESS_ANNOTATION: &str = "kubectl-mtls.dev/ingress-namespace";
 /// Annotation of a Gateway: the state of the default DNS record of its host.
 pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";

@@ -104,7 +104,7 @@ impl Permissions {
 pub struct Place<'a> {
     /// The namespace in which the commands work; `None` for that of whoever applies the Roles.
     pub namespace: Option<&'a str>,
-    /// The namespace of the ingress gateway's proxies.
+    /// The namespaces of the ingress gateway's proxies, separated by commas.
     pub ingress: &'a str,
     /// The namespace of istiod, from which policies act on the whole mesh.
     pub istiod: &'a str,
@@ -123,14 +123,14 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn scope(&self, permission: &Permission) -> Scope {
-        match permission.namespace.as_str() {
+    fn scopes(&self, permission: &Permission) -> Vec<Scope> {
+        vec![match permission.namespace.as_str() {
             ALL_NAMESPACES => Scope::Cluster,
             OWN_NAMESPACE => self.namespace.map_or(Scope::Unnamed, Scope::within),
-            INGRESS => Scope::within(self.ingress),
+            INGRESS => return self.ingress.split(',').map(Scope::within).collect(),
             ISTIOD => Scope::within(self.istiod),
             fixed => Scope::within(fixed),
-        }
+        }]
     }
 
     /// The names with the values of their placeholders; `None` if one of them is not known.
@@ -304,8 +304,10 @@ pub fn roles<'a>(
     place: &Place<'_>,
 ) -> Vec<Role> {
     let mut scopes: BTreeMap<Scope, Vec<Rule>> = BTreeMap::new();
-    for permission in permissions.into_iter().filter(|one| place.gives(one)) {
-        let rules = scopes.entry(place.scope(permission)).or_default();
+    let given = permissions.into_iter().filter(|one| place.gives(one));
+    let placed = given.flat_map(|one| place.scopes(one).into_iter().map(move |scope| (scope, one)));
+    for (scope, permission) in placed {
+        let rules = scopes.entry(scope).or_default();
         let rule = Rule::new(permission, place);
         match rules
             .iter_mut()

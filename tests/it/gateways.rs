@@ -16,9 +16,9 @@ fn start(environment: Environment) -> Desk {
     Desk::new(&instance, NAMESPACE)
 }
 
-/// A client at the load balancer of an ingress gateway, with the certificate of a name.
-fn client(desk: &Desk, ingress: &IngressGateway, name: Option<&str>) -> Caller {
-    let caller = Caller::new(&ingress.connect_to, &desk.read("server-ca.crt"));
+/// A client at an address of an ingress gateway, with the certificate of a name.
+fn client(desk: &Desk, door: &str, name: Option<&str>) -> Caller {
+    let caller = Caller::new(door, &desk.read("server-ca.crt"));
     match name.map(|name| ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")))) {
         Some([certificate, key]) => caller.with_certificate(&certificate, &key),
         None => caller,
@@ -26,46 +26,60 @@ fn client(desk: &Desk, ingress: &IngressGateway, name: Option<&str>) -> Caller {
 }
 
 #[track_caller]
-fn admits(desk: &Desk, ingress: &IngressGateway, name: &str) {
-    let reply = call_new(&client(desk, ingress, Some(name)), HOST, &[]);
+fn admits(desk: &Desk, door: &str, name: &str) {
+    let reply = call_new(&client(desk, door, Some(name)), HOST, &[]);
     assert!(
         matches!(reply, Reply::Answered { status: 200, .. }),
-        "{name}: {reply:?}"
+        "{name} at {door}: {reply:?}"
     );
 }
 
 /// Exposes, issues, revokes, rotates, looks and removes, with the proxies of one ingress gateway.
 fn life(desk: &Desk, ingress: &IngressGateway, expose: &[&str]) {
+    let doors = [ingress.connect_to.clone()];
+    life_at(desk, std::slice::from_ref(ingress), &doors, expose);
+}
+
+/// The same with an ingress gateway in several namespaces, looked at through all these addresses.
+fn life_at(desk: &Desk, gateways: &[IngressGateway], doors: &[String], expose: &[&str]) {
     let first = desk
         .run(&[&["expose", "httpbin"], expose].concat())
         .exits(0);
-    for replica in &ingress.replicas {
+    for replica in gateways.iter().flat_map(|ingress| &ingress.replicas) {
         assert!(first.stdout.contains(&replica.pod), "{first:#?}");
     }
     desk.run(&["issue-client", "alice", "bob"]).exits(0);
-    admits(desk, ingress, "alice");
-    let nobody = call(&client(desk, ingress, None), HOST, &[]);
-    assert!(matches!(nobody, Reply::Refused(_)), "{nobody:?}");
+    let admits = |name| doors.iter().for_each(|door| admits(desk, door, name));
+    admits("alice");
+    for door in doors {
+        let nobody = call(&client(desk, door, None), HOST, &[]);
+        assert!(matches!(nobody, Reply::Refused(_)), "{door}: {nobody:?}");
+    }
 
     desk.run(&["expose", "httpbin", "--allow", "alice"])
         .exits(0);
-    admits(desk, ingress, "alice");
-    let reply = call_new(&client(desk, ingress, Some("bob")), HOST, &[]);
-    assert!(
-        matches!(reply, Reply::Answered { status: 403, .. }),
-        "{reply:?}"
-    );
+    admits("alice");
+    for door in doors {
+        let reply = call_new(&client(desk, door, Some("bob")), HOST, &[]);
+        assert!(
+            matches!(reply, Reply::Answered { status: 403, .. }),
+            "{door}: {reply:?}"
+        );
+    }
     desk.run(&["expose", "httpbin", "--allow-any"]).exits(0);
-    admits(desk, ingress, "bob");
+    admits("bob");
 
     desk.run(&["revoke-client", "bob"]).exits(0);
-    let revoked = call(&client(desk, ingress, Some("bob")), HOST, &[]);
-    assert_eq!(revoked, Reply::Refused("certificate_revoked".to_owned()));
+    for door in doors {
+        let revoked = call(&client(desk, door, Some("bob")), HOST, &[]);
+        let refused = Reply::Refused("certificate_revoked".to_owned());
+        assert_eq!(revoked, refused, "{door}");
+    }
 
     desk.run(&["ca-rotate"]).exits(0);
-    admits(desk, ingress, "alice");
+    admits("alice");
     desk.run(&["renew-client", "alice", "--force"]).exits(0);
-    admits(desk, ingress, "alice");
+    admits("alice");
 
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
@@ -81,21 +95,15 @@ fn life(desk: &Desk, ingress: &IngressGateway, expose: &[&str]) {
 
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
-    let left = ["secrets", "authorizationpolicies"].map(|kind| {
-        let labelled = "app.kubernetes.io/managed-by=kubectl-mtls";
-        let list = [
-            "get",
-            kind,
-            "-n",
-            &ingress.namespace,
-            "-l",
-            labelled,
-            "-o",
-            "name",
-        ];
-        desk.kubectl(&list, "")
-    });
-    assert_eq!(left, [String::new(), String::new()]);
+    for ingress in gateways {
+        let namespace = ingress.namespace.as_str();
+        let left = ["secrets", "authorizationpolicies"].map(|kind| {
+            let labelled = "app.kubernetes.io/managed-by=kubectl-mtls";
+            let list = ["get", kind, "-n", namespace, "-l", labelled, "-o", "name"];
+            desk.kubectl(&list, "")
+        });
+        assert_eq!(left, [String::new(), String::new()], "{namespace}");
+    }
 }
 
 #[test]
@@ -106,6 +114,34 @@ fn a_gateway_of_the_helm_chart_is_found_and_serves_a_host_for_all_its_life() {
     };
     assert_eq!(ingress.namespace, "istio-ingress");
     life(&desk, ingress, &[]);
+}
+
+#[test]
+fn two_gateways_with_the_same_labels_serve_a_host_together_for_all_its_life() {
+    let desk = start(Environment::TwoGateways);
+    let gateways = desk.instance.gateways();
+    let [first, second] = gateways else {
+        panic!("two gateways");
+    };
+    assert_eq!(first.labels, second.labels);
+    let replicas = gateways.iter().flat_map(|ingress| &ingress.replicas);
+    let replicas = replicas.map(|replica| replica.tls().to_string());
+    let balancers = gateways.iter().map(|ingress| ingress.connect_to.clone());
+    let doors: Vec<String> = replicas.chain(balancers).collect();
+    assert_eq!(doors.len(), 6);
+    life_at(&desk, gateways, &doors, &[]);
+    // Through the Service of the second one: the same proxies, and the same guards.
+    let service = format!("{}/{}", second.namespace, second.service);
+    desk.run(&["expose", "httpbin", "--ingress", &service])
+        .exits(0);
+    desk.run(&["issue-client", "carol"]).exits(0);
+    for door in &doors {
+        admits(&desk, door, "carol");
+        let nobody = call(&client(&desk, door, None), HOST, &[]);
+        assert!(matches!(nobody, Reply::Refused(_)), "{door}: {nobody:?}");
+    }
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
 }
 
 #[test]
@@ -204,7 +240,7 @@ fn policies_of_the_root_namespace_are_told(desk: &Desk, ingress: &IngressGateway
     desk.run(&["expose", "httpbin"]).exits(0);
     desk.run(&["issue-client", "alice", "--force", "--another"])
         .exits(0);
-    admits(desk, ingress, "alice");
+    admits(desk, &ingress.connect_to, "alice");
     let policy = json!({
         "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
         "metadata": {"name": "nobody", "namespace": AKS_ROOT},
@@ -216,7 +252,7 @@ fn policies_of_the_root_namespace_are_told(desk: &Desk, ingress: &IngressGateway
         status.stdout.contains("aks-istio-system/nobody"),
         "{status:#?}"
     );
-    let reply = call_new(&client(desk, ingress, Some("alice")), HOST, &[]);
+    let reply = call_new(&client(desk, &ingress.connect_to, Some("alice")), HOST, &[]);
     assert!(
         matches!(reply, Reply::Answered { status: 403, .. }),
         "{reply:?}"

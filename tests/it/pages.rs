@@ -155,6 +155,13 @@ const PAGES: &[Page] = &[
                 &[],
             ),
             section(
+                "Proxies in several namespaces",
+                NotRun(
+                    "it needs two gateways with the same labels; tests/it/gateways.rs exposes Services on them",
+                ),
+                &[],
+            ),
+            section(
                 "Server certificates",
                 NotRun(
                     "it needs cert-manager; tests/it/cert_manager.rs exposes Services with its certificates",

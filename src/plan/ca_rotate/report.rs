@@ -321,10 +321,13 @@ impl Run<'_> {
         if steps.is_empty() {
             return Ok(notes);
         }
-        if self.served()?.is_empty() {
+        let served = self.served()?;
+        if served.is_empty() {
             notes.push("no Gateway reads this authority yet: no gateway was probed".to_owned());
         } else {
+            let ingresses = served.iter().map(|at| &at.ingress);
             notes.extend(probe::others_unknown(self.observed));
+            notes.extend(probe::proxies_unknown(ingresses, self.observed));
         }
         Ok(notes)
     }

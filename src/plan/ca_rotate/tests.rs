@@ -102,6 +102,59 @@ fn a_ca_that_has_expired_is_replaced() {
     assert!(!cluster.state().trusted.contains(&issuing));
 }
 
+/// A replica that comes while the rotation waits, in any namespace of the gateway, counts for its proof.
+#[test]
+fn a_gateway_that_is_scaled_up_meanwhile_is_looked_at_with_its_new_replica() {
+    use crate::plan::testing::kyma::expose_request;
+    use crate::resources::{Object, ObjectRef};
+    let mut cluster = Cluster::helm();
+    let expose = crate::plan::expose::Request {
+        host: Some("orders.example.com".to_owned()),
+        ..expose_request()
+    };
+    cluster.run(&expose).unwrap();
+    let advance = Request {
+        connect_to: None,
+        ..advance()
+    };
+    let old = cluster.proxy_pods()[0].clone();
+    let name = ObjectRef {
+        name: old.name.replace("-1", "-3"),
+        ..old.clone()
+    };
+    let mut body = cluster.objects[&old].body().clone();
+    body["metadata"]["name"] = name.name.clone().into();
+    let pod = Object::from_server(name.kind, body).unwrap();
+    for is_lagging in [true, false] {
+        let mut cluster = cluster.clone();
+        let mut has_come = false;
+        let mut run = Running::begin(&advance);
+        let result = loop {
+            let goes_on = cluster.step(&mut run);
+            if !has_come && !cluster.writes.is_empty() && cluster.state().trusted.len() > 1 {
+                has_come = true;
+                cluster.put(&pod);
+                let place = cluster.proxy_pods().iter().position(|pod| *pod == name);
+                assert_eq!(place, Some(2), "the others keep their places");
+                cluster.proxies.replicas = 3;
+                cluster.proxies.lagging = is_lagging.then_some(2).into_iter().collect();
+            }
+            if !goes_on && let Some(result) = run.result.take() {
+                break result;
+            }
+        };
+        assert!(has_come);
+        if is_lagging {
+            let failure = result.unwrap_err();
+            let said = failure.what_to_do().join("\n");
+            assert!(said.contains("istio-ingress-3"), "{failure} {said}");
+        } else {
+            let through = result.unwrap().looked.unwrap().through;
+            assert!(through.contains(&name.name), "{through:?}");
+        }
+    }
+}
+
 #[test]
 fn the_new_ca_issues_only_after_every_replica_has_loaded_it() {
     let mut cluster = Cluster::exposed();

@@ -3,6 +3,7 @@
 use super::get;
 use super::moving::Source;
 use super::target::Target;
+use super::view::Site;
 use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
@@ -10,13 +11,13 @@ use crate::plan::{Generate, Observed, Query, Reconciled, Write};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::CredentialNames;
-use crate::resources::{Object, ObjectRef, client_ca};
+use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
-/// The Secret to write, and notes for the user.
+/// What is written of them, one beside the proxies of each namespace, and what the user must know.
 #[derive(Debug, Default)]
-pub(super) struct FailClosedSecret {
-    pub wanted: Option<Wanted>,
-    pub note: Option<String>,
+pub(super) struct FailClosedSecrets {
+    pub wanted: Vec<Wanted>,
+    pub notes: Vec<String>,
 }
 
 /// The Secret's name.
@@ -37,29 +38,42 @@ fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Option<&'a
     observed.get(&reference(target))
 }
 
-/// Writes the Secret before a Gateway that reads its authority, and restores one that is gone or changed.
+/// Makes them before a Gateway that reads its authority, and puts them right where they are gone or changed.
 ///
-/// On a new Gateway, or one that is moved, a conflict is a refusal; later it is a note.
+/// On a new Gateway, or one that is moved, whatever stands in the way is a refusal; later it is told.
 pub(super) fn desired(
+    sites: &[Site<'_>],
+    source: &Source,
+    observed: &Observed,
+) -> Reconciled<FailClosedSecrets> {
+    let mut secrets = FailClosedSecrets::default();
+    for site in sites {
+        match of_namespace(&site.target, source, observed)? {
+            Ok(wanted) => secrets.wanted.extend(wanted),
+            Err(fault) => secrets.notes.push(fault),
+        }
+    }
+    Ok(secrets)
+}
+
+/// That of one namespace; else what stands in its way.
+fn of_namespace(
     target: &Target,
     source: &Source,
     observed: &Observed,
-) -> Reconciled<FailClosedSecret> {
+) -> Reconciled<Result<Option<Wanted>, String>> {
     let reference = reference(target);
     if !source.is_authority(target) || source.old.as_ref() == Some(&reference) {
-        return Ok(FailClosedSecret::default());
+        return Ok(Ok(None));
     }
     let live = observe(target, observed)?;
     let standing = live.map(fail_closed::standing);
     if let (Some(live), Some(Standing::Closed)) = (live, standing) {
-        return Ok(FailClosedSecret {
-            wanted: Some(Wanted {
-                object: live.clone().manifest(),
-                write: None,
-                exists: true,
-            }),
-            note: None,
-        });
+        return Ok(Ok(Some(Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        })));
     }
     if let Some(fault) = conflict(target, live, standing, &reference) {
         let begins = target.existing.is_none() || source.gateway.is_some();
@@ -69,10 +83,7 @@ pub(super) fn desired(
                 .hint("`--fail-closed` lets a Gateway read an authority instead of its client-CA Secret")
                 .into());
         }
-        return Ok(FailClosedSecret {
-            wanted: None,
-            note: Some(fault),
-        });
+        return Ok(Err(fault));
     }
     let ca = nobody(observed)?;
     let object = fail_closed::object(reference, &target.gateway, ca, &source.object);
@@ -80,14 +91,11 @@ pub(super) fn desired(
         Some(live) => Write::Replace(object.clone().changing(live)),
         None => Write::Create(object.clone()),
     };
-    Ok(FailClosedSecret {
-        wanted: Some(Wanted {
-            object,
-            write: Some(write),
-            exists: live.is_some(),
-        }),
-        note: None,
-    })
+    Ok(Ok(Some(Wanted {
+        object,
+        write: Some(write),
+        exists: live.is_some(),
+    })))
 }
 
 /// A CA whose key was dropped as soon as it was generated.
@@ -125,7 +133,12 @@ fn conflict(
 /// Whether a server checks its clients by that Secret; servers of the Gateway itself that read the authority, or will, do not.
 fn depends(server: &Server, gateway: &Gateway, target: &Target, reference: &ObjectRef) -> bool {
     let is_own = gateway.name == target.gateway && server.serves(&target.host);
-    server.mode.ends_with("MUTUAL") && server.client_ca_source() == *reference && !is_own
+    let reads = server.client_ca_source();
+    let is_read = reads == *reference
+        || (reads.kind == Kind::Secret
+            && reads.name == reference.name
+            && gateway.shares_proxies_with(&target.ingress));
+    server.mode.ends_with("MUTUAL") && is_read && !is_own
 }
 
 /// The fail-closed Secret that replaces the old Secret of a moved Gateway.

@@ -9,7 +9,7 @@ use super::ownership;
 use super::target::Target;
 use super::wanted::{self, Wanted, applied, is_withdrawn};
 use crate::error::Failure;
-use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, ingress};
+use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, placement};
 use crate::resources::gateway::{Gateway, MutualGateway};
 use crate::resources::names::{
     DNS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
@@ -49,7 +49,7 @@ pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gat
     for object in observed.list(&query())? {
         match Gateway::read(as_written(object, observed)) {
             Ok(gateway) if gateway.name == *name => {
-                readable.extend(ingress::located(vec![gateway], observed)?);
+                readable.extend(placement::located(vec![gateway], observed)?);
             }
             Ok(gateway) => readable.push(gateway),
             Err(error) if name.reference() == *object.reference() => {

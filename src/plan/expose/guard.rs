@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::ownership;
 use super::target::Target;
-use super::view::View;
+use super::view::{Site, View};
 use super::waiting::changed_by_others;
 use super::wanted::{Wanted, check_rights};
 use super::{Request, get};
@@ -30,12 +30,12 @@ use change::{before, changes, notes, warning};
 
 /// The guards to write.
 pub(super) struct Guards {
-    /// The host guard and the header guard, if wanted; written before the Gateway and the route.
+    /// Both of them beside the proxies of each namespace, as far as they are wanted; before the Gateway and the route.
     pub wanted: Vec<Wanted>,
-    /// A host guard that is no longer wanted; deleted after the route.
-    pub lifted: Option<Wanted>,
-    /// The names of both guards, wanted or not.
-    names: [ObjectRef; 2],
+    /// Host guards that are wanted no more; deleted after the route.
+    pub lifted: Vec<Wanted>,
+    /// The names of all guards, wanted or not.
+    names: Vec<ObjectRef>,
     /// The clients that may call the host, if a host guard is wanted; the route's annotation
     /// repeats them.
     pub clients: Option<Clients>,
@@ -69,9 +69,11 @@ impl Guards {
             .map(|guard| Query::Get(guard.object.reference().clone()))
     }
 
-    /// Whether a proxy that shows these policies enforces the wanted guards, and no outdated guard of their names.
-    pub fn are_enforced(&self, policies: &BTreeSet<String>) -> bool {
-        self.names.iter().all(|name| {
+    /// Whether a proxy of a namespace that shows these policies enforces the guards that are wanted there, and no other one of their
+    /// names. Those of the mesh's root namespace act everywhere, and are the same.
+    pub fn are_enforced(&self, namespace: &str, policies: &BTreeSet<String>) -> bool {
+        let mut names = self.names.iter().filter(|name| name.namespace == namespace);
+        names.all(|name| {
             let mut wanted = self.wanted.iter();
             let wanted = wanted.find(|guard| guard.object.reference() == name);
             let expected = wanted.map_or_else(BTreeSet::new, |guard| traces(&guard.object));
@@ -115,56 +117,76 @@ pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
 }
 
 /// Decides on the guards, and asks before the first write whether they may be written.
+///
+/// Who may call the host is decided once, and the same beside the proxies of each namespace.
 pub(super) fn desired(
     request: &Request,
     target: &Target,
-    view: &View<'_>,
+    sites: &[Site<'_>],
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Guards> {
     observed.prefetch(probe::queries(&target.ingress))?;
+    // Where the first host guard is lost, that of another namespace tells who may call the host.
+    let has_guard = |site: &&Site<'_>| site.view.host_guard.is_some();
+    let view = &sites.iter().find(has_guard).unwrap_or(&sites[0]).view;
+    let current = current(request, view)?;
+    // An earlier run may have left the list half-written.
+    let is_begun = sites.iter().any(|Site { target, view }| {
+        let listed = view.host_guard.and_then(Clients::of_policy);
+        observed.change_of(&target.host_guard()).is_some() || (sites.len() > 1 && listed != current)
+    });
+    let clients = clients::decide(
+        request,
+        (current.as_ref(), is_begun),
+        target,
+        view,
+        observed,
+        now,
+    )?;
+    let headers = guarded_headers(target)?;
     let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);
-    let current = current(request, view)?;
-    let clients = clients::decide(request, current.as_ref(), target, view, observed, now)?;
-    let headers = guarded_headers(target)?;
     let clients = required(request, target, clients, &headers, &listener)?;
     let revision = proxies.revision();
     let plan =
         |object: Object, live: Option<&Object>| plan(request, object, live, revision.as_deref());
 
-    let header_guard = HeaderGuard {
-        gateway: &target.gateway,
-        ingress: &target.ingress,
-        listener: &all_listeners,
-    };
-    let mut wanted = vec![plan(header_guard.object(), view.header_guard)?];
-    let mut lifted = None;
-    if let Some(clients) = &clients {
-        if let Some(fault) = listener.fault() {
-            return Err(Failure::refused(format!(
-                "no host guard can be written for `{}`: {fault}",
-                target.host
-            ))
-            .for_want_of_rights()
-            .into());
-        }
-        let guard = HostGuard {
-            host: &target.host,
-            clients,
-            headers: &headers,
+    let (mut wanted, mut lifted) = (Vec::new(), Vec::new());
+    for Site { target, view } in sites {
+        let header_guard = HeaderGuard {
             gateway: &target.gateway,
             ingress: &target.ingress,
-            listener: &listener,
+            listener: &all_listeners,
         };
-        wanted.push(plan(guard.object(target.host_guard()), view.host_guard)?);
-    } else if let Some(live) = view.host_guard {
-        lifted = Some(Wanted {
-            object: live.clone().manifest(),
-            write: Some(Write::Delete(live.clone())),
-            exists: true,
-        });
+        wanted.push(plan(header_guard.object(), view.header_guard)?);
+        if let Some(clients) = &clients {
+            if let Some(fault) = listener.fault() {
+                return Err(Failure::refused(format!(
+                    "no host guard can be written for `{}`: {fault}",
+                    target.host
+                ))
+                .for_want_of_rights()
+                .into());
+            }
+            let guard = HostGuard {
+                host: &target.host,
+                clients,
+                headers: &headers,
+                gateway: &target.gateway,
+                ingress: &target.ingress,
+                listener: &listener,
+            };
+            wanted.push(plan(guard.object(target.host_guard()), view.host_guard)?);
+        } else if let Some(live) = view.host_guard {
+            lifted.push(Wanted {
+                object: live.clone().manifest(),
+                write: Some(Write::Delete(live.clone())),
+                exists: true,
+            });
+        }
     }
+    let view = &sites[0].view;
     check_rights(
         request.dry_run,
         &wanted,
@@ -180,11 +202,14 @@ pub(super) fn desired(
     let before_clients = before.and_then(Clients::of_policy);
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     Ok(Guards {
-        warning: warning(&wanted, lifted.as_ref(), observed),
+        warning: warning(&wanted, &lifted, observed),
         notes: notes(target, view, clients.as_ref(), before, &removed, observed),
         wanted,
         lifted,
-        names: [target.host_guard(), target.header_guard()],
+        names: sites
+            .iter()
+            .flat_map(|site| [site.target.host_guard(), site.target.header_guard()])
+            .collect(),
         clients,
         added,
         removed,

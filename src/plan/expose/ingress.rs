@@ -7,7 +7,7 @@ use crate::plan::ingress::{self, Candidate};
 use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy;
-use crate::resources::ingress::{IngressGateway, is_router};
+use crate::resources::ingress::{IngressGateway, is_router, noted_namespaces};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
 use crate::resources::service::Service;
@@ -23,10 +23,8 @@ pub(super) fn guess(request: &Request) -> IngressGateway {
     let default = IngressGateway::default();
     let selector = request.selector.clone().unwrap_or(default.selector);
     let said = request.ingress.as_ref();
-    IngressGateway {
-        namespace: said.map_or(default.namespace, |said| said.namespace.clone()),
-        selector,
-    }
+    let namespace = said.map_or(default.namespace, |said| said.namespace.clone());
+    IngressGateway::new(&namespace, selector)
 }
 
 /// The reads for the ingress gateway in the first round.
@@ -60,7 +58,9 @@ pub(super) fn choose(
     };
     let own = &existing.gateway.ingress;
     let differs = |wanted: &IngressGateway| {
-        wanted.namespace != own.namespace || !existing.gateway.shares_proxies_with(wanted)
+        let mut namespaces = own.namespaces();
+        !namespaces.any(|known| known == wanted.namespace)
+            || !existing.gateway.shares_proxies_with(wanted)
     };
     let is_selected_otherwise = request
         .selector
@@ -70,12 +70,35 @@ pub(super) fn choose(
         return Err(Failure::refused(format!(
             "the Gateway `{gateway}` exists and is for the proxies of `{}` in the namespace `{}`",
             own.labels(),
-            own.namespace
+            own.namespaces().collect::<Vec<_>>().join("` and `")
         ))
         .hint("leave out `--ingress` and `--selector` to use the Gateway as it is, or choose another Gateway with `--gateway`")
         .into());
     }
-    Ok(own.clone())
+    // Of several namespaces, the one that the user names leads.
+    Ok(match named {
+        Some(named) => own.clone().led_by(&named.namespace),
+        None => own.clone(),
+    })
+}
+
+/// Fails where the Pods of a further namespace cannot be listed: they were just seen, and a run that goes on without them would write a
+/// part of what belongs beside them.
+pub(super) fn require_further(ingress: &IngressGateway, observed: &Observed) -> Reconciled<()> {
+    if ingress.further.is_empty() {
+        return Ok(());
+    }
+    let seen = ingress::namespaces(&ingress.selector, observed)?;
+    let parts = ingress.parts().skip(1);
+    let lists: Vec<Query> = parts
+        .filter(|part| seen.contains(&part.namespace))
+        .map(|part| probe::pods(&part))
+        .collect();
+    observed.prefetch(lists.iter().cloned())?;
+    for list in &lists {
+        observed.list(list)?;
+    }
+    Ok(())
 }
 
 /// The proxies behind the Service of `--ingress`.
@@ -101,10 +124,7 @@ fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGat
     if !service.tcp_ports().any(|port| port.port == HTTPS) {
         return Err(refused("has no port 443")?.into());
     }
-    let ingress = IngressGateway {
-        namespace: reference.namespace.clone(),
-        selector: service.selector,
-    };
+    let ingress = IngressGateway::new(&reference.namespace, service.selector);
     let pods = probe::pods(&ingress);
     observed.prefetch([pods.clone()])?;
     match observed.try_list(&pods)? {
@@ -117,7 +137,7 @@ fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGat
     }
 }
 
-/// The proxies of `--selector`, in the one namespace where they run.
+/// The proxies of `--selector`.
 fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<IngressGateway> {
     let here = probe::pods(&guess);
     observed.prefetch([here.clone()])?;
@@ -137,16 +157,10 @@ fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<Ingress
         .hint("`--ingress NAMESPACE/SERVICE` names the Service in front of the ingress gateway")
         .into());
     }
-    let mut namespaces = ingress::namespaces(&guess.selector, observed)?.into_iter();
-    match (namespaces.next(), namespaces.next()) {
-        (Some(namespace), None) => Ok(IngressGateway { namespace, ..guess }),
-        (Some(one), Some(other)) => Err(Failure::refused(format!(
-            "proxies with the labels `{labels}` run in several namespaces, among them `{one}` and `{other}`"
-        ))
-        .hint("a Gateway with these labels would configure all of them, each with the Secrets of its own namespace")
-        .hint("give the Pods of each ingress gateway a label of their own, and name it with `--selector`")
-        .into()),
-        _ => Err(hinted(
+    let namespaces = ingress::namespaces(&guess.selector, observed)?;
+    match namespaces.first() {
+        Some(first) => Ok(IngressGateway::new(first, guess.selector)),
+        None => Err(hinted(
             Failure::refused(format!(
                 "no Pod with the labels `{labels}` runs a gateway of Istio"
             )),
@@ -156,18 +170,16 @@ fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<Ingress
     }
 }
 
-/// The ingress gateway of a deleted Gateway, in the namespace that its route notes.
-fn former(
-    gateway: &GatewayName,
-    namespace: &str,
-    observed: &Observed,
-) -> Reconciled<IngressGateway> {
+/// The ingress gateway of a Gateway that is gone, in the namespaces that its route notes.
+fn former(gateway: &GatewayName, note: &str, observed: &Observed) -> Reconciled<IngressGateway> {
     let found = known(observed)?;
+    let mut noted = noted_namespaces(Some(note)).into_iter();
+    let namespace = noted.next().unwrap_or_default();
     let mut there = found
         .iter()
         .filter(|candidate| candidate.ingress.namespace == namespace);
     match (there.next(), there.next()) {
-        (Some(one), None) => Ok(one.ingress.clone()),
+        (Some(one), None) => Ok(one.ingress.clone().also_in(noted)),
         _ => Err(hinted(
             Failure::refused(format!(
                 "the Gateway `{gateway}` does not exist, and its route notes that its proxies ran in the namespace `{namespace}`"
@@ -255,60 +267,48 @@ fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
     )
 }
 
-/// Refuses proxies that Kyma's policies reject, and for a new Gateway labels that proxies of another namespace have too; returns a note on
-/// checks that could not be made.
+/// Refuses proxies that Kyma's policies keep out; those of a further namespace are told, since the host is reached without them. Tells
+/// what was not seen.
 pub(super) fn check(
     ingress: &IngressGateway,
-    is_new: bool,
     routing: Routing,
     observed: &Observed,
-) -> Reconciled<Option<String>> {
-    let namespaces = ingress::namespaces(&ingress.selector, observed)?;
-    let elsewhere = namespaces.iter().find(|found| **found != ingress.namespace);
-    let mut note = None;
-    if let Some(other) = elsewhere {
-        let also = if namespaces.contains(&ingress.namespace) {
-            " also"
-        } else {
-            ""
+) -> Reconciled<Vec<String>> {
+    observed.prefetch(probe::queries(ingress))?;
+    let mut notes = Vec::new();
+    for part in ingress.parts().filter(|part| !part.is_default()) {
+        let pods = match observed.try_list(&probe::pods(&part))? {
+            Seen::Found(pods) => pods,
+            other => {
+                let reason = other.unknown().unwrap_or_default();
+                notes.push(format!(
+                    "it was not seen whether proxies with the labels `{}` run in `{}`, where they can read their Secrets: {reason}",
+                    part.labels(),
+                    part.namespace
+                ));
+                continue;
+            }
         };
-        let text = format!(
-            "proxies with the labels `{}`{also} run in the namespace `{other}`: the Gateway configures them too, and they read the Secrets of that namespace",
-            ingress.labels()
+        let outsider = pods
+            .iter()
+            .map(|pod| access_policy::principal(pod, "cluster.local"))
+            .find(|principal| principal != KYMAS_PRINCIPAL);
+        let (Routing::ApiRule, Some(principal)) = (routing, outsider) else {
+            continue;
+        };
+        let seen = format!(
+            "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
+            part.labels()
         );
-        if is_new {
-            return Err(Failure::refused(text)
-                .hint("give the Pods of each ingress gateway a label of their own, and name it with `--selector`")
+        if part.namespace == ingress.namespace {
+            return Err(Failure::refused(seen)
+                .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
                 .into());
         }
-        note = Some(text);
+        notes.push(format!(
+            "{seen}: requests through the proxies in `{}` are answered with 403",
+            part.namespace
+        ));
     }
-    if ingress.is_default() {
-        return Ok(note);
-    }
-    observed.prefetch(probe::queries(ingress))?;
-    let pods = match observed.try_list(&probe::pods(ingress))? {
-        Seen::Found(pods) => pods,
-        other => {
-            let reason = other.unknown().unwrap_or_default();
-            return Ok(Some(format!(
-                "it was not checked whether proxies with the labels `{}` run in `{}`, where they could read the Secrets: {reason}",
-                ingress.labels(),
-                ingress.namespace
-            )));
-        }
-    };
-    let outsider = pods
-        .iter()
-        .map(|pod| access_policy::principal(pod, "cluster.local"))
-        .find(|principal| principal != KYMAS_PRINCIPAL);
-    if let (Routing::ApiRule, Some(principal)) = (routing, outsider) {
-        return Err(Failure::refused(format!(
-            "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
-            ingress.labels()
-        ))
-        .hint("every request would be answered with 403; run the proxies under the admitted ServiceAccount, or choose another ingress")
-        .into());
-    }
-    Ok(note)
+    Ok(notes)
 }

@@ -211,37 +211,37 @@ pub fn reconcile(
     observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
     observed.prefetch(target::of_target(&target))?;
-    let view = view::View::of(&target, observed, now)?;
-    refuse_conflicts(&target, &view)?;
-    server_certificate::check(request, &target, &view, observed)?;
-    let ingress_note = ingress::check(
-        &target.ingress,
-        target.existing.is_none(),
-        environment.routing,
-        observed,
-    )?;
+    let sites = view::Site::all(&target, observed, now)?;
+    let view = &sites[0].view;
+    for site in &sites {
+        refuse_conflicts(&site.target, &site.view)?;
+    }
+    server_certificate::check(request, &sites, observed)?;
+    let ingress_notes = ingress::check(&target.ingress, environment.routing, observed)?;
     let dns = dns_record::desired(request, &target, observed)?;
     let workload = workload::desired(request, observed)?;
-    let guards = guard::desired(request, &target, &view, observed, now)?;
+    let guards = guard::desired(request, &target, &sites, observed, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
     workload::write_namespace(request, &workload, observed)?;
 
-    let source = moving::decide(request, &target, &view, observed)?;
-    let fail_closed_secret = fail_closed_secret::desired(&target, &source, observed)?;
+    let source = moving::decide(request, &target, view, observed)?;
+    moving::refuse_further_bundles(&source, &sites)?;
+    let fail_closed_secrets = fail_closed_secret::desired(&sites, &source, observed)?;
     let needs = needs::decide(request.dry_run, &target, &source, observed)?;
-    let trust = authority::desired(request, &target, &view, source, &needs, observed, now)?;
-    let workload_policy = workload_policy::desired(request, &target, &view, observed)?;
-    let server = server_certificate::desired(request, &target, &view, observed, now)?;
+    let trust = authority::desired(request, &target, view, source, &needs, observed, now)?;
+    let workload_policy = workload_policy::desired(request, &target, view, observed)?;
+    let server = server_certificate::desired(request, &sites, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
     let external = external::checks(request, &target, &workload_policy, observed)?;
     let plan = Plan {
         request,
-        ingress_note,
+        ingress_notes,
         target: &target,
-        view: &view,
+        view,
+        sites: &sites,
         trust: &trust,
         needs: &needs,
-        fail_closed_secret: &fail_closed_secret,
+        fail_closed_secrets: &fail_closed_secrets,
         guards: &guards,
         workload_policy: &workload_policy,
         server: &server,
@@ -255,7 +255,7 @@ pub fn reconcile(
     gateway::check_rights(request.dry_run, &target, &wanted, observed)?;
     wanted::check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
-        wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
+        wanted.extend(retirement::doomed(request, &target, view, &trust, now));
         let planned = report::planned(&plan, &wanted, observed);
         return Ok(planned.with_dns(&dns, None));
     }
@@ -289,7 +289,7 @@ fn phases(plan: &Plan<'_>) -> Result<Vec<Wanted>, Failure> {
         plan.needs.namespace.as_slice(),
         // The client CA, and the CA that takes its place if it is lost, before anything that could let a client in.
         plan.trust.authority.as_slice(),
-        plan.fail_closed_secret.wanted.as_slice(),
+        &plan.fail_closed_secrets.wanted,
         // A lost guard is restored from the allow-list in the annotation: removed clients leave the annotation first.
         narrowed.as_slice(),
         // The guards stand before the Gateway and the route, which they protect.
@@ -300,7 +300,7 @@ fn phases(plan: &Plan<'_>) -> Result<Vec<Wanted>, Failure> {
         std::slice::from_ref(&gateway),
         plan.workload_policy.policy.as_slice(),
         route.as_slice(),
-        plan.guards.lifted.as_slice(),
+        &plan.guards.lifted,
         plan.dns.lifted.as_slice(),
     ];
     Ok(phases.concat())
@@ -337,7 +337,14 @@ fn finish(
     waiting::until_ready(request, &awaited, observed, now)?;
     let ineffective = dns_record::settle(request, target, dns, wanted, observed)?;
     let resolution = dns_record::until_resolved(request, target, dns.record.as_ref(), observed)?;
-    let ways = waiting::until_seen(request, target, trust, observed, now)?;
+    let ways = waiting::until_seen(
+        request,
+        target,
+        trust,
+        plan.server.lacking.clone(),
+        observed,
+        now,
+    )?;
     let unrouted = waiting::until_routed(request, target, guards, &ways, observed)?;
     let retired = retirement::retire(request, target, view, seen_by, Some(&ways), observed, now)?;
     let looked = waiting::looked(&ways, target, trust, observed, now);
@@ -361,13 +368,16 @@ fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<()
 /// All decisions of a run.
 struct Plan<'a> {
     request: &'a Request,
-    /// Why it is not known whether the proxies can read their Secrets.
-    ingress_note: Option<String>,
+    /// What the user must know of the proxies.
+    ingress_notes: Vec<String>,
     target: &'a target::Target,
+    /// What stands already, in the first namespace of the proxies and elsewhere.
     view: &'a view::View<'a>,
+    /// The same for each namespace of the proxies.
+    sites: &'a [view::Site<'a>],
     trust: &'a authority::Trust,
     needs: &'a needs::Needs,
-    fail_closed_secret: &'a fail_closed_secret::FailClosedSecret,
+    fail_closed_secrets: &'a fail_closed_secret::FailClosedSecrets,
     guards: &'a guard::Guards,
     workload_policy: &'a workload_policy::WorkloadPolicy,
     server: &'a server_certificate::Server,

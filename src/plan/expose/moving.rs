@@ -10,7 +10,7 @@ use super::Request;
 use super::existing::Existing;
 use super::ownership;
 use super::target::Target;
-use super::view::View;
+use super::view::{Site, View};
 use super::wanted::Wanted;
 use super::workload::is_missing;
 use crate::error::Failure;
@@ -18,10 +18,10 @@ use crate::plan::authority::follower;
 use crate::plan::{DryRun, Effect, Observed, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::field_managers::keeper;
-use crate::resources::gateway::{MutualGateway, Server, kept_client_ca_field};
+use crate::resources::gateway::{MutualGateway, Server, kept_client_ca_field, noting};
 use crate::resources::names::{
-    DNS_ANNOTATION, FIELD_MANAGER, GatewayName, INGRESS_ANNOTATION, MANAGED_BY,
-    SERVER_SECRET_ANNOTATION, SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
+    DNS_ANNOTATION, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
+    SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
 };
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -119,6 +119,26 @@ pub(super) fn decide(
         kept_by: keeper(&existing.object),
         unchecked,
     })
+}
+
+/// Refuses to move a Gateway whose proxies in a further namespace read client CAs of their own: their clients would be shut out.
+pub(super) fn refuse_further_bundles(source: &Source, sites: &[Site<'_>]) -> Result<(), Failure> {
+    if source.gateway.is_none() {
+        return Ok(());
+    }
+    let own = sites.iter().skip(1).find_map(|Site { target, view }| {
+        let reads = target.existing.as_ref()?.server.client_ca_source();
+        let (object, _) = view.client_ca(&reads)?;
+        (fail_closed::standing(object) != Standing::Closed).then_some((target, reads))
+    });
+    match own {
+        None => Ok(()),
+        Some((target, reads)) => Err(Failure::refused(format!(
+            "the proxies of the Gateway `{}` in `{}` read their client CAs from {reads}, which the authority does not have",
+            target.gateway, target.ingress.namespace
+        ))
+        .hint("their clients would be refused: add these CAs to the Secret of the other namespace, remove this one, and run the same command again")),
+    }
 }
 
 /// A Secret that an earlier run, which moved the Gateway, could not close or remove; it trusts no CA that the authority does not know.
@@ -221,12 +241,12 @@ fn renamed(existing: &Existing, target: &Target) -> Object {
             SERVICE_ANNOTATION,
             DNS_ANNOTATION,
             SHARED_AUTHORITY_ANNOTATION,
-            INGRESS_ANNOTATION,
         ] {
             if let Some(said) = live.annotation(key) {
                 object = object.with_annotation(key, said);
             }
         }
+        object = noting(object, &target.ingress);
         spec["selector"] = json!(existing.gateway.ingress.selector);
     }
     object.with("spec", spec)

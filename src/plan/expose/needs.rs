@@ -14,7 +14,7 @@ use super::target::Target;
 use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::control_plane::{Serving, istiods};
-use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
 use crate::resources::environment;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::Istiod;
@@ -110,6 +110,7 @@ pub(super) fn decide(
     if !source.is_authority(target) {
         return Ok(Needs::default());
     }
+    observed.prefetch(target.ingress.parts().map(|part| probe::pods(&part)))?;
     observed.prefetch(mesh_configs(&target.ingress, observed)?)?;
     let serving = Serving::of(&target.ingress, observed)?;
     let begins = target.existing.is_none() || source.gateway.is_some();

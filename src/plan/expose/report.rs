@@ -16,6 +16,7 @@ use crate::plan::weakness;
 use crate::plan::{Action, Observed, Write};
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::FIRST_AUTHORITY;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Kind, ObjectRef};
@@ -167,7 +168,7 @@ pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -
             ..change(&wanted.object, action(wanted))
         })
         .collect();
-    let mut report = report(plan, wanted, changes, None);
+    let mut report = report(plan, wanted, changes, None, observed);
     report.dry_run = true;
     report.notes.extend(plan.workload_policy.warning.clone());
     report.notes.extend(plan.guards.warning.clone());
@@ -214,7 +215,8 @@ pub(super) fn done(
         .iter()
         .filter(is_unwritten)
         .map(|wanted| change(&wanted.object, "unchanged"));
-    report(plan, wanted, written.chain(unchanged).collect(), looked)
+    let changes = written.chain(unchanged).collect();
+    report(plan, wanted, changes, looked, observed)
 }
 
 fn change(object: &Object, action: &'static str) -> Change {
@@ -232,6 +234,7 @@ fn report(
     wanted: &[Wanted],
     changes: Vec<Change>,
     looked: Option<Looked>,
+    observed: &Observed,
 ) -> Report {
     let Plan {
         target,
@@ -278,7 +281,7 @@ fn report(
         allowed_removed: guards.removed.clone(),
         guarded: guards.clients.is_some(),
         server_ca: plan.server.ca.as_ref().map(Certificate::pem),
-        notes: notes(plan),
+        notes: notes(plan, wanted, observed),
         objects: wanted
             .iter()
             .filter(|wanted| !matches!(wanted.write, Some(Write::Delete(_))))
@@ -297,7 +300,28 @@ fn is_kept_here(plan: &Plan<'_>, object: &Object) -> bool {
     })
 }
 
-fn notes(plan: &Plan<'_>) -> Vec<String> {
+/// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
+fn several_namespaces(
+    ingress: &IngressGateway,
+    wanted: &[Wanted],
+    observed: &Observed,
+) -> Option<String> {
+    let is_written = |wanted: &Wanted| {
+        let reference = wanted.object.reference();
+        ingress.further.contains(&reference.namespace)
+            && (wanted.write.is_some() || observed.change_of(reference).is_some())
+    };
+    let namespaces: Vec<&str> = ingress.namespaces().collect();
+    wanted.iter().any(is_written).then(|| {
+        format!(
+            "proxies with the labels `{}` run in the namespaces `{}`, and the Gateway configures all of them: server Secret, fail-closed Secret and guards lie in each",
+            ingress.labels(),
+            namespaces.join("`, `")
+        )
+    })
+}
+
+fn notes(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> Vec<String> {
     let Plan {
         target,
         view,
@@ -308,7 +332,8 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     let mut notes = plan.server.notes.clone();
     notes.extend(guards.notes.clone());
     notes.extend(plan.workload.notes.clone());
-    notes.extend(plan.ingress_note.clone());
+    notes.extend(several_namespaces(&target.ingress, wanted, observed));
+    notes.extend(plan.ingress_notes.clone());
     notes.extend(connection_reuse::note(target));
     notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
@@ -354,7 +379,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             "to apply the manifests, create the client CA first: run `expose` once without `--dry-run`, or name an existing CA with `--client-ca FILE`".to_owned()
         });
     }
-    notes.extend(plan.fail_closed_secret.note.clone());
+    notes.extend(plan.fail_closed_secrets.notes.clone());
     notes.extend(plan.needs.notes.clone());
     notes.extend(moving::applied_by_kubectl(target, &trust.source));
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();

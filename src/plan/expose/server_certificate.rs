@@ -5,12 +5,13 @@ mod certificate;
 mod issuers;
 mod own;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::target::Target;
-use super::view::{View, read};
+use super::view::{Site, View, read};
 use super::waiting::Pending;
 use super::wanted::Wanted;
 use super::{Request, get};
@@ -50,9 +51,12 @@ pub(super) struct Server {
     /// The CA of kubectl-mtls that signed it, which clients have to trust.
     pub ca: Option<Certificate>,
     pub notes: Vec<String>,
+    /// The further namespaces of proxies in which there is none, and none is written.
+    pub lacking: BTreeSet<String>,
 }
 
 /// The source of the server certificate.
+#[derive(Clone)]
 enum Source {
     /// A Certificate of this kind.
     Certificate(Kind),
@@ -110,37 +114,65 @@ pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure>
 }
 
 /// Refuses, before the first write, a source that cannot provide a certificate, or would overwrite objects of others.
-pub(super) fn check(
-    request: &Request,
-    target: &Target,
-    view: &View<'_>,
-    observed: &Observed,
-) -> Reconciled<()> {
-    let source = source(request, target, view, observed)?;
+pub(super) fn check(request: &Request, sites: &[Site<'_>], observed: &Observed) -> Reconciled<()> {
+    let source = source(request, &sites[0], observed)?;
     if !matches!(source, Source::Certificate(_)) {
-        certificate::refuse_idle_issuer(request, target)?;
+        certificate::refuse_idle_issuer(request, &sites[0].target)?;
     }
-    match source {
-        Source::Certificate(kind) => {
-            certificate::issuer(request, target, kind, view, observed).map(drop)
+    for Site { target, view } in sites {
+        match source {
+            Source::Certificate(kind) => {
+                certificate::issuer(request, target, kind, view, observed)?;
+            }
+            Source::SelfSigned(_) | Source::Given(_) => own::refuse_others(target, view)?,
+            Source::Kept => kept(request, target, view)?,
         }
-        Source::SelfSigned(_) | Source::Given(_) => Ok(own::refuse_others(target, view)?),
-        Source::Kept => Ok(()),
     }
+    Ok(())
 }
 
-/// The objects to write, after the CA and the key pair have been generated if this plugin signs.
+/// What is written for it beside the proxies of each namespace, after the CA and the key pair have been generated where they are ours.
 pub(super) fn desired(
     request: &Request,
-    target: &Target,
-    view: &View<'_>,
+    sites: &[Site<'_>],
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Server> {
-    let source = source(request, target, view, observed)?;
-    if !matches!(source, Source::Certificate(_)) {
-        certificate::refuse_idle_issuer(request, target)?;
+    let source = source(request, &sites[0], observed)?;
+    let mut all = Server::default();
+    for site in sites {
+        let server = of_namespace(request, site, source.clone(), observed, now)?;
+        all.wanted.extend(server.wanted);
+        all.ca = all.ca.or(server.ca);
+        let is_new = |note: &String| !all.notes.contains(note);
+        let notes: Vec<String> = server.notes.into_iter().filter(is_new).collect();
+        all.notes.extend(notes);
     }
+    if let (Source::Kept, [first, further @ ..]) = (&source, sites) {
+        let lacks = |site: &&Site<'_>| site.view.server_secret.is_none();
+        let lacking = further.iter().filter(lacks);
+        all.lacking = lacking
+            .map(|site| site.target.ingress.namespace.clone())
+            .collect();
+        all.notes.extend(further.iter().filter(lacks).map(|site| {
+            format!(
+                "{} does not exist: the proxies in `{}` serve no host of the Gateway until it holds what {} does",
+                site.target.secret(site.target.names.credential()),
+                site.target.ingress.namespace,
+                first.target.secret(first.target.names.credential())
+            )
+        }));
+    }
+    Ok(all)
+}
+
+fn of_namespace(
+    request: &Request,
+    Site { target, view }: &Site<'_>,
+    source: Source,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Server> {
     match source {
         Source::Certificate(kind) => certificate::desired(request, target, kind, view, observed),
         Source::SelfSigned(why) => {
@@ -156,10 +188,22 @@ pub(super) fn desired(
     }
 }
 
+/// Refuses a Secret of `--server-certificate` that is not there.
+fn kept(request: &Request, target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    match (&request.server, view.server_secret) {
+        (ServerChoice::Secret(name), None) => Err(Failure::refused(format!(
+            "{} does not exist",
+            target.secret(name)
+        ))
+        .hint("a Gateway reads its server certificate from a Secret in its proxies' namespace")),
+        _ => Ok(()),
+    }
+}
+
+/// Where it comes from, as the first namespace shows it.
 fn source(
     request: &Request,
-    target: &Target,
-    view: &View<'_>,
+    Site { target, view }: &Site<'_>,
     observed: &Observed,
 ) -> Reconciled<Source> {
     let environment = target.environment;
@@ -174,16 +218,7 @@ fn source(
         ServerChoice::CertManager => Ok(Source::Certificate(Kind::CertManagerCertificate)),
         ServerChoice::SelfSigned => Ok(Source::SelfSigned(None)),
         ServerChoice::Given(identity) => Ok(Source::Given(identity.clone())),
-        ServerChoice::Secret(name) => match view.server_secret {
-            Some(_) => Ok(Source::Kept),
-            None => Err(Failure::refused(format!(
-                "{} does not exist", target.secret(name)
-            ))
-            .hint(
-                "a Gateway reads its server certificate from a Secret in its proxies' namespace",
-            )
-            .into()),
-        },
+        ServerChoice::Secret(_) => Ok(Source::Kept),
         ServerChoice::Auto => as_it_is(request, target, view, observed),
     }
 }

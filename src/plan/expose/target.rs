@@ -10,15 +10,14 @@ use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::control_plane::Serving;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Observed, Query, Reconciled, external_routes};
+use crate::plan::{Observed, Query, Reconciled, external_routes, placement};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{headers_reference, host_reference};
-use crate::resources::ingress::IngressGateway;
+use crate::resources::ingress::{IngressGateway, noted_namespaces};
 use crate::resources::names::{
-    self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
-    ISTIO_NAMESPACE,
+    self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION, ISTIO_NAMESPACE,
 };
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
@@ -38,7 +37,7 @@ pub(super) struct Target {
     pub gateway: GatewayName,
     /// The existing Gateway, and its server for the host.
     pub existing: Option<Existing>,
-    /// The gateway's proxies.
+    /// The gateway's proxies. Of several namespaces the first one's Service leads to them, and its Secrets tell a Gateway's former names.
     pub ingress: IngressGateway,
     pub names: CredentialNames,
     pub options: RouteOptions,
@@ -66,6 +65,24 @@ impl Target {
     /// The policy that lets only the gateway call the Service.
     pub fn policy(&self) -> ObjectRef {
         access_policy::reference(&self.namespace, &self.service)
+    }
+
+    /// The target as it is in each namespace of the gateway's proxies, where Secrets, Certificate and guards lie; the first one first.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        self.ingress.parts().map(|ingress| {
+            let existing = self.existing.clone().map(|mut existing| {
+                ingress
+                    .namespace
+                    .clone_into(&mut existing.server.proxy_namespace);
+                existing.gateway = existing.gateway.configuring(ingress.clone());
+                existing
+            });
+            Self {
+                existing,
+                ingress,
+                ..self.clone()
+            }
+        })
     }
 
     pub fn host_guard(&self) -> ObjectRef {
@@ -150,12 +167,15 @@ fn of_names(proxy_namespace: &str, names: &CredentialNames) -> Vec<Query> {
 
 /// The reads once the Gateway is known; nothing new for the cluster's first one.
 pub(super) fn of_target(target: &Target) -> Vec<Query> {
-    let client_cas = target.client_ca_sources().into_iter().map(get);
-    of_names(&target.ingress.namespace, &target.names)
-        .into_iter()
-        .chain(client_cas)
-        .chain([target.host_guard(), target.header_guard()].map(get))
-        .collect()
+    let of_part = |part: Target| {
+        let client_cas = part.client_ca_sources().into_iter().map(get);
+        of_names(&part.ingress.namespace, &part.names)
+            .into_iter()
+            .chain(client_cas)
+            .chain([part.host_guard(), part.header_guard()].map(get))
+            .collect::<Vec<Query>>()
+    };
+    target.parts().flat_map(of_part).collect()
 }
 
 /// Decides port, host and Gateway, or fails with the reason. Values that the user does not give stay as an earlier run made them.
@@ -225,13 +245,10 @@ pub(super) fn decide(
             .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
             .into());
     }
-    let ingress = ingress::choose(
-        request,
-        &gateway,
-        existing.as_ref(),
-        noted(request, environment, observed)?,
-        observed,
-    )?;
+    let noted = noted(request, environment, observed)?;
+    let ingress = ingress::choose(request, &gateway, existing.as_ref(), noted, observed)?;
+    let ingress = placement::widened(ingress, observed)?;
+    ingress::require_further(&ingress, observed)?;
     let names = super::names::of(
         request,
         &gateway,
@@ -266,7 +283,7 @@ pub(super) fn decide(
     })
 }
 
-/// The namespace of the proxies in the annotation of the Service's route.
+/// The namespaces of the proxies that the Service's route notes.
 fn noted<'a>(
     request: &Request,
     environment: Environment,
@@ -393,12 +410,11 @@ pub(super) fn former_names(
         && tolerate(gateway::listed(&name, observed))?.is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
     let noted = noted(request, environment, observed)?;
-    let fallback = client_ca::secret(
-        noted.unwrap_or(INGRESS_NAMESPACE),
-        &names.derived_client_ca(),
-    );
-    let told = [names.state(), fallback];
-    Ok(told.into_iter().filter(|_| is_gone).map(get).collect())
+    let namespaces = noted_namespaces(noted).into_iter();
+    let fallbacks =
+        namespaces.map(|proxies| client_ca::secret(&proxies, &names.derived_client_ca()));
+    let told = [names.state()].into_iter().chain(fallbacks);
+    Ok(told.filter(|_| is_gone).map(get).collect())
 }
 
 /// The wildcard over a host: `*.mtls.example.com` for `a.mtls.example.com`.

@@ -13,6 +13,28 @@ use crate::resources::route::LiveRoute;
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
+/// The target in one namespace of the gateway's proxies, and what stands there already.
+#[derive(Debug)]
+pub(super) struct Site<'a> {
+    pub target: Target,
+    pub view: View<'a>,
+}
+
+impl<'a> Site<'a> {
+    /// One for each namespace of the proxies, the first one first.
+    pub fn all(
+        target: &Target,
+        observed: &'a Observed,
+        now: OffsetDateTime,
+    ) -> Reconciled<Vec<Self>> {
+        let site = |target: Target| {
+            let view = View::of(&target, observed, now)?;
+            Ok(Self { target, view })
+        };
+        target.parts().map(site).collect()
+    }
+}
+
 /// The existing objects, each read into its type.
 #[derive(Debug)]
 pub(super) struct View<'a> {

@@ -197,6 +197,7 @@ pub(super) fn until_seen(
     request: &Request,
     target: &Target,
     trust: &Trust,
+    may_lack: BTreeSet<String>,
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Ways> {
@@ -215,6 +216,7 @@ pub(super) fn until_seen(
         gateway: target.gateway.clone(),
         host: target.host.clone(),
         ingress: target.ingress.clone(),
+        may_lack,
     };
     let offered = subjects.into_iter().map(<[u8]>::to_vec).collect();
     let expectation = Expectation {
@@ -274,7 +276,7 @@ pub(super) fn until_routed(
         unknown.extend(enforced.unknown());
         if enforced
             .found()
-            .is_some_and(|enforced| !guards.are_enforced(enforced))
+            .is_some_and(|enforced| !guards.are_enforced(&pod.namespace, enforced))
         {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
             again.push(policies(pod));

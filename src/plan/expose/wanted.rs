@@ -39,11 +39,11 @@ pub(super) fn live<'a>(
     observed: &'a Observed,
 ) -> Option<&'a Object> {
     let gateway = plan.target.existing.as_ref().map(|known| &known.object);
-    let server_secret = plan.view.server_secret;
+    let mut server_secrets = plan.sites.iter().filter_map(|site| site.view.server_secret);
     gateway
         .filter(|gateway| gateway.reference() == reference)
         .or_else(|| observed.already_read(reference)?.found().copied())
-        .or_else(|| server_secret.filter(|secret| secret.reference() == reference))
+        .or_else(|| server_secrets.find(|secret| secret.reference() == reference))
 }
 
 /// An object that is applied unless the live one has the same content; also applied again if its controller has given up for now.

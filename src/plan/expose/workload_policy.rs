@@ -9,7 +9,7 @@ use super::wanted::{Wanted, applied};
 use super::{Request, get, service};
 use crate::error::Failure;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Observed, Query, Reconciled, external_routes, probe};
+use crate::plan::{Observed, Query, Reconciled, external_routes, ingress, probe};
 use crate::resources::control_plane::ControlPlane;
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef, access_policy, environment};
@@ -93,12 +93,16 @@ pub(super) fn desired(
     if !pods.is_empty() && !pods.iter().any(access_policy::is_enforced_at) {
         return Ok(kept.unwrap_or_default());
     }
-    let gateway_pods = probe::pods(&target.ingress);
-    observed.prefetch([gateway_pods.clone()])?;
-    let proxies = observed.try_list(&gateway_pods)?;
-    let unlisted = proxies.unknown();
-    let proxies = proxies.found().copied().unwrap_or_default();
-    if proxies.is_empty() {
+    let gateway_pods = target.ingress.parts().map(|part| probe::pods(&part));
+    let gateway_pods: Vec<Query> = gateway_pods.collect();
+    observed.prefetch(gateway_pods.iter().cloned())?;
+    let mut unlisted = None;
+    for listed in &gateway_pods {
+        unlisted = unlisted.or(observed.try_list(listed)?.unknown());
+    }
+    let proxies = ingress::all_pods(&target.ingress, observed)?;
+    // The policy would shut out proxies that were not seen.
+    if proxies.is_empty() || unlisted.is_some() {
         let labels = target.ingress.labels();
         let reason = unlisted.unwrap_or_else(|| format!("no Pod has the labels `{labels}`"));
         return Ok(kept.unwrap_or_else(|| {
@@ -108,7 +112,7 @@ pub(super) fn desired(
         }));
     }
     if pods.iter().any(access_policy::is_ambient)
-        && let Some(reason) = unknown_to_ztunnel(request, proxies, observed)?
+        && let Some(reason) = unknown_to_ztunnel(request, &proxies, observed)?
     {
         return Ok(kept.unwrap_or_else(|| open(reason)));
     }
@@ -139,10 +143,10 @@ pub(super) fn desired(
 /// Why ztunnel would attribute the gateway's requests to another workload, so that the policy would reject them.
 fn unknown_to_ztunnel(
     request: &Request,
-    proxies: &[Object],
+    proxies: &[&Object],
     observed: &Observed,
 ) -> Reconciled<Option<String>> {
-    if !proxies.iter().all(access_policy::opens_tunnels) {
+    if !proxies.iter().all(|pod| access_policy::opens_tunnels(pod)) {
         return Ok(Some(
             "the gateway's proxies open no tunnels to ztunnel, so ztunnel cannot know their identity"
                 .to_owned(),

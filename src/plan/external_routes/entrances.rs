@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Exposed, Workload, labels_of, lists, pairs};
 use crate::plan::command_line;
-use crate::plan::{Observed, Query, Reconciled, probe};
+use crate::plan::{Observed, Query, Reconciled, ingress};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::{Gateway, Server, overlap};
@@ -118,10 +118,9 @@ fn ports(services: &[&Object]) -> Option<Vec<u16>> {
 
 /// The identities of the mutual-TLS Gateway's proxies in the mesh.
 pub(super) fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Principal> {
-    let pods = observed.try_list(&probe::pods(exposed.proxies))?;
-    let pods = pods.found().copied().unwrap_or_default();
+    let pods = ingress::all_pods(exposed.proxies, observed)?;
     let mut known: Vec<String> = pods
-        .iter()
+        .into_iter()
         .map(|pod| access_policy::principal(pod, ""))
         .map(|name| name.trim_start_matches('/').to_owned())
         .collect();

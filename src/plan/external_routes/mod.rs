@@ -10,7 +10,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::check::{self, Finding};
-use super::{Observed, Query, Reconciled, Seen, control_plane, probe};
+use super::{Observed, Query, Reconciled, Seen, control_plane, ingress};
 use crate::plan::command_line;
 use crate::resources::access_policy::is_enforced_at;
 use crate::resources::gateway::Gateway;
@@ -332,9 +332,8 @@ fn policies<'w>(
 
 /// The labels of the mutual-TLS Gateway's proxies.
 fn proxies(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Vec<Vec<(String, String)>>> {
-    let pods = observed.try_list(&probe::pods(exposed.proxies))?;
-    let pods = pods.found().copied().unwrap_or_default();
-    let mut labels: Vec<_> = pods.iter().map(labels_of).collect();
+    let pods = ingress::all_pods(exposed.proxies, observed)?;
+    let mut labels: Vec<_> = pods.into_iter().map(labels_of).collect();
     labels.push(pairs(&exposed.proxies.selector));
     Ok(labels)
 }

@@ -60,7 +60,7 @@ impl Cluster {
             cluster.list(query, []);
         }
         cluster.list(pods(&service(), &selector()).unwrap(), []);
-        cluster.list(probe::pods(&proxies()), []);
+        cluster.list(crate::plan::probe::pods(&proxies()), []);
         let mesh = Query::Get(environment::mesh_config());
         cluster.observed.saw(mesh, Seen::Missing);
         let own = object(

@@ -7,10 +7,9 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use service::{selects, service, service_query};
+pub use service::{selects, service, service_of, service_queries};
 
 use super::{Observed, Query, Reconciled, Seen};
-use crate::resources::gateway::Gateway;
 use crate::resources::ingress::{IngressGateway, is_router};
 use crate::resources::listing::label_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
@@ -28,7 +27,7 @@ pub fn ingress_service() -> ObjectRef {
     ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
 }
 
-/// The Pods of an ingress gateway.
+/// The Pods of an ingress gateway of one namespace; of one with several, those of the first.
 pub fn pods(ingress: &IngressGateway) -> Query {
     Query::List {
         kind: Kind::Pod,
@@ -36,6 +35,14 @@ pub fn pods(ingress: &IngressGateway) -> Query {
         selector: Some(ingress.labels()),
         metadata_only: false,
     }
+}
+
+/// Why it could not be seen in which namespaces proxies have these labels.
+pub fn unseen_elsewhere(
+    selector: &BTreeMap<String, String>,
+    observed: &Observed,
+) -> Option<String> {
+    observed.already_listed(&everywhere(selector))?.unknown()
 }
 
 /// The Pods of all namespaces that have these labels.
@@ -61,39 +68,17 @@ pub fn namespaces(
     Ok(routers.map(|pod| pod.namespace().to_owned()).collect())
 }
 
-/// Gateways with the namespace of their proxies: the noted one; if none is noted and no proxy runs in `istio-system`, the only other
-/// namespace with such proxies.
-pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
-    let ingresses = gateways.iter().map(|gateway| &gateway.ingress);
-    let here: BTreeSet<&IngressGateway> = ingresses
-        .filter(|ingress| ingress.namespace == INGRESS_NAMESPACE)
-        .collect();
-    observed.prefetch(here.iter().map(|ingress| pods(ingress)))?;
-    let mut elsewhere = Vec::new();
-    for ingress in here {
-        if matches!(observed.try_list(&pods(ingress))?, Seen::Found([])) {
-            elsewhere.push(ingress.clone());
-        }
+/// The Pods of an ingress gateway in all its namespaces, as far as they may be listed.
+pub fn all_pods<'a>(
+    ingress: &IngressGateway,
+    observed: &'a Observed,
+) -> Reconciled<Vec<&'a Object>> {
+    let mut all = Vec::new();
+    for part in ingress.parts() {
+        let listed = observed.try_list(&pods(&part))?;
+        all.extend(listed.found().copied().unwrap_or_default());
     }
-    observed.prefetch(
-        elsewhere
-            .iter()
-            .map(|ingress| everywhere(&ingress.selector)),
-    )?;
-    let mut located = Vec::new();
-    for gateway in gateways {
-        let found = if elsewhere.contains(&gateway.ingress) {
-            let mut found = namespaces(&gateway.ingress.selector, observed)?;
-            found.pop_first().filter(|_| found.is_empty())
-        } else {
-            None
-        };
-        located.push(match found {
-            Some(namespace) => gateway.with_proxies_in(&namespace),
-            None => gateway,
-        });
-    }
-    Ok(located)
+    Ok(all)
 }
 
 /// An ingress gateway that a Gateway can be made for, and the Service in front of it.
@@ -143,10 +128,7 @@ pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
             if has_https && is_reachable && routers.iter().any(leads) {
                 found.push(Candidate {
                     service: object.reference().clone(),
-                    ingress: IngressGateway {
-                        namespace: (*namespace).to_owned(),
-                        selector: service.selector.clone(),
-                    },
+                    ingress: IngressGateway::new(namespace, service.selector.clone()),
                 });
             }
         }

@@ -6,8 +6,13 @@ use crate::resources::ingress::IngressGateway;
 use crate::resources::service::Service;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The read that finds the Service: Istio's own for its default ingress gateway, else all that may select the Pods.
-pub fn service_query(ingress: &IngressGateway) -> Query {
+/// What must be read to find them, one query for each namespace of the proxies.
+pub fn service_queries(ingress: &IngressGateway) -> Vec<Query> {
+    ingress.parts().map(|part| service_query(&part)).collect()
+}
+
+/// Of proxies in one namespace: for Istio's default ingress its own Service, for another one those that may select its Pods.
+fn service_query(ingress: &IngressGateway) -> Query {
     if ingress.is_default() {
         Query::Get(ingress_service())
     } else {
@@ -15,8 +20,29 @@ pub fn service_query(ingress: &IngressGateway) -> Query {
     }
 }
 
-/// The Service in front of the proxies, and its reference.
+/// The Service to which clients are sent, and which one it is: that of the first namespace, unless only that of another one has a load
+/// balancer with an address.
 pub fn service(
+    observed: &Observed,
+    ingress: &IngressGateway,
+) -> Reconciled<(ObjectRef, Seen<Service>)> {
+    let mut first = None;
+    for part in ingress.parts() {
+        let (reference, seen) = service_of(observed, &part)?;
+        let is_reached = seen
+            .found()
+            .is_some_and(|service| !service.load_balancer.is_empty());
+        if is_reached {
+            return Ok((reference, seen));
+        }
+        first.get_or_insert((reference, seen));
+    }
+    let nameless = || ObjectRef::new(Kind::Service, &ingress.namespace, "of the gateway");
+    Ok(first.unwrap_or_else(|| (nameless(), Seen::Missing)))
+}
+
+/// The Service in front of the proxies of one namespace, and which one it is.
+pub fn service_of(
     observed: &Observed,
     ingress: &IngressGateway,
 ) -> Reconciled<(ObjectRef, Seen<Service>)> {

@@ -7,8 +7,9 @@ use super::{
     ExpectedRefusal, Ways, know_pods, late_rejections, pods, probes, queries, rejected, ways,
 };
 use crate::error::Failure;
-use crate::plan::probe::{Client, Observation, Outcome, Probe};
+use crate::plan::probe::{Client, Observation, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 
 use super::served::Served;
@@ -106,11 +107,13 @@ pub fn until_seen(
     if observed.waited() >= options.timeout {
         return Err(timed_out(&unseen, &all, options, observed).into());
     }
-    let reread: BTreeSet<Query> = expectations
+    let ingresses = expectations
         .iter()
+        .map(|expectation| &expectation.at.ingress);
+    let parts = ingresses
         .filter(|_| !is_named)
-        .map(|expectation| pods(&expectation.at.ingress))
-        .collect();
+        .flat_map(IngressGateway::parts);
+    let reread: BTreeSet<Query> = parts.map(|part| pods(&part)).collect();
     let asked = all.iter().flat_map(|ways| late_rejections(ways, observed));
     let progress = unseen.iter().map(|unseen| {
         format!(
@@ -152,7 +155,10 @@ impl Expectation<'_> {
             let reason = if observations.is_empty() {
                 "no handshake was made".to_owned()
             } else {
-                observations.iter().find_map(|observation| match answer {
+                let counts =
+                    |observation: &&Observation| !self.is_without_server(&probe, observation);
+                let mut counting = observations.iter().filter(counts);
+                counting.find_map(|observation| match answer {
                     None => expected.misses(observation),
                     Some(answer) => answer.misses(observation),
                 })?
@@ -164,6 +170,20 @@ impl Expectation<'_> {
             })
         })
         .collect()
+    }
+}
+
+impl Expectation<'_> {
+    /// Whether a handshake shows that a proxy serves nobody, where it may have no server Secret.
+    fn is_without_server(&self, probe: &Probe, observation: &Observation) -> bool {
+        let Via::Proxy(proxy) = &probe.via else {
+            return false;
+        };
+        let is_shut = matches!(
+            observation.outcome,
+            Outcome::Broken(_) | Outcome::Unreachable(_)
+        );
+        is_shut && observation.server.is_none() && self.at.may_lack.contains(&proxy.pod.namespace)
     }
 }
 
@@ -211,7 +231,6 @@ mod tests {
     use crate::plan::Blocked;
     use crate::plan::Event;
     use crate::plan::probe::Via;
-    use crate::resources::ingress::IngressGateway;
     use crate::resources::{Kind, Object, ObjectRef};
 
     const HOST: &str = "alice.example.com";
@@ -227,6 +246,7 @@ mod tests {
             gateway: GatewayName::new("shop", "gateway"),
             host: HOST.to_owned(),
             ingress: IngressGateway::default(),
+            may_lack: BTreeSet::new(),
         }
     }
 

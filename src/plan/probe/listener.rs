@@ -2,54 +2,60 @@
 
 use std::collections::BTreeSet;
 
-use super::{pods, service};
-use crate::plan::{Observed, Reconciled};
+use super::{pods, service_of};
+use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{Listener, ProxyPorts};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
-use crate::resources::service::Service;
+use crate::resources::service::Port;
 
-/// The proxies of a Gateway and the Service in front of them, as far as they may be read.
+/// The proxies of a Gateway and the Services in front of them, as far as they may be read.
 #[derive(Debug)]
 pub struct IngressProxies<'a> {
-    ingress: &'a IngressGateway,
-    service: Option<Service>,
-    pods: &'a [Object],
+    ingress: IngressGateway,
+    /// Of each namespace the ports of the Service, where they are known, and the Pods.
+    parts: Vec<(Option<Vec<Port>>, &'a [Object])>,
 }
 
 impl<'a> IngressProxies<'a> {
     /// The proxies that a Gateway's selector selects.
-    pub fn of(observed: &'a Observed, ingress: &'a IngressGateway) -> Reconciled<Self> {
-        let (_, service) = service(observed, ingress)?;
-        let pods = observed.try_list(&pods(ingress))?;
-        Ok(Self {
-            ingress,
-            service: service.found().cloned(),
-            pods: pods.found().copied().unwrap_or_default(),
-        })
+    pub fn of(observed: &'a Observed, ingress: &IngressGateway) -> Reconciled<Self> {
+        let mut parts = Vec::new();
+        for part in ingress.parts() {
+            let (_, service) = service_of(observed, &part)?;
+            let pods = observed.try_list(&pods(&part))?;
+            let pods = pods.found().copied().unwrap_or_default();
+            // In a further namespace there may be none: then the proxies listen on the Gateway's own port.
+            let is_without = matches!(service, Seen::Missing) && !parts.is_empty();
+            let ports = service.found().map(|service| service.ports.clone());
+            parts.push((ports.or(is_without.then(Vec::new)), pods));
+        }
+        let ingress = ingress.clone();
+        Ok(Self { ingress, parts })
     }
 
-    /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports are known if the Service and the
-    /// Pods were read.
+    /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports as far as the Services
+    /// and the Pods were read.
     pub fn listener<'s>(
         &self,
         servers: impl IntoIterator<Item = &'s Server>,
         gateways: &[Gateway],
     ) -> Listener {
-        let service = self.service.as_ref().filter(|_| !self.pods.is_empty());
-        let ports = service.map(|service| ProxyPorts {
-            service: &service.ports,
-            pods: self.pods,
+        let there = self.parts.iter().filter(|(_, pods)| !pods.is_empty());
+        let ports = there.map(|(service, pods)| {
+            let service = service.as_ref()?;
+            Some(ProxyPorts { service, pods })
         });
-        Listener::of(servers, self.ingress, gateways, ports.as_ref())
+        let ports: Option<Vec<ProxyPorts<'_>>> = ports.collect();
+        Listener::of(servers, &self.ingress, gateways, &ports.unwrap_or_default())
     }
 
     /// The revision of the istiod that configures the proxies, if all of them have the same.
     pub fn revision(&self) -> Option<String> {
-        let revisions: BTreeSet<Option<&str>> =
-            self.pods.iter().map(|pod| pod.label(REVISION)).collect();
+        let pods = self.parts.iter().flat_map(|(_, pods)| *pods);
+        let revisions: BTreeSet<Option<&str>> = pods.map(|pod| pod.label(REVISION)).collect();
         match revisions.into_iter().collect::<Vec<_>>().as_slice() {
             [Some(one)] => Some((*one).to_owned()),
             _ => None,

@@ -1,7 +1,9 @@
 //! The Gateways that read an authority, at which its changes must be verified.
 
+use std::collections::BTreeSet;
+
 use crate::plan::authority::follower;
-use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
+use crate::plan::{Observed, Query, Reconciled, Seen, ingress, placement};
 use crate::resources::authority::AuthorityState;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
@@ -17,6 +19,8 @@ pub struct Served {
     pub host: String,
     /// The Gateway's proxies.
     pub ingress: IngressGateway,
+    /// The namespaces in which they may have no server Secret: those that show no certificate there serve nobody.
+    pub may_lack: BTreeSet<String>,
 }
 
 impl Served {
@@ -30,6 +34,7 @@ impl Served {
             gateway: gateway.name.clone(),
             host: Self::probe(server.hosts.first()?),
             ingress: gateway.ingress.clone(),
+            may_lack: gateway.ingress.further.clone(),
         })
     }
 }
@@ -61,7 +66,7 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
         servers.any(|server| may_read(server, state))
     };
     let readers = gateways.filter(may_read);
-    let readers = ingress::located(readers.collect(), observed)?;
+    let readers = placement::located(readers.collect(), observed)?;
     Ok(readers
         .iter()
         .filter_map(|gateway| {
@@ -80,6 +85,19 @@ pub fn others_unknown(observed: &Observed) -> Option<String> {
         "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not checked"
             .to_owned()
     })
+}
+
+/// What was not seen of proxies in further namespaces, where Pods of all namespaces may not be listed.
+pub fn proxies_unknown<'a>(
+    ingresses: impl IntoIterator<Item = &'a IngressGateway>,
+    observed: &Observed,
+) -> Option<String> {
+    let mut ingresses = ingresses.into_iter();
+    ingresses
+        .find_map(|ingress| ingress::unseen_elsewhere(&ingress.selector, observed))
+        .map(|reason| {
+            format!("whether proxies of other namespaces have the Gateway's labels too was not checked: {reason}")
+        })
 }
 
 /// Whether any server of a Gateway checks its clients by an authority, or by the Secret with its content.

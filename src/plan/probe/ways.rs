@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{HTTPS, pods, service};
-use crate::plan::ingress::service_query;
+use super::{HTTPS, pods, service_of};
+use crate::plan::ingress::service_queries;
 use crate::plan::probe::{Client, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::address::with_port;
@@ -90,8 +90,9 @@ impl Ways {
 }
 
 /// The reads before a probe.
-pub fn queries(ingress: &IngressGateway) -> [Query; 2] {
-    [pods(ingress), service_query(ingress)]
+pub fn queries(ingress: &IngressGateway) -> Vec<Query> {
+    let pods = ingress.parts().map(|part| pods(&part));
+    pods.chain(service_queries(ingress)).collect()
 }
 
 /// Reads the Pods again if this run has changed something since, or if a port-forward to one of them failed: proxies come and go.
@@ -100,29 +101,32 @@ pub fn know_pods(
     ingress: &IngressGateway,
     connect_to: Option<&str>,
 ) -> Reconciled<()> {
-    let listed = pods(ingress);
-    let is_stale = |via: &Via| {
-        matches!(failure(observed, via), Some(Outcome::NotForwarded(_)))
-            && !observed.was_listed_after_probe(&listed, via)
-    };
-    let known = match connect_to {
-        Some(_) => Vec::new(),
-        None => proxies(observed, ingress)?.unwrap_or_default(),
-    };
-    let was_changed = || {
-        observed
-            .changes()
-            .last()
-            .is_some_and(|last| observed.was_listed_before(&listed, last))
-    };
-    if connect_to.is_none() && (known.iter().any(is_stale) || was_changed()) {
-        return Err(Effect::Read(vec![listed]).into());
+    if connect_to.is_some() {
+        return Ok(());
     }
-    Ok(())
+    let mut stale = Vec::new();
+    for part in ingress.parts() {
+        let listed = pods(&part);
+        let is_stale = |via: &Via| {
+            matches!(failure(observed, via), Some(Outcome::NotForwarded(_)))
+                && !observed.was_listed_after_probe(&listed, via)
+        };
+        let known = proxies(observed, &part)?.unwrap_or_default();
+        let mut changes = observed.changes().last().into_iter();
+        if known.iter().any(is_stale)
+            || changes.any(|last| observed.was_listed_before(&listed, last))
+        {
+            stale.push(listed);
+        }
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    Err(Effect::Read(stale).into())
 }
 
-/// The ways to the gateway: the address that the user gives; else a port-forward to every proxy. If one fails or is not permitted, each
-/// address of the load balancer is probed too.
+/// The ways to the gateway: the address that the user names; else every proxy of every namespace through a port-forward. Where one
+/// fails or is not permitted, each address of the load balancer of its namespace is looked at too.
 ///
 /// Without an address, proxies whose port-forward fails stay among the ways, as unobserved.
 pub fn ways(
@@ -136,7 +140,26 @@ pub fn ways(
             ReplicasUnknown::ConnectTo,
         ));
     }
-    let addresses = addresses(&service(observed, ingress)?.1);
+    let mut all = Ways::default();
+    for part in ingress.parts() {
+        // Where no proxy is left in a further namespace, nobody is served there.
+        let is_further = part.namespace != ingress.namespace;
+        if is_further && matches!(observed.try_list(&pods(&part))?, Seen::Found([])) {
+            continue;
+        }
+        let Ways {
+            ways,
+            replicas_unknown,
+        } = ways_in(observed, &part)?;
+        all.ways.extend(ways);
+        all.replicas_unknown = all.replicas_unknown.or(replicas_unknown);
+    }
+    Ok(all)
+}
+
+/// The ways to the proxies of one namespace.
+fn ways_in(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Ways> {
+    let addresses = addresses(&service_of(observed, ingress)?.1);
     let proxies = match proxies(observed, ingress)? {
         Ok(proxies) => proxies,
         Err(reason) => {
@@ -175,7 +198,7 @@ pub fn ways(
 
 /// The port-forward to every proxy; else why the proxies are not known.
 fn proxies(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Result<Vec<Via>, String>> {
-    let (reference, service) = service(observed, ingress)?;
+    let (reference, service) = service_of(observed, ingress)?;
     let listed = observed.try_list(&pods(ingress))?;
     Ok(of_pods(&reference, &service, &listed))
 }
@@ -260,7 +283,8 @@ mod tests {
                 json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
             )
             .with("status", json!({"loadBalancer": {"ingress": ingress}}));
-        observed.saw(service_query(&gateway()), Seen::Found(vec![service]));
+        let [query] = service_queries(&gateway()).try_into().unwrap();
+        observed.saw(query, Seen::Found(vec![service]));
         list(&mut observed, pods);
         observed
     }

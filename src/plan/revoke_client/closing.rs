@@ -16,8 +16,11 @@ pub(super) fn close(
         return Ok(Vec::new());
     }
     let mut told = Vec::new();
-    for at in served {
-        let guard = headers_reference(&at.ingress.namespace, &at.gateway);
+    let guards = served.iter().flat_map(|at| {
+        let namespaces = at.ingress.namespaces();
+        namespaces.map(move |namespace| (at, headers_reference(namespace, &at.gateway)))
+    });
+    for (at, guard) in guards {
         let gateway = &at.gateway;
         told.push(match observed.try_get(&guard)? {
             Seen::Found(_) if observed.change_of(&guard).is_some() => format!(
@@ -35,5 +38,6 @@ pub(super) fn close(
             ),
         });
     }
+    told.dedup();
     Ok(told)
 }

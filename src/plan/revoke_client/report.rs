@@ -106,8 +106,13 @@ fn restart(ingress: &IngressGateway) -> String {
     } else {
         format!("-l {}", ingress.labels())
     };
-    let namespace = &ingress.namespace;
-    format!("kubectl -n {namespace} rollout restart deployment {deployment}")
+    let restart =
+        |namespace| format!("kubectl -n {namespace} rollout restart deployment {deployment}");
+    ingress
+        .namespaces()
+        .map(restart)
+        .collect::<Vec<_>>()
+        .join(" && ")
 }
 
 impl Case<'_> {
@@ -222,6 +227,8 @@ impl Case<'_> {
                 );
             }
             notes.extend(probe::others_unknown(observed));
+            let ingresses = seen.iter().map(|shown| &shown.ingress);
+            notes.extend(probe::proxies_unknown(ingresses, observed));
             if !seen.is_empty() {
                 let cas = self.found.published.bundle.certificates().iter();
                 let unseen = cas.filter(|ca| !revocations::has_canaries(ca, observed, now));

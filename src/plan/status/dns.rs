@@ -192,8 +192,9 @@ fn nowhere(
             "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another resolver",
         );
     }
-    let certificates = facts.certificates(&host.gateway.ingress.namespace).iter();
-    let hiding = certificates
+    let namespaces = host.proxies.namespaces();
+    let hiding = namespaces
+        .flat_map(|namespace| facts.certificates(namespace))
         .flat_map(readable)
         .find(|(_, certificate)| hides(certificate, &host.probe));
     if let Some((certificate, _)) = hiding {

@@ -1,58 +1,99 @@
 //! Proxies of other namespaces that the Gateway of a host also configures.
 
 use super::facts::{Facts, blind, remedy};
-use super::guards;
 use super::hosts::Host;
-use super::{Finding, Severity, check};
-use crate::plan::control_plane::{self, Serving};
-use crate::plan::{Query, Reconciled, ingress};
-use crate::resources::listing::shortened;
-
-/// How many namespaces a message names.
-const NAMESPACES_SHOWN: usize = 3;
+use super::{Finding, Severity, check, fail_open, guards, server_source};
+use crate::plan::{Query, Reconciled, Seen, ingress, probe};
+use crate::resources::ObjectRef;
+use crate::resources::names::CLIENTS_ANNOTATION;
 
 /// The query for the Pods of all namespaces that the Gateway selects; `None` if it selects all gateways, whatever their labels.
 pub(super) fn query(host: &Host) -> Option<Query> {
-    let selector = &host.gateway.ingress.selector;
+    let selector = &host.proxies.selector;
     (!selector.is_empty()).then(|| ingress::everywhere(selector))
 }
 
-/// The finding on proxies of other namespaces: each reads the Secrets of its own namespace, and only guards in the mesh's root namespace
-/// act on it.
-pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+/// Whether what lies beside the proxies of one further namespace is looked at like that of the first: `expose` has been there, and
+/// proxies run.
+pub(super) fn is_examined(part: &Host, facts: &Facts<'_>) -> Reconciled<bool> {
+    let ingress = &part.gateway.ingress;
+    let pods = facts.observed.try_list(&probe::pods(ingress))?;
+    let noted = part.noted(facts);
+    let is_noted = noted.namespaces().any(|known| known == ingress.namespace);
+    Ok(is_noted && !matches!(pods, Seen::Found([])))
+}
+
+/// Proxies of namespaces where `expose` has not been since they are there; and whether that could be seen.
+pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>> {
     let Some(query) = query(host) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let own = &host.gateway.ingress;
     let listed = facts.observed.try_list(&query)?;
-    let labels = own.labels();
     if let Some(reason) = blind(&listed) {
         let seen = format!(
-            "the Pods of all namespaces with the labels `{labels}` could not be listed: {reason}"
+            "the Pods of all namespaces with the labels `{}` could not be listed: {reason}",
+            host.proxies.labels()
         );
         let unseen = Finding::new(&check::PROXY_NOT_CHECKED, seen, remedy(&listed));
         let why = "whether proxies of another namespace serve the host too is not known";
-        return Ok(Some(unseen.because(why)));
+        return Ok(vec![unseen.because(why)]);
     }
-    let mut namespaces = ingress::namespaces(&own.selector, facts.observed)?;
-    namespaces.remove(&own.namespace);
-    if namespaces.is_empty() || Serving::of(own, facts.observed)?.is_scoped() {
+    let mut findings = Vec::new();
+    for part in host.parts().skip(1) {
+        if !is_examined(&part, facts)? {
+            findings.extend(joined(&part, facts)?);
+        }
+    }
+    Ok(findings)
+}
+
+/// What lacks beside the proxies of a further namespace.
+fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let ingress = &part.gateway.ingress;
+    let (namespace, labels) = (&ingress.namespace, ingress.labels());
+    let pods = facts.observed.try_list(&probe::pods(ingress))?;
+    if let Seen::Found([]) = pods {
         return Ok(None);
     }
-    let others: Vec<String> = namespaces.iter().map(|name| format!("`{name}`")).collect();
+    let seen = format!(
+        "proxies with the labels `{labels}` also run in `{namespace}`: the Gateway {} configures them too",
+        part.gateway.name
+    );
+    let Some(route) = part.ours(facts).next() else {
+        let remedy = format!("kubectl get pods -A -l {labels} --show-labels");
+        return Ok(Some(Finding::new(
+            &check::GATEWAY_SEVERAL_NAMESPACES,
+            seen,
+            remedy,
+        )));
+    };
+    let policies = facts.policies(namespace)?;
+    let mut lacking: Vec<ObjectRef> = Vec::new();
+    if blind(&policies).is_none() {
+        let name = &part.gateway.name;
+        if guards::of_headers(namespace, name, facts)?.is_none() {
+            lacking.push(guards::header_guard(part));
+        }
+        let is_guarded = route.annotation(CLIENTS_ANNOTATION).is_some();
+        if is_guarded && guards::of_host(part, facts)?.is_none() {
+            lacking.extend(guards::host_guard(part));
+        }
+    }
+    lacking.extend(fail_open::lacking(part, facts.observed)?);
+    let is_open = !lacking.is_empty();
+    lacking.extend(server_source::lacking(&part.server, facts.observed)?);
+    if lacking.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<String> = lacking.iter().map(ToString::to_string).collect();
     let finding = Finding::new(
         &check::GATEWAY_SEVERAL_NAMESPACES,
-        format!(
-            "proxies with the labels `{labels}` also run in {}: the Gateway {} configures them too",
-            shortened(&others, NAMESPACES_SHOWN),
-            host.gateway.name
-        ),
-        format!("kubectl get pods -A -l {labels} --show-labels"),
+        format!("{seen}, and there is no {}", names.join(", no ")),
+        part.expose_command(),
     );
-    let roots = control_plane::root_namespaces(own, facts.observed)?;
-    let is_bypassed = !roots.contains(&own.namespace) && guards::of_host(host, facts)?.is_some();
-    Ok(Some(if is_bypassed {
-        let why = "no guard acts on the other proxies: anyone who reaches them with a certificate of the client CA may call the host";
+    Ok(Some(if is_open {
+        let why =
+            "without them the proxies there are a way in, as soon as they have a server Secret";
         finding.graded(Severity::Error).because(why)
     } else {
         finding

@@ -11,7 +11,7 @@ use crate::resources::listing::label_selector;
 use crate::resources::pod::unready;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The label of EndpointSlices with the name of their Service (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
+/// The label of `EndpointSlices` with the name of their Service (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// The endpoints of all Services of a namespace.

@@ -10,7 +10,7 @@ use crate::plan::authority::follower;
 use crate::plan::check::Check;
 use crate::plan::command_line;
 use crate::plan::witness::Fault;
-use crate::plan::{Observed, Query, Reconciled, Seen, control_plane, ingress};
+use crate::plan::{Observed, Query, Reconciled, Seen, control_plane, placement};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{Certificate, KINDS};
@@ -330,7 +330,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The Gateways with mutual TLS with the namespaces of their proxies.
+/// The Gateways, those with mutual TLS with the namespaces of their proxies.
 fn located<'a>(
     mut listed: Listed<'a, Gateway>,
     observed: &Observed,
@@ -343,7 +343,7 @@ fn located<'a>(
             .filter(|(_, gateway)| is_mutual(gateway))
     };
     let found = mutual().map(|(_, gateway)| gateway.clone()).collect();
-    let mut found = ingress::located(found, observed)?.into_iter();
+    let mut found = placement::located(found, observed)?.into_iter();
     for (_, gateway) in &mut listed.readable {
         if is_mutual(gateway)
             && let Some(found) = found.next()
@@ -360,7 +360,7 @@ fn certificates<'a>(
     observed: &'a Observed,
 ) -> Reconciled<BTreeMap<String, Certificates<'a>>> {
     let gateways = gateways.readable.iter();
-    let namespaces = gateways.map(|(_, gateway)| gateway.ingress.namespace.as_str());
+    let namespaces = gateways.flat_map(|(_, gateway)| gateway.ingress.namespaces());
     let namespaces: BTreeSet<&str> = namespaces.chain([INGRESS_NAMESPACE]).collect();
     let queries = |namespace: &str| KINDS.map(|kind| Query::within(kind, namespace));
     observed.prefetch(namespaces.iter().flat_map(|namespace| queries(namespace)))?;
@@ -387,7 +387,8 @@ fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 
-/// The namespaces with objects that can act on an ingress gateway: its own, and the root namespaces of the mesh.
+/// The namespaces with objects that can act on the proxies of an ingress gateway in its first namespace: that one, and the root
+/// namespaces of the mesh.
 pub(super) fn acting(
     ingress: &IngressGateway,
     observed: &Observed,

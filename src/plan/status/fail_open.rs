@@ -36,6 +36,15 @@ fn closing(server: &Server) -> Option<ObjectRef> {
     is_config_map.then(|| server.secret(&derived))
 }
 
+/// The Secret that lets nobody in, where it is known not to be there.
+pub(super) fn lacking(host: &Host, observed: &Observed) -> Reconciled<Option<ObjectRef>> {
+    let Some(secret) = closing(&host.server).filter(|_| host.gateway.is_ours) else {
+        return Ok(None);
+    };
+    let is_missing = matches!(observed.try_get(&secret)?, Seen::Missing);
+    Ok(is_missing.then_some(secret))
+}
+
 /// The finding on a missing client-CA Secret: istiod uses `ca.crt` of the Secret with that name without `-cacert`
 /// (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`).
 pub(super) fn missing(host: &Host, reference: &ObjectRef, observed: &Observed) -> Reconciled<Link> {

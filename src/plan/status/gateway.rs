@@ -19,6 +19,40 @@ pub(super) fn examine(
     facts: &Facts<'_>,
 ) -> Reconciled<Link> {
     let gateway = &host.gateway;
+    let is_unseen = handshakes.ways.ways.is_empty();
+    let mut link = Link::new(NAME, says(host, handshakes));
+    let checks = [
+        trust_check(host, facts),
+        credential_check(host, facts),
+        verification_check(host),
+        pins_check(host),
+        protocol_check(host),
+        bind_check(host),
+        namespace_check(host),
+        limits_check(host, handshakes),
+    ];
+    let checks = checks.into_iter().flatten();
+    for check in checks.chain(rivals::checks(host, facts)) {
+        link.add(check);
+    }
+    let pods = facts.observed.try_list(&probe::pods(&gateway.ingress))?;
+    if let Seen::Found([]) = pods {
+        link.add(without_proxy(host, facts)?);
+    } else if let (Some(reason), false) = (&handshakes.ways.replicas_unknown, is_unseen) {
+        link.find(
+            &check::PROXY_REPLICAS_NOT_TOLD_APART,
+            format!("the gateway's replicas could not be checked one by one: {reason}"),
+            reason.remedy(),
+        );
+    }
+    if is_unseen {
+        link.was_not_seen();
+    }
+    Ok(link)
+}
+
+/// Which Gateway it is, and through which proxies it was looked at.
+pub(super) fn says(host: &Host, handshakes: &Handshakes<'_>) -> String {
     let through: Vec<String> = handshakes
         .ways
         .ways
@@ -38,35 +72,7 @@ pub(super) fn examine(
         };
         format!(", probed through {}{how}", through.join(", "))
     };
-    let mut link = Link::new(NAME, format!("{}, MUTUAL{seen}", gateway.name));
-    let checks = [
-        trust_check(host, facts),
-        credential_check(host, facts),
-        verification_check(host),
-        pins_check(host),
-        protocol_check(host),
-        bind_check(host),
-        namespace_check(host),
-        limits_check(host, handshakes),
-    ];
-    let checks = checks.into_iter().flatten();
-    for check in checks.chain(rivals::checks(host, facts)) {
-        link.add(check);
-    }
-    let pods = facts.observed.try_list(&probe::pods(&gateway.ingress))?;
-    if let Seen::Found([]) = pods {
-        link.add(without_proxy(host, facts)?);
-    } else if let (Some(reason), false) = (&handshakes.ways.replicas_unknown, through.is_empty()) {
-        link.find(
-            &check::PROXY_REPLICAS_NOT_TOLD_APART,
-            format!("the gateway's replicas could not be checked one by one: {reason}"),
-            reason.remedy(),
-        );
-    }
-    if through.is_empty() {
-        link.was_not_seen();
-    }
-    Ok(link)
+    format!("{}, MUTUAL{seen}", host.gateway.name)
 }
 
 /// The finding on a Gateway of this plugin that does not read the client CA of its authority.

@@ -20,14 +20,24 @@ use crate::resources::listing::shortened;
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
 use crate::resources::{Object, ObjectRef};
 
+/// The name of the host guard of a host, where its Service is known.
+pub(super) fn host_guard(host: &Host) -> Option<ObjectRef> {
+    let Backend { service, .. } = host.backend()?;
+    let proxies = &host.gateway.ingress.namespace;
+    Some(host_reference(proxies, &service.namespace, &service.name))
+}
+
+/// The name of the header guard of a host's Gateway.
+pub(super) fn header_guard(host: &Host) -> ObjectRef {
+    headers_reference(&host.gateway.ingress.namespace, &host.gateway.name)
+}
+
 /// The existing host guard of a host.
 pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&'a Object>> {
-    let Some(Backend { service, .. }) = host.backend() else {
+    let Some(reference) = host_guard(host) else {
         return Ok(None);
     };
-    let proxies = &host.gateway.ingress.namespace;
-    let reference = host_reference(proxies, &service.namespace, &service.name);
-    let policies = facts.policies(proxies)?;
+    let policies = facts.policies(&reference.namespace)?;
     let mut policies = policies.found().copied().unwrap_or_default().iter();
     Ok(policies.find(|policy| *policy.reference() == reference))
 }
@@ -87,7 +97,7 @@ enum Closed {
 
 impl<'a> Guards<'a> {
     fn of(host: &'a Host, facts: &'a Facts<'_>) -> Reconciled<Self> {
-        let proxies = IngressProxies::of(facts.observed, &host.gateway.ingress)?;
+        let proxies = IngressProxies::of(facts.observed, &host.noted(facts))?;
         let listed = facts.policies(&host.gateway.ingress.namespace)?;
         let route = host.route.as_ref().and_then(|route| object(route, facts));
         Ok(Self {

@@ -1,14 +1,18 @@
 //! The hosts that mutual-TLS Gateways serve.
 
+use std::collections::BTreeSet;
+
 use super::Request;
 use super::facts::Facts;
-use super::routes::{Backend, Route, Routed, all};
+use super::routes::{Backend, Route, Routed, all, object};
 use crate::error::Failure;
 use crate::plan::command_line;
 use crate::plan::probe::Served;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::ingress::{IngressGateway, noted_namespaces};
+use crate::resources::names::INGRESS_ANNOTATION;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// One host, with its Gateway, route and Service.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ pub(super) struct Host {
     /// The host name for handshakes.
     pub probe: String,
     pub gateway: Gateway,
+    /// The proxies that its Gateway configures, in all their namespaces, whichever of them the host is looked at in.
+    pub proxies: IngressGateway,
     pub server: Server,
     pub route: Option<Route>,
     /// If nothing is routed: the Service in the Gateway's namespace whose name is the host's first label, or the only Service.
@@ -56,12 +62,47 @@ impl Host {
         Self {
             name: name.to_owned(),
             probe: Served::probe(name),
+            proxies: gateway.ingress.clone(),
             gateway: gateway.clone(),
             server: server.clone(),
             route,
             candidate: None,
             is_from_outside: false,
         }
+    }
+
+    /// The host as it is in each namespace of its Gateway's proxies, whose Secrets and policies count there; the first one first.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        self.proxies.parts().map(|ingress| {
+            let mut server = self.server.clone();
+            ingress.namespace.clone_into(&mut server.proxy_namespace);
+            Self {
+                gateway: self.gateway.clone().configuring(ingress),
+                server,
+                ..self.clone()
+            }
+        })
+    }
+
+    /// The route and the Gateway, where they are of this plugin.
+    pub fn ours<'a>(&self, facts: &'a Facts<'_>) -> impl Iterator<Item = &'a Object> {
+        let reference = self.gateway.name.reference();
+        let mut gateways = facts.gateways.readable.iter().map(|(object, _)| *object);
+        let gateway = gateways.find(|object| *object.reference() == reference);
+        let route = self.route.as_ref().and_then(|route| object(route, facts));
+        let all = route.into_iter().chain(gateway);
+        all.filter(|object| object.is_ours())
+    }
+
+    /// The proxies of the first namespace, and of those further ones that route or Gateway note: there `expose` has been.
+    pub fn noted(&self, facts: &Facts<'_>) -> IngressGateway {
+        let note = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
+        let noted: BTreeSet<String> = self.ours(facts).flat_map(note).collect();
+        let mut proxies = self.proxies.clone();
+        proxies
+            .further
+            .retain(|namespace| noted.contains(namespace));
+        proxies
     }
 
     fn is_within(&self, namespace: &str) -> bool {

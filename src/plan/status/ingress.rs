@@ -8,9 +8,9 @@ use super::records::is_local;
 use super::{Finding, Link, Severity, check};
 use crate::plan::command_line;
 use crate::plan::probe::HTTPS;
-use crate::plan::{Observed, Reconciled, Seen, probe};
+use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::service::Service;
-use crate::resources::{Object, ObjectRef, ingress};
+use crate::resources::{Kind, Object, ObjectRef, ingress};
 
 const NAME: &str = "ingress";
 
@@ -21,9 +21,13 @@ pub(super) fn service(host: &Host, observed: &Observed) -> Reconciled<(ObjectRef
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let observed = facts.observed;
+    let (reference, seen) = service(host, observed)?;
+    // Of proxies in several namespaces, those behind this Service.
+    let mut parts = host.parts();
+    let behind = parts.find(|part| part.gateway.ingress.namespace == reference.namespace);
+    let host = behind.as_ref().unwrap_or(host);
     let pods = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = pods.found().copied().unwrap_or_default();
-    let (reference, seen) = service(host, observed)?;
     Ok(match &seen {
         Seen::Found(service) => there(host, &reference, service, pods, observed)?,
         Seen::Missing => missing(host, &reference, pods, observed)?,
@@ -125,8 +129,7 @@ fn missing(
         link.was_not_seen();
         return Ok(link);
     }
-    let [_, services] = probe::queries(ingress);
-    let services = observed.try_list(&services)?;
+    let services = observed.try_list(&Query::within(Kind::Service, &ingress.namespace))?;
     let services: &[Object] = services.found().copied().unwrap_or_default();
     let in_front = services
         .iter()

@@ -115,11 +115,18 @@ pub fn reconcile(
     }
     let mut hosts = rivals::relevant(hosts, &unprotected, &facts);
     hosts::find_candidates(&mut hosts, observed)?;
-    observed.prefetch(looked_at(&hosts).map(|host| probe::pods(&host.gateway.ingress)))?;
+    let pods = |host: &Host| {
+        host.gateway
+            .ingress
+            .parts()
+            .map(|part| probe::pods(&part))
+            .collect::<Vec<_>>()
+    };
+    observed.prefetch(looked_at(&hosts).flat_map(pods))?;
     observed.prefetch(control_planes(&hosts, observed)?)?;
     let mut first = authority::queries(&facts);
-    for host in &hosts {
-        first.extend(of_host(host, &facts)?);
+    for part in hosts.iter().flat_map(Host::parts) {
+        first.extend(of_host(&part, &facts)?);
     }
     for host in &unprotected {
         first.extend(host.queries(&facts)?);
@@ -321,22 +328,51 @@ fn examine(
         service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
         authority: client_ca::authority(host, facts)?,
         allowed: allowed::identities(host, facts)?,
-        links: links(host, &handshakes, facts, now)?,
+        links: links(host, &handshakes, request, facts, now)?,
         ..seen
     })
+}
+
+/// What is seen at the proxies of one namespace: server certificate, client CA and Gateway.
+fn at_proxies(
+    host: &Host,
+    request: &Request,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<[Link; 3]> {
+    let handshakes = probes::handshakes(host, request, facts.observed)?;
+    let mut gateway = gateway::examine(host, &handshakes, facts)?;
+    guards::examine(host, facts, &mut gateway)?;
+    ingress_policies::examine(host, facts, &mut gateway)?;
+    envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
+    Ok([
+        server::examine(host, &handshakes, facts, now)?,
+        client_ca::examine(host, &handshakes, facts, now)?,
+        gateway,
+    ])
 }
 
 fn links(
     host: &Host,
     handshakes: &Handshakes<'_>,
+    request: &Request,
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Vec<Link>> {
-    let mut gateway = gateway::examine(host, handshakes, facts)?;
-    guards::examine(host, facts, &mut gateway)?;
-    ingress_policies::examine(host, facts, &mut gateway)?;
-    envoy_filters::examine(host, handshakes, facts, &mut gateway)?;
+    let mut parts = host.parts();
+    let first = parts.next().unwrap_or_else(|| host.clone());
+    let [mut server, mut client_ca, mut gateway] = at_proxies(&first, request, facts, now)?;
+    gateway.says = gateway::says(host, handshakes);
+    server.says = server::says(handshakes);
     gateway.extend(elsewhere::check(host, facts)?);
+    for part in parts {
+        if elsewhere::is_examined(&part, facts)? {
+            let [of_server, of_client_ca, of_gateway] = at_proxies(&part, request, facts, now)?;
+            server.join(of_server);
+            client_ca.join(of_client_ca);
+            gateway.join(of_gateway);
+        }
+    }
     let mut ingress = ingress::examine(host, facts)?;
     ingress.extend(network::in_front(host, facts)?);
     let mut service = route::service(host.route.as_ref(), &host.gateway.ingress.namespace, facts)?;
@@ -348,8 +384,8 @@ fn links(
     Ok(vec![
         dns::examine(host, facts)?,
         ingress,
-        server::examine(host, handshakes, facts, now)?,
-        client_ca::examine(host, handshakes, facts, now)?,
+        server,
+        client_ca,
         gateway,
         route::examine(host, facts)?,
         service,

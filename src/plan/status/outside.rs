@@ -72,6 +72,7 @@ fn from_outside(name: &str) -> Option<Host> {
     Some(Host {
         name: name.to_owned(),
         probe: name.to_owned(),
+        proxies: gateway.ingress.clone(),
         gateway,
         server,
         route: None,

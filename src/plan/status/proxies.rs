@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::hosts::Host;
 use super::{Finding, Link, Request, Severity, check};
+use crate::plan::ingress::all_pods;
 use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
 use crate::resources::client_ca::{self, Material};
@@ -23,13 +24,12 @@ const STARTING: time::Duration = time::Duration::minutes(2);
 
 /// Whether a way leads to a proxy that gets no clients, since its Pod is not Ready and others are.
 pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled<bool> {
-    let listed = observed.try_list(&probe::pods(&host.gateway.ingress))?;
-    let pods = listed.found().copied().unwrap_or_default();
+    let pods = all_pods(&host.gateway.ingress, observed)?;
     let Via::Proxy(proxy) = via else {
         return Ok(false);
     };
-    let is_it = |pod: &&Object| *pod.reference() == proxy.pod;
-    let is_unready = pods.iter().find(is_it).and_then(unready).is_some();
+    let mut named = pods.iter().filter(|pod| *pod.reference() == proxy.pod);
+    let is_unready = named.next().is_some_and(|pod| unready(pod).is_some());
     Ok(is_unready && pods.iter().any(|pod| unready(pod).is_none()))
 }
 

@@ -85,6 +85,15 @@ impl Link {
         findings.into_iter().for_each(|finding| self.add(finding));
     }
 
+    /// Adds what was found of the same link at the proxies of another namespace.
+    pub(super) fn join(&mut self, other: Self) {
+        self.mark = self.mark.max(other.mark);
+        let is_new = |detail: &String| !self.details.contains(detail);
+        let details: Vec<String> = other.details.into_iter().filter(is_new).collect();
+        self.details.extend(details);
+        self.extend(other.findings);
+    }
+
     /// The link with the finding of a check.
     pub(super) fn with(
         mut self,

@@ -110,7 +110,7 @@ fn destination(object: &Object) -> Option<Backend> {
     })
 }
 
-/// The namespace of a Gateway's proxies, from the Gateway, else from the annotation of its route.
+/// The first namespace of a Gateway's proxies: as the Gateway shows it, else as the route notes it that hangs on it.
 pub(super) fn proxies_of<'a>(
     gateway: &GatewayName,
     route: &Route,
@@ -121,7 +121,10 @@ pub(super) fn proxies_of<'a>(
     let noted = || object(route, facts)?.annotation(INGRESS_ANNOTATION);
     match known {
         Some((_, known)) => &known.ingress.namespace,
-        None => noted().unwrap_or(INGRESS_NAMESPACE),
+        None => {
+            let mut noted = noted().unwrap_or(INGRESS_NAMESPACE).split(',');
+            noted.next().unwrap_or(INGRESS_NAMESPACE)
+        }
     }
 }
 

@@ -34,9 +34,7 @@ pub(super) fn examine(
         Some((server, observation.chain.clone()))
     });
     let servers = || shown.iter().map(|((server, _), _)| server);
-    let ends = servers().map(Certificate::not_after).min();
-    let says = ends.map_or("not seen".to_owned(), |end| format!("until {}", end.date()));
-    let mut link = Link::new(NAME, says);
+    let mut link = Link::new(NAME, says(handshakes));
     link.details = servers().map(super::identify).collect();
     let is_served = !shown.is_empty()
         && servers().all(|server| server.is_valid_at(now) && server.covers_host(&host.probe));
@@ -72,6 +70,15 @@ pub(super) fn examine(
         link.add(fault);
     }
     Ok(link)
+}
+
+/// Until when all certificates are valid that are shown.
+pub(super) fn says(handshakes: &Handshakes<'_>) -> String {
+    let servers = handshakes
+        .each()
+        .filter_map(|(_, observation)| observation.server.as_ref());
+    let end = servers.map(Certificate::not_after).min();
+    end.map_or("not seen".to_owned(), |end| format!("until {}", end.date()))
 }
 
 /// A server certificate as text: its first name and the digits that distinguish it from others.

@@ -10,7 +10,7 @@ use super::route::because;
 use super::{Finding, Link, Severity, check};
 use crate::pki::inspect;
 use crate::plan::command_line;
-use crate::plan::{Query, Reconciled, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::{Certificate, KINDS, names};
 use crate::resources::field_managers::writers;
 use crate::resources::gateway::Server;
@@ -24,6 +24,16 @@ use crate::resources::{Kind, Object, ObjectRef};
 pub(super) fn query(server: &Server) -> Option<Query> {
     let credential = server.credential.as_str();
     (!credential.is_empty()).then(|| Query::GetMetadataIfAllowed(server.secret(credential)))
+}
+
+/// The server Secret, where it is known not to be there.
+pub(super) fn lacking(server: &Server, observed: &Observed) -> Reconciled<Option<ObjectRef>> {
+    if query(server).is_none() {
+        return Ok(None);
+    }
+    let reference = server.secret(&server.credential);
+    let seen = observed.try_get_metadata_if_allowed(&reference)?;
+    Ok(matches!(seen, Seen::Missing).then_some(reference))
 }
 
 /// The source of a server certificate.

@@ -447,11 +447,13 @@ impl Cluster {
 
     /// The Pods of the ingress gateway, in the order of their proxies.
     pub fn proxy_pods(&self) -> Vec<ObjectRef> {
-        let pods = self
-            .objects
-            .keys()
-            .filter(|name| name.kind == Kind::Pod && name.namespace == self.proxies.namespace);
-        pods.cloned().collect()
+        let mut pods = Vec::new();
+        for namespace in self.proxies.namespaces() {
+            let is_there =
+                |name: &&ObjectRef| name.kind == Kind::Pod && name.namespace == *namespace;
+            pods.extend(self.objects.keys().filter(is_there).cloned());
+        }
+        pods
     }
 
     /// What the proxy in a Pod says of its configuration.

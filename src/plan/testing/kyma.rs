@@ -32,6 +32,8 @@ pub const SERVICE: &str = "httpbin";
 pub const HELM_NAMESPACE: &str = "istio-ingress";
 /// Its Service.
 pub const HELM_SERVICE: &str = "istio-ingress";
+/// The namespace of further proxies with the same labels.
+pub const SECOND_NAMESPACE: &str = "edge";
 
 /// The namespace of the ingress gateway of [`Cluster::aks`].
 pub const AKS_NAMESPACE: &str = "aks-istio-ingress";
@@ -307,6 +309,35 @@ pub fn configured_from(pod: &Object, address: &str) -> Object {
     let config = json!({"discoveryAddress": address}).to_string();
     spec["containers"][0]["env"] = json!([{"name": "PROXY_CONFIG", "value": config}]);
     pod.clone().with("spec", spec)
+}
+
+impl Cluster {
+    /// The same with a release of the Helm chart in another namespace whose proxies have the labels of the ingress gateway, for clients
+    /// inside the cluster.
+    #[must_use]
+    pub fn with_proxies_in(mut self, namespace: &str) -> Self {
+        let selector = self.objects.values().find_map(|object| {
+            let selector = object.at(&["spec", "selector"])?;
+            let is_front = object.namespace() == self.proxies.namespace
+                && object.reference().kind == Kind::Service;
+            is_front.then(|| selector.clone())
+        });
+        let app = selector
+            .as_ref()
+            .and_then(|labels| labels.get("app")?.as_str());
+        let release = app.unwrap_or(INGRESS_SERVICE).to_owned();
+        another_gateway(&mut self, namespace, &release);
+        let service = ObjectRef::new(Kind::Service, namespace, &release);
+        let mut spec = self.objects[&service]
+            .at(&["spec"])
+            .cloned()
+            .unwrap_or_default();
+        spec["type"] = "ClusterIP".into();
+        self.put(&Object::new(service).with("spec", spec));
+        self.proxies.further.push(namespace.to_owned());
+        self.load();
+        self
+    }
 }
 
 /// An issuer of cert-manager's, a `ClusterIssuer` where no namespace is given, which is Ready or says this.

@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cluster;
-use super::kyma::{AKS_NAMESPACE, HELM_NAMESPACE};
+use super::kyma::{AKS_NAMESPACE, HELM_NAMESPACE, SECOND_NAMESPACE};
 use crate::resources::gateway::Gateway;
-use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::ingress::noted_namespaces;
+use crate::resources::names::{
+    AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
+};
 use crate::resources::{Kind, Object, ObjectRef, certificate, guard};
 
 /// A write as [`Cluster::writes`] tells it: `apply Gateway shop/kyma-mtls-gateway`.
@@ -17,6 +20,14 @@ struct Written<'a> {
     name: &'a str,
     text: &'a str,
 }
+
+/// The namespaces in which tests have proxies.
+const PROXIES: [&str; 4] = [
+    INGRESS_NAMESPACE,
+    HELM_NAMESPACE,
+    SECOND_NAMESPACE,
+    AKS_NAMESPACE,
+];
 
 impl<'a> Written<'a> {
     fn read(text: &'a str) -> Option<Self> {
@@ -34,8 +45,7 @@ impl<'a> Written<'a> {
 
     /// Its place in the order; `None` for what has none.
     fn place(&self) -> Option<u8> {
-        let is_beside_proxies =
-            [INGRESS_NAMESPACE, HELM_NAMESPACE, AKS_NAMESPACE].contains(&self.namespace);
+        let is_beside_proxies = PROXIES.contains(&self.namespace);
         Some(match self.kind {
             "ConfigMap" if self.namespace == AUTHORITY_NAMESPACE => 1,
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 2,
@@ -52,8 +62,7 @@ impl<'a> Written<'a> {
 
     /// Its place among deletions, the last to go first.
     fn place_of_removal(&self) -> Option<u8> {
-        let is_beside_proxies =
-            [INGRESS_NAMESPACE, HELM_NAMESPACE, AKS_NAMESPACE].contains(&self.namespace);
+        let is_beside_proxies = PROXIES.contains(&self.namespace);
         Some(match self.kind {
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 1,
             "Secret" if is_beside_proxies => 2,
@@ -127,6 +136,12 @@ impl Cluster {
 
     fn assert_gateway_is_closed(&self, object: &Object) {
         let gateway = Gateway::read(object).unwrap();
+        for part in gateway.ingress.parts() {
+            self.assert_part_is_closed(&gateway.clone().configuring(part), object);
+        }
+    }
+
+    fn assert_part_is_closed(&self, gateway: &Gateway, object: &Object) {
         let proxies = gateway.ingress.namespace.as_str();
         self.assert_stands(&guard::headers_reference(proxies, &gateway.name), object);
         for server in gateway.tls_servers() {
@@ -156,8 +171,11 @@ impl Cluster {
         self.assert_stands(&gateway.reference(), object);
         if object.annotation(CLIENTS_ANNOTATION).is_some() {
             let service = object.name().trim_end_matches("-mtls");
-            let guard = guard::host_reference(&self.proxies.namespace, object.namespace(), service);
-            self.assert_stands(&guard, object);
+            let noted = noted_namespaces(object.annotation(INGRESS_ANNOTATION));
+            for proxies in noted {
+                let guard = guard::host_reference(&proxies, object.namespace(), service);
+                self.assert_stands(&guard, object);
+            }
         }
     }
 }

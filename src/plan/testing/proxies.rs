@@ -19,6 +19,7 @@ use crate::plan::{Observed, Seen};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::guard::traces;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, ISTIO_NAMESPACE};
 use crate::resources::proxy_config::{Material, Part, loaded};
 use crate::resources::virtual_service::VirtualService;
@@ -40,7 +41,9 @@ pub struct Proxies {
     pub namespace: String,
     /// The root namespace of the mesh.
     pub root: String,
-    /// How many there are.
+    /// Further namespaces, with one of them each.
+    pub further: Vec<String>,
+    /// How many there are in the first one.
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
@@ -58,6 +61,7 @@ impl Default for Proxies {
         Self {
             namespace: INGRESS_NAMESPACE.to_owned(),
             root: ISTIO_NAMESPACE.to_owned(),
+            further: Vec::new(),
             replicas: 1,
             lagging: Vec::new(),
             rejecting: Vec::new(),
@@ -94,9 +98,18 @@ struct Listener {
 impl Proxies {
     /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
-        self.loaded.resize(self.replicas, Configuration::default());
-        let next = Configuration::of(objects, [&self.namespace, &self.root]);
-        for (replica, loaded) in self.loaded.iter_mut().enumerate() {
+        let first = std::iter::repeat_n(self.namespace.clone(), self.replicas);
+        let namespaces: Vec<String> = first.chain(self.further.iter().cloned()).collect();
+        let mut next = BTreeMap::new();
+        for namespace in &namespaces {
+            let of_it = || Configuration::of(objects, [namespace, &self.root]);
+            next.entry(namespace).or_insert_with(of_it);
+        }
+        self.loaded
+            .resize(namespaces.len(), Configuration::default());
+        let replicas = self.loaded.iter_mut().zip(&namespaces).enumerate();
+        for (replica, (loaded, namespace)) in replicas {
+            let next = &next[namespace];
             if self.rejecting.contains(&replica) {
                 loaded.rejected += 1;
             } else if !self.lagging.contains(&replica) {
@@ -104,6 +117,11 @@ impl Proxies {
                 loaded.keep(&former);
             }
         }
+    }
+
+    /// All their namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.namespace).chain(&self.further)
     }
 
     /// What a probe shows: at the replica to which it leads, else at each of them.
@@ -279,7 +297,8 @@ impl Configuration {
                     let Ok(gateway) = Gateway::read(object) else {
                         continue;
                     };
-                    let gateway = gateway.with_proxies_in(namespace);
+                    let selector = gateway.ingress.selector.clone();
+                    let gateway = gateway.configuring(IngressGateway::new(namespace, selector));
                     // istiod, `pilot/pkg/model/config.go`, `sortConfigByCreationTime`.
                     let created = object.text(&["metadata", "creationTimestamp"]);
                     let name = object.reference();

@@ -9,9 +9,9 @@ use super::{Request, live, observe, secrets, users};
 use crate::error::Failure;
 use crate::plan::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::gateway::Gateway;
+use crate::resources::ingress::noted_namespaces;
 use crate::resources::names::{
-    CredentialNames, GATEWAY_ANNOTATION, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
-    SERVICE_ANNOTATION,
+    CredentialNames, GATEWAY_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
 };
 use crate::resources::route::LiveRoute;
 use crate::resources::unexposure::{self, Doomed, Kept, Unexposure};
@@ -136,8 +136,8 @@ fn from_record(
     })
 }
 
-/// The objects to delete with a Gateway, judging by their labels and annotations; refused while somebody else needs one of them. The route
-/// may note the namespace of its proxies.
+/// What goes with a Gateway, as its objects themselves say; refused while somebody else needs any of it. The route may note where
+/// its proxies run, and so does the Gateway: what lies beside them is looked for in all these namespaces.
 fn judged(
     request: &Request,
     name: &GatewayName,
@@ -148,25 +148,33 @@ fn judged(
     users::refuse_routes(request, name, observed)?;
     let listed = users::readable_gateways(observed)?;
     let own = listed.iter().find(|gateway| gateway.name == *name);
-    let of_gateway = own.map(|own| own.ingress.namespace.as_str());
-    let of_gateway = of_gateway.filter(|namespace| *namespace != INGRESS_NAMESPACE);
-    let proxies = of_gateway.or(noted).unwrap_or(INGRESS_NAMESPACE);
-    let header_guard = guard::headers_reference(proxies, name);
+    let of_gateway = own.and_then(|own| own.ingress.note());
+    let mut proxies: BTreeSet<String> = noted_namespaces(noted.or(of_gateway.as_deref()))
+        .into_iter()
+        .collect();
+    proxies.extend(
+        of_gateway
+            .iter()
+            .flat_map(|note| noted_namespaces(Some(note))),
+    );
+    let header_guards = proxies
+        .iter()
+        .map(|proxies| guard::headers_reference(proxies, name));
+    let header_guards: Vec<ObjectRef> = header_guards.collect();
     if own.is_some_and(|own| !own.is_ours) {
-        return Err(
-            Failure::refused(format!("the Gateway `{name}` was not created by kubectl-mtls"))
-                .hint("leave out `--gateway-too` and `--purge` to remove only the route")
-                .hint(format!(
-                    "the header guard is kept with this Gateway; once no Service is exposed there: kubectl -n {} delete {} {}",
-                    header_guard.namespace,
-                    header_guard.kind.singular_resource(),
-                    header_guard.name
-                ))
-                .into(),
-        );
+        return Err(Failure::refused(format!(
+            "the Gateway `{name}` was not created by kubectl-mtls"
+        ))
+        .hint("leave out `--gateway-too` and `--purge` to remove only the route")
+        .hint(format!(
+            "the guard of its identity headers stays with it; once no Service is exposed there: {}",
+            commands(&header_guards)
+        ))
+        .into());
     }
     let candidates = names(name, own);
-    let mut objects = vec![name.reference(), header_guard];
+    let mut objects = vec![name.reference()];
+    objects.extend(header_guards);
     objects.extend(
         candidates
             .iter()
@@ -174,7 +182,9 @@ fn judged(
     );
     objects.extend(candidates.iter().flat_map(|names| {
         let name = &names.certificate;
-        certificate::KINDS.map(|kind| certificate::reference(kind, proxies, name))
+        proxies.iter().flat_map(move |proxies| {
+            certificate::KINDS.map(|kind| certificate::reference(kind, proxies, name))
+        })
     }));
     observed.prefetch(objects.iter().map(observe))?;
     let mut doomed = Vec::new();
@@ -188,7 +198,10 @@ fn judged(
     let mut kept = Vec::new();
     if request.purge {
         let names = named_secrets(own, &candidates);
-        let secrets = names.iter().map(|name| client_ca::secret(proxies, name));
+        let secrets = names.iter().flat_map(|name| {
+            let proxies = proxies.iter();
+            proxies.map(move |proxies| client_ca::secret(proxies, name))
+        });
         let judged = secrets::judge(name, secrets.collect(), observed)?;
         users::refuse_shared(name, &judged.doomed, &listed)?;
         doomed.extend(judged.doomed);
@@ -204,6 +217,19 @@ fn judged(
         is_recorded: false,
         record: Some(record),
     })
+}
+
+/// The commands that delete these objects.
+fn commands(objects: &[ObjectRef]) -> String {
+    let delete = |object: &ObjectRef| {
+        let ObjectRef {
+            namespace, name, ..
+        } = object;
+        let kind = object.kind.singular_resource();
+        format!("kubectl -n {namespace} delete {kind} {name}")
+    };
+    let commands: Vec<String> = objects.iter().map(delete).collect();
+    commands.join(" && ")
 }
 
 /// The names of the objects that belong to a Gateway, by the credential of its mutual-TLS server; for a deleted Gateway, the possible

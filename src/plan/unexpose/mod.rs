@@ -18,6 +18,7 @@ pub use report::{Report, Stays};
 use super::{Observed, Query, Seen, Write, Written};
 use crate::error::Failure;
 use crate::plan::{Effect, Reconciled, Wait};
+use crate::resources::ingress::noted_namespaces;
 use crate::resources::names::{INGRESS_ANNOTATION, INGRESS_NAMESPACE, SERVICE_ANNOTATION};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
@@ -78,16 +79,13 @@ fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<Obje
     Ok(doomed)
 }
 
-/// The namespaces of proxies in which the Service's guard may be: the one that the route notes. If the route is deleted, an interrupted run
-/// may have left the guard in the namespace of the proxies of a Gateway that was made for the Service's namespace.
+/// The namespaces of proxies in which the Service's guard may lie: those that the route notes. Where the route is gone, a run that
+/// was interrupted may have left the guard beside the proxies of a Gateway that was made for the Service's namespace.
 fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String>> {
-    let noted = |object: &Object| {
-        let noted = object.annotation(INGRESS_ANNOTATION);
-        noted.unwrap_or(INGRESS_NAMESPACE).to_owned()
-    };
+    let noted = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
     let deleted = observed.change_of(route).and_then(Written::before);
     if let Some(route) = try_live(observed, route)?.found().copied().or(deleted) {
-        return Ok([noted(route)].into());
+        return Ok(noted(route).into_iter().collect());
     }
     let gateways = extent::gateways();
     observed.prefetch([gateways.clone()])?;
@@ -99,7 +97,7 @@ fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String
         let is_meant = gateway.namespace() == route.namespace || made_for.starts_with(&own);
         gateway.is_ours() && is_meant
     };
-    let noted = listed.iter().filter(is_own).map(noted);
+    let noted = listed.iter().filter(is_own).flat_map(noted);
     Ok(noted.chain([INGRESS_NAMESPACE.to_owned()]).collect())
 }
 

@@ -89,7 +89,7 @@ mod tests {
         };
         let name = GatewayName::new("shop", "gw");
         let names = ["*.mtls.d".to_owned()].into();
-        let listener = Listener::new(names, 443, &ingress(), gateways, Some(&ports));
+        let listener = Listener::new(names, 443, &ingress(), gateways, &[ports]);
         let guard = HostGuard {
             host: "a.mtls.d",
             clients: &Clients::Any,

@@ -9,7 +9,7 @@ use crate::resources::gateway::{Gateway, Server, covers};
 use crate::resources::ingress::{self, IngressGateway};
 use crate::resources::service::Port;
 
-/// The ports on which proxies listen for the ports of the Service in front of them.
+/// The ports on which the proxies of one namespace listen for the ports of the Service in front of them.
 #[derive(Debug)]
 pub struct ProxyPorts<'a> {
     /// The ports of the Service in front.
@@ -65,20 +65,23 @@ pub struct Listener {
     names: BTreeSet<String>,
     /// The servers' port in the Gateway.
     number: u16,
-    /// The ports that the proxies see; `None` if they could not be read.
+    /// Their ports as the proxies of all namespaces see them; none where that could not be seen.
     ports: Option<BTreeSet<u16>>,
+    /// Ports of other servers, as Gateways name them, that have on the proxies of one namespace what these have on those of another.
+    mixed_up: BTreeSet<u16>,
     tcp: Vec<TcpPort>,
     /// A TCP server on the same port, for a message.
     tcp_server: Option<String>,
 }
 
 impl Listener {
-    /// The listener of these servers, which share a port, among all Gateways of the cluster.
+    /// The listener of these servers, which share a port, among all Gateways of the cluster, on the proxies of each namespace as far as
+    /// their ports are known.
     pub fn of<'a>(
         servers: impl IntoIterator<Item = &'a Server>,
         ingress: &IngressGateway,
         gateways: &[Gateway],
-        proxies: Option<&ProxyPorts<'_>>,
+        proxies: &[ProxyPorts<'_>],
     ) -> Self {
         let servers: Vec<&Server> = servers.into_iter().collect();
         let number = servers.first().map_or(443, |server| server.port);
@@ -92,18 +95,30 @@ impl Listener {
         number: u16,
         ingress: &IngressGateway,
         gateways: &[Gateway],
-        proxies: Option<&ProxyPorts<'_>>,
+        proxies: &[ProxyPorts<'_>],
     ) -> Self {
         let beside: Vec<(&Gateway, &Server)> = gateways
             .iter()
             .filter(|gateway| gateway.shares_proxies_with(ingress))
             .flat_map(|gateway| gateway.servers.iter().map(move |server| (gateway, server)))
             .collect();
+        // A guard in the mesh's root namespace acts on the proxies of all of them, so the guards of all are the same.
         let ports = |number| {
-            proxies
-                .map(|proxies| proxies.of(number))
-                .filter(|ports| !ports.is_empty())
+            let ports: BTreeSet<u16> = proxies.iter().flat_map(|each| each.of(number)).collect();
+            (!ports.is_empty()).then_some(ports)
         };
+        let is_mixed_up = |other: u16| {
+            let shares = |(place, each): (usize, &ProxyPorts<'_>)| {
+                let own = each.of(number);
+                let elsewhere = proxies.iter().enumerate().filter(|(at, _)| *at != place);
+                elsewhere
+                    .flat_map(|(_, each)| each.of(other))
+                    .any(|port| own.contains(&port))
+            };
+            other != number && proxies.iter().enumerate().any(shares)
+        };
+        let others = beside.iter().map(|(_, server)| server.port);
+        let mixed_up = others.filter(|other| is_mixed_up(*other)).collect();
         let mut tcp: BTreeMap<u16, TcpPort> = BTreeMap::new();
         let mut tcp_server = None;
         for (gateway, server) in beside.iter().filter(|(_, server)| server.forwards_tcp()) {
@@ -129,6 +144,7 @@ impl Listener {
             names,
             number,
             ports: ports(number),
+            mixed_up,
             tcp: tcp.into_values().collect(),
             tcp_server,
         }
@@ -154,7 +170,7 @@ impl Listener {
             let is_same = |host: &String| self.names.contains(host);
             !other.hosts.iter().any(is_same) && !self.hides(other)
         } else if self.ports.is_some() {
-            !self.hides(other)
+            !self.hides(other) && !self.mixed_up.contains(&other.port)
         } else {
             let overlaps = |host: &String| {
                 let mut names = self.names.iter();

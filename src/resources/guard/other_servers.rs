@@ -91,7 +91,7 @@ mod tests {
             service: &[],
             pods: &[],
         };
-        let listener = Listener::of([ours], &gateway.ingress, &gateways, Some(&ports));
+        let listener = Listener::of([ours], &gateway.ingress, &gateways, &[ports]);
         let others = other_servers(&gateway, ours, HOST, &listener);
         others.first().map(|other| other.is_stopped)
     }

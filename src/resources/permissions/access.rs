@@ -48,15 +48,16 @@ impl Place<'_> {
         if !self.gives(permission) {
             return Vec::new();
         }
-        let namespace = match self.scope(permission) {
-            Scope::Namespace(namespace) => namespace,
-            Scope::Cluster | Scope::Unnamed => String::new(),
-        };
         let mut names = self.names(permission).unwrap_or_default();
         if names.is_empty() {
             names.push(String::new());
         }
-        let of_name = |name: &String| {
+        let scopes = self.scopes(permission).into_iter();
+        let namespaces = scopes.map(|scope| match scope {
+            Scope::Namespace(namespace) => namespace,
+            Scope::Cluster | Scope::Unnamed => String::new(),
+        });
+        let of_name = |namespace: &String, name: &String| {
             let access = |verb: &String| Access {
                 verb: verb.clone(),
                 group: permission.group.clone(),
@@ -66,6 +67,10 @@ impl Place<'_> {
             };
             permission.verbs.iter().map(access).collect::<Vec<_>>()
         };
-        names.iter().flat_map(of_name).collect()
+        let of_namespace = |namespace: String| {
+            let accesses = names.iter().map(|name| of_name(&namespace, name));
+            accesses.flatten().collect::<Vec<_>>()
+        };
+        namespaces.flat_map(of_namespace).collect()
     }
 }

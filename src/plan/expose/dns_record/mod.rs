@@ -18,6 +18,7 @@ use super::waiting::Pending;
 use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
+use crate::plan::ingress::service_queries;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write, probe};
 use crate::resources::dns_entry::{self, DEFAULT_TTL, DnsEntry, EntryFor};
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
@@ -105,13 +106,9 @@ fn providers() -> Query {
 
 /// The reads that find the Service whose load balancer is the record's target: for another gateway than Istio's default one, its Pods.
 fn front(target: &Target) -> Vec<Query> {
-    let [pods, service] = probe::queries(&target.ingress);
-    let is_default = target.ingress.is_default();
-    (!is_default)
-        .then_some(pods)
-        .into_iter()
-        .chain([service])
-        .collect()
+    let others = target.ingress.parts().filter(|part| !part.is_default());
+    let pods = others.map(|part| probe::pods(&part));
+    pods.chain(service_queries(&target.ingress)).collect()
 }
 
 /// The reads of the first round, for the cluster's first mutual-TLS Gateway.

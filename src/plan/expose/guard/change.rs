@@ -41,11 +41,7 @@ pub(super) fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec
 }
 
 /// The warning on a changed policy: it replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
-pub(super) fn warning(
-    wanted: &[Wanted],
-    lifted: Option<&Wanted>,
-    observed: &Observed,
-) -> Option<String> {
+pub(super) fn warning(wanted: &[Wanted], lifted: &[Wanted], observed: &Observed) -> Option<String> {
     let changes = || {
         wanted
             .iter()
@@ -53,9 +49,12 @@ pub(super) fn warning(
             .filter(|one| one.write.is_some())
     };
     let is_begun = |one: &Wanted| observed.change_of(one.object.reference()).is_some();
-    let changed: Vec<String> = changes()
+    let mut changed: Vec<String> = changes()
         .map(|one| format!("`{}`", one.object.name()))
         .collect();
+    // Those of several namespaces have one name.
+    changed.sort();
+    changed.dedup();
     (!changed.is_empty() && !wanted.iter().any(is_begun)).then(|| {
         let policies = match changed.as_slice() {
             [one] => format!("AuthorizationPolicy {one} changes"),

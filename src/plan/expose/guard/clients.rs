@@ -16,10 +16,11 @@ use crate::resources::inventory::{Entry, EntryState};
 
 const SPIFFE: &str = "spiffe://";
 
-/// The new allow-list, if there is one; `current` is the existing list.
+/// The clients that may call the host in the end, where their number is limited; `current` is the list that counts now, and whether
+/// this run or an earlier one has begun to write another.
 pub(super) fn decide(
     request: &Request,
-    current: Option<&Clients>,
+    (current, is_begun): (Option<&Clients>, bool),
     target: &Target,
     view: &View<'_>,
     observed: &Observed,
@@ -41,9 +42,8 @@ pub(super) fn decide(
             };
             let directory = directory()?;
             let mut listed = current.clone();
-            // Once this run has written the list, who is to go is not on it any more.
-            let is_written = observed.change_of(&target.host_guard()).is_some();
-            for uri in directory.listed("allow-remove", remove, current, is_written)? {
+            // Once the list was written, who is to go is not on it any more.
+            for uri in directory.listed("allow-remove", remove, current, is_begun)? {
                 listed.remove(&uri);
             }
             listed.extend(directory.identities(

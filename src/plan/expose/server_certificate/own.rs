@@ -37,6 +37,7 @@ pub(super) fn self_signed(
                 wanted: before(wanted(outline.clone(), Some(outline), view)),
                 ca: None,
                 notes: vec![unshown(target)],
+                ..Server::default()
             });
         }
         let Some(made) = observed.server_authority() else {
@@ -65,6 +66,7 @@ pub(super) fn self_signed(
             wanted: before(wanted(outline, None, view)),
             ca: Some(ca),
             notes: Vec::new(),
+            ..Server::default()
         });
     }
     if request.dry_run != DryRun::None {
@@ -72,6 +74,7 @@ pub(super) fn self_signed(
             wanted: before(wanted(outline.clone(), Some(outline), view)),
             ca: Some(ca),
             notes: vec![unshown(target)],
+            ..Server::default()
         });
     }
     let Some(identity) = observed.server_identity() else {
@@ -92,6 +95,7 @@ pub(super) fn self_signed(
         wanted: before(wanted(outline, Some(filled), view)),
         ca: Some(ca),
         notes: Vec::new(),
+        ..Server::default()
     })
 }
 
@@ -130,8 +134,8 @@ pub(super) fn given(
             .into_iter()
             .chain([wanted(outline, filled, view)])
             .collect(),
-        ca: None,
         notes,
+        ..Server::default()
     })
 }
 

@@ -53,6 +53,46 @@ fn with_a_gateway_in_a_namespace_of_its_own() {
 }
 
 #[test]
+fn with_proxies_in_two_namespaces() {
+    let mut cluster = Cluster::helm().with_proxies_in("edge");
+    cluster.issue("alice");
+    let mallory = cluster.issue("mallory");
+    let mallory = cluster.certificate(mallory).clone();
+    let request = Request {
+        access: AccessChoice {
+            allow: Allow::Only(vec!["alice".to_owned()]),
+            ..AccessChoice::default()
+        },
+        ..plain_request()
+    };
+    let faults = every_fault(&cluster, &request, HOST, |cluster| {
+        never_admitted(cluster, HOST, &mallory);
+    });
+    assert!(faults > 150, "only {faults} faults");
+}
+
+#[test]
+fn with_proxies_in_a_namespace_that_joins_later() {
+    let mut cluster = Cluster::helm();
+    cluster.issue("alice");
+    let mallory = cluster.issue("mallory");
+    let mallory = cluster.certificate(mallory).clone();
+    let request = Request {
+        access: AccessChoice {
+            allow: Allow::Only(vec!["alice".to_owned()]),
+            ..AccessChoice::default()
+        },
+        ..plain_request()
+    };
+    run(&mut cluster, &request, HOST);
+    let cluster = cluster.with_proxies_in("edge");
+    let faults = every_fault(&cluster, &plain_request(), HOST, |cluster| {
+        never_admitted(cluster, HOST, &mallory);
+    });
+    assert!(faults > 50, "only {faults} faults");
+}
+
+#[test]
 fn with_cert_manager() {
     let cluster = Cluster::plain().with_cert_manager();
     let request = Request {

@@ -121,18 +121,6 @@ fn a_service_that_is_no_ingress_gateway_is_refused_with_the_reason() {
 }
 
 #[test]
-fn labels_of_proxies_in_two_namespaces_are_refused() {
-    let mut cluster = Cluster::helm();
-    let labels = another_gateway(&mut cluster, "edge", HELM_SERVICE);
-    let request = Request {
-        selector: Some(labels),
-        ..plain_request()
-    };
-    let refusal = refusal(&mut cluster, &request);
-    assert!(refusal.contains("run in several namespaces"), "{refusal}");
-}
-
-#[test]
 fn a_gateway_that_exists_keeps_its_ingress_gateway() {
     let mut cluster = Cluster::helm();
     another_gateway(&mut cluster, "edge", "edge-gateway");
@@ -204,18 +192,6 @@ fn an_ingress_gateway_that_is_scaled_to_nothing_is_not_given_up_for_another_one(
     cluster.run(&request).unwrap();
     let in_edge = |name: &&ObjectRef| name.namespace == "edge" && name.kind == Kind::Secret;
     assert_eq!(cluster.objects.keys().find(in_edge), None);
-}
-
-#[test]
-fn labels_that_proxies_of_another_namespace_have_too_are_refused() {
-    for mut cluster in [Cluster::plain(), Cluster::kyma()] {
-        another_gateway(&mut cluster, "istio-ingress", "istio-ingressgateway");
-        let refusal = refusal(&mut cluster, &plain_request());
-        assert!(
-            refusal.contains("also run in the namespace `istio-ingress`"),
-            "{refusal}"
-        );
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod control_plane;
 mod faults;
 mod hosts;
 mod ingress;
+mod several;
 mod workload;
 
 use serde_json::json;

@@ -38,7 +38,7 @@ impl Command for Purge {
     }
 }
 
-/// The clusters with an exposed Service, and its host: Kyma, Istio alone, Istio with cert-manager, and Kyma with an allow-list.
+/// The clusters with an exposed Service, and its host: Kyma, Istio alone, also with proxies in two namespaces, Istio with cert-manager, and Kyma with an allow-list.
 fn exposed_clusters() -> Vec<(Cluster, String)> {
     let plain_request = expose::Request {
         host: Some(PLAIN_HOST.to_owned()),
@@ -46,6 +46,8 @@ fn exposed_clusters() -> Vec<(Cluster, String)> {
     };
     let mut plain = Cluster::plain();
     plain.run(&plain_request).unwrap();
+    let mut several = Cluster::helm().with_proxies_in("edge");
+    several.run(&plain_request).unwrap();
     let mut cert_managers = Cluster::plain().with_cert_manager();
     let request = expose::Request {
         server: expose::ServerChoice::CertManager,
@@ -68,6 +70,7 @@ fn exposed_clusters() -> Vec<(Cluster, String)> {
     vec![
         (kyma, kyma_host()),
         (plain, PLAIN_HOST.to_owned()),
+        (several, PLAIN_HOST.to_owned()),
         (cert_managers, PLAIN_HOST.to_owned()),
         (listed, kyma_host()),
     ]
