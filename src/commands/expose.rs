@@ -97,7 +97,7 @@ pub struct Args {
     /// Let a new Gateway read this authority, and share its clients [default: a new authority]
     #[arg(long, value_name = "NAME", conflicts_with = "client_ca")]
     authority: Option<String>,
-    /// Trust the CAs in this PEM file instead of creating a client CA
+    /// Trust the CAs in this PEM file, and create none
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// How long a new client CA is valid
@@ -216,7 +216,7 @@ struct ServerFlags {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Service and namespace")]
 struct WorkloadFlags {
-    /// Deploy the sample Service `httpbin`, which shows its requests
+    /// Deploy the sample Service `httpbin`
     #[arg(long)]
     sample: bool,
     /// Inject Istio's sidecar into new Pods of the namespace

@@ -96,10 +96,12 @@ const CIRCLES: [(&str, &str, &[&str], &str); 6] = [
         "plan",
         &[
             "authority",
+            "control_plane",
             "generate",
             "identity",
             "ingress",
             "observed",
+            "placement",
             "probe",
             "reconcile",
             "witness",

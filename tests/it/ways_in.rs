@@ -568,13 +568,13 @@ fn a_guard_that_somebody_weakened_is_an_error_while_it_lets_others_in() {
     let opened = json!([{"op": "replace", "path": "/spec/rules/0/from/0/source/notPrincipals", "value": ["*"]}]);
     let ways: [(&str, &dyn Fn()); 6] = [
         ("the action of the guard is `AUDIT`", &|| {
-            guard.patch(&audit)
+            guard.patch(&audit);
         }),
         ("the selector of the guard selects other proxies", &|| {
-            guard.patch(&other)
+            guard.patch(&other);
         }),
         ("the rules of the guard were changed", &|| {
-            guard.patch(&opened)
+            guard.patch(&opened);
         }),
         ("`istio.io/dry-run` disables the guard", &|| {
             annotate("istio.io/dry-run=true");
