@@ -1,5 +1,8 @@
 //! The report of `expose`.
 
+mod notes;
+
+use notes::notes;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -298,118 +301,4 @@ fn is_kept_here(plan: &Plan<'_>, object: &Object) -> bool {
         (authority.exists || plan.trust.is_placeholder)
             && authority.object.reference() == object.reference()
     })
-}
-
-/// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
-fn several_namespaces(
-    ingress: &IngressGateway,
-    wanted: &[Wanted],
-    observed: &Observed,
-) -> Option<String> {
-    let is_written = |wanted: &Wanted| {
-        let reference = wanted.object.reference();
-        ingress.further.contains(&reference.namespace)
-            && (wanted.write.is_some() || observed.change_of(reference).is_some())
-    };
-    let namespaces: Vec<&str> = ingress.namespaces().collect();
-    wanted.iter().any(is_written).then(|| {
-        format!(
-            "proxies with the labels `{}` run in the namespaces `{}`, and the Gateway configures all of them: server Secret, fail-closed Secret and guards lie in each",
-            ingress.labels(),
-            namespaces.join("`, `")
-        )
-    })
-}
-
-fn notes(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> Vec<String> {
-    let Plan {
-        target,
-        view,
-        trust,
-        guards,
-        ..
-    } = plan;
-    let mut notes = plan.server.notes.clone();
-    notes.extend(guards.notes.clone());
-    notes.extend(plan.workload.notes.clone());
-    notes.extend(several_namespaces(&target.ingress, wanted, observed));
-    notes.extend(plan.ingress_notes.clone());
-    notes.extend(connection_reuse::note(target));
-    notes.extend(plan.workload_policy.note.clone());
-    notes.extend(plan.external.iter().map(ToString::to_string));
-    if let Some(Existing {
-        gateway,
-        server,
-        weakened,
-        ..
-    }) = &target.existing
-    {
-        notes.extend(weakened.as_ref().map(|weakened| {
-            format!(
-                "the Gateway `{}` was changed: the mutual-TLS server for `{}` takes the place of {}",
-                gateway.name, target.host, weakened.found
-            )
-        }));
-        if gateway.name.namespace != target.namespace {
-            notes.push(format!(
-                "every client of the Gateway `{}` can reach this Service too",
-                gateway.name
-            ));
-        }
-        let is_open = plan.moved.is_none();
-        let service = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
-        let command = command_line::expose(&service);
-        let weakness = weakness::of_server(server, &command).filter(|_| is_open);
-        notes.extend(weakness.map(|weakness| weakness.to_string()));
-    }
-    if target.existing.is_none() && target.names.is_shared() {
-        notes.push(format!(
-            "every client of the authority `{}` can reach this Service too",
-            target.names.authority
-        ));
-    }
-    if let (true, Some(authority)) = (trust.is_placeholder, &trust.authority) {
-        notes.push(format!(
-            "the client CA is made by a run without `--dry-run`: {} is not among the manifests",
-            authority.object.reference()
-        ));
-        notes.push(if target.names.authority == FIRST_AUTHORITY {
-            "to apply the manifests, create the client CA first, with its first client: kubectl mtls issue-client NAME".to_owned()
-        } else {
-            "to apply the manifests, create the client CA first: run `expose` once without `--dry-run`, or name an existing CA with `--client-ca FILE`".to_owned()
-        });
-    }
-    notes.extend(plan.fail_closed_secrets.notes.clone());
-    notes.extend(plan.needs.notes.clone());
-    notes.extend(moving::applied_by_kubectl(target, &trust.source));
-    let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
-    let rotate = format!(
-        "kubectl mtls ca-rotate --authority {}",
-        target.names.authority
-    );
-    let weakness = weakness::of_cas(foreign.iter().copied(), &rotate);
-    notes.extend(weakness.map(|weakness| weakness.to_string()));
-    if guards.clients.is_some() && !foreign.is_empty() {
-        let names: Vec<&str> = foreign.iter().map(|ca| ca.subject()).collect();
-        notes.push(format!(
-            "the host guard rejects certificates with an empty subject and neither a URI nor a DNS SAN; certificates of {} may be like that",
-            names.join(", ")
-        ));
-    }
-    if let Some(reason) = &trust.source.unchecked {
-        notes.push(format!(
-            "it was not checked whether the Gateway CRD has `caCertCredentialName`: {reason}"
-        ));
-    }
-    if let Some(reason) = &target.gateways_unseen {
-        notes.push(format!(
-            "not all Gateways could be read, so one with the same host may exist: {reason}"
-        ));
-    }
-    if let Some(reason) = view.virtual_services.unknown() {
-        notes.push(format!(
-            "VirtualServices could not be read, so one with the same host may exist: {reason}"
-        ));
-    }
-    notes
 }

@@ -1,5 +1,7 @@
 //! The address at which a Service will be reachable: its port, host and Gateway.
 
+mod host;
+
 use super::environment::Environment;
 use super::existing::{self, Existing};
 use super::{Request, ServerChoice, get};
@@ -23,6 +25,8 @@ use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
     Kind, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,
 };
+pub(super) use host::wildcard_over;
+use host::{default_host, is_default_form};
 
 /// The target state of `expose`.
 #[derive(Debug, Clone)]
@@ -343,34 +347,6 @@ fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
         .find(|gateway| gateway.name.reference() == reference)
 }
 
-/// The default host: `<service>.mtls.<default domain>`.
-fn default_host(
-    request: &Request,
-    gateways: &[Gateway],
-    observed: &Observed,
-) -> Reconciled<String> {
-    let kymas = kymas_gateway(gateways);
-    let shoot_info = observed.try_get(&environment::shoot_info())?;
-    let domain =
-        environment::default_domain(kymas, shoot_info.found().copied(), request.local_domain);
-    let Some(domain) = domain else {
-        let why = match (kymas, shoot_info.unknown()) {
-            (Some(_), _) => "Kyma's own Gateway does not show the default domain: it has no host that begins with `*.`".to_owned(),
-            (None, None) => "there is no domain for a host: the cluster has neither a Gateway of Kyma's nor Gardener's `shoot-info`".to_owned(),
-            (None, Some(reason)) => format!("there is no domain for a host: the cluster has no Gateway of Kyma's that you may read, and `shoot-info` could not be read: {reason}"),
-        };
-        return Err(Failure::refused(why)
-            .hint("give the whole host with `--host`, or a domain with `--domain`")
-            .into());
-    };
-    let host = format!("{}.mtls.{domain}", request.service);
-    host.parse::<Domain>().map_err(|fault| {
-        Failure::refused(format!("`{host}` cannot be a host: {fault}"))
-            .hint("give another host with `--host`")
-    })?;
-    Ok(host)
-}
-
 /// Refuses an `APIRule` if Kyma's controller would not reconcile it, because of the shape of Kyma's
 /// Gateway.
 fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
@@ -384,11 +360,6 @@ fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
         .hint("until it is repaired, Kyma's controller silently reconciles no APIRule of the cluster")
         .hint("give this Gateway one HTTPS server with one host that begins with `*.`; move other servers to Gateways of their own")),
     }
-}
-
-/// Whether a wildcard server is made for a host of this form.
-fn is_default_form(request: &Request, host: &str) -> bool {
-    host.starts_with(&format!("{}.mtls.", request.service))
 }
 
 /// The names of a deleted Gateway, from its route.
@@ -415,10 +386,4 @@ pub(super) fn former_names(
         namespaces.map(|proxies| client_ca::secret(&proxies, &names.derived_client_ca()));
     let told = [names.state()].into_iter().chain(fallbacks);
     Ok(told.filter(|_| is_gone).map(get).collect())
-}
-
-/// The wildcard over a host: `*.mtls.example.com` for `a.mtls.example.com`.
-pub(super) fn wildcard_over(host: &str) -> String {
-    host.split_once('.')
-        .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))
 }

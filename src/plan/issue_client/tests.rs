@@ -1,5 +1,9 @@
 //! `issue-client` against an inventory in memory: every order of events that a real cluster can bring about.
 
+mod bulk;
+mod names;
+mod rotated;
+
 use std::sync::Arc;
 
 use base64::Engine;
@@ -218,74 +222,6 @@ fn killed_after_any_step_a_rerun_ends_with_one_issued_certificate() {
     }
 }
 
-/// Runs until the entry is reserved, then lets another CA issue.
-fn rotated_after_reserving(cluster: &mut Cluster) -> Run<Request> {
-    cluster.run(&request("first")).unwrap();
-    let mut run = Run::begin(&request("alice"));
-    while cluster.entries().len() < 2 {
-        cluster.step(&mut run);
-    }
-    cluster.rotate();
-    run
-}
-
-fn issued_by_the_new_ca(cluster: &mut Cluster, run: &mut Run<Request>) {
-    let report = cluster.finish(run).unwrap();
-    let state = cluster.state();
-    let issuing = state.issuing_ca().unwrap();
-    assert_eq!(report.entry.issuer_ski, issuing.key_id_hex());
-    assert_eq!(report.entry.number, 2);
-    let (client, credential) = run.delivered.as_ref().unwrap();
-    assert!(cluster.clients[*client].is_signed_by(issuing));
-    assert_eq!(credential.trusted_pem.matches("BEGIN").count(), 2);
-    let mut states = cluster.states();
-    states.sort_unstable();
-    assert_eq!(
-        states,
-        [EntryState::Issued, EntryState::Issued, EntryState::Void]
-    );
-}
-
-#[test]
-fn a_certificate_of_a_ca_that_stopped_issuing_is_never_delivered() {
-    let mut cluster = Cluster::default();
-    let mut run = rotated_after_reserving(&mut cluster);
-    issued_by_the_new_ca(&mut cluster, &mut run);
-}
-
-#[test]
-fn the_entry_becomes_void_even_when_somebody_touches_it_at_that_moment() {
-    let mut cluster = Cluster::default();
-    let mut run = rotated_after_reserving(&mut cluster);
-    while !matches!(run.next(NOW), Some(Effect::Write(Write::Replace(_)))) {
-        cluster.step(&mut run);
-    }
-    let own = cluster
-        .objects
-        .values()
-        .find(|object| Entry::read(object).is_ok_and(|entry| entry.name == "alice"));
-    let touched = own.unwrap().clone().with_label("team", "a");
-    cluster.put(&touched);
-    issued_by_the_new_ca(&mut cluster, &mut run);
-}
-
-#[test]
-fn a_published_bundle_without_the_ca_that_signs_stops_it() {
-    let mut cluster = Cluster::default();
-    cluster.run(&request("first")).unwrap();
-    let state = cluster.state();
-    let foreign = AuthorityState::new("other", cluster.ca("other").certificate().clone(), "other");
-    cluster.publish(&state, &foreign);
-    let writes = cluster.writes.len();
-    let failure = cluster.run(&request("alice")).unwrap_err();
-    assert!(failure.to_string().contains("does not hold the CA"));
-    assert!(failure.what_to_do()[0].contains("CN=other"));
-    assert_eq!(cluster.writes.len(), writes);
-
-    cluster.publish(&state, &state);
-    cluster.run(&request("alice")).unwrap();
-}
-
 #[test]
 fn no_authority_is_made_beside_a_gateway_that_reads_cas_of_others() {
     let mut cluster = Cluster::default();
@@ -396,153 +332,6 @@ fn a_lifetime_beyond_the_ca_is_cut_to_it_and_said() {
 }
 
 #[test]
-fn names_that_no_certificate_can_have_make_no_ca() {
-    for names in [
-        identity::Names {
-            dns: vec!["*.example.com".to_owned()],
-            ..Default::default()
-        },
-        identity::Names {
-            emails: vec!["nobody".to_owned()],
-            ..Default::default()
-        },
-        identity::Names {
-            uris: vec!["spiffe://cluster.local/ns/a/sa/b".to_owned()],
-            ..Default::default()
-        },
-    ] {
-        let mut cluster = Cluster::default();
-        let failure = cluster.run(&Request {
-            names,
-            ..request("alice")
-        });
-        assert_eq!(failure.unwrap_err().exit().code(), 2);
-        assert!(cluster.writes.is_empty());
-    }
-}
-
-/// A run for one of many clients.
-fn of_many<'a>(
-    request: &'a Request,
-    standing: &'a Standing,
-    observed: Observed,
-) -> Run<impl Command<Report = Report> + 'a> {
-    let certify = move |observed: &Observed, now| certify(request, standing, observed, now);
-    Run::go_on(&certify, observed)
-}
-
-/// What a batch begins with: the password of each is known.
-fn answered() -> Observed {
-    let mut observed = Observed::default();
-    observed.apply(Event::Answered(Question::Password));
-    observed
-}
-
-fn standing(cluster: &mut Cluster) -> Standing {
-    let any = one_of_many("any");
-    let shared = |observed: &Observed, now| shared(&any, observed, now);
-    cluster.run(&shared).unwrap()
-}
-
-fn one_of_many(name: &str) -> Request {
-    Request {
-        resumes: true,
-        scale: Scale::OneOfMany,
-        ..request(name)
-    }
-}
-
-fn issue_of_many(
-    cluster: &mut Cluster,
-    request: &Request,
-    standing: &Standing,
-    observed: Observed,
-) -> Result<Report, Failure> {
-    cluster.finish(&mut of_many(request, standing, observed))
-}
-
-#[test]
-fn one_of_many_whose_ca_stops_issuing_becomes_void_and_the_new_ca_signs() {
-    let mut cluster = Cluster::default();
-    cluster.run(&request("first")).unwrap();
-    let request = one_of_many("alice");
-    let old = standing(&mut cluster);
-    let mut run = of_many(&request, &old, answered());
-    while cluster.entries().len() < 2 {
-        cluster.step(&mut run);
-    }
-    let state = Query::Get(old.reference().clone());
-    assert!(old.holds(&cluster.read(&state)));
-    cluster.rotate();
-    let answer = cluster.read(&state);
-    assert!(!old.holds(&answer));
-    let mut observed = run.observed;
-    observed.saw(state, answer);
-    let new = standing(&mut cluster);
-    let report = issue_of_many(&mut cluster, &request, &new, observed).unwrap();
-    let issuing = cluster.state().issuing_ca().unwrap().key_id_hex();
-    assert_eq!((report.entry.number, report.entry.issuer_ski), (2, issuing));
-    let mut states = cluster.states();
-    states.sort_unstable();
-    let expected = [EntryState::Issued, EntryState::Issued, EntryState::Void];
-    assert_eq!(states, expected);
-}
-
-#[test]
-fn a_new_name_of_many_costs_two_writes_and_no_read_of_its_own() {
-    let mut cluster = Cluster::default();
-    cluster.run(&request("first")).unwrap();
-    let standing = standing(&mut cluster);
-    let request = one_of_many("alice");
-    // As the batch does: a name is taken to be new until creating its entry tells otherwise.
-    let assumed = || {
-        let mut observed = answered();
-        observed.apply(Event::Assumed(reference("kyma-mtls", &request.name, 1)));
-        observed
-    };
-    let (reads, writes) = (cluster.reads, cluster.writes.len());
-    let report = issue_of_many(&mut cluster, &request, &standing, assumed()).unwrap();
-    // The one read is that of the state, which all clients of a batch share.
-    assert_eq!(
-        (cluster.reads - reads, cluster.writes.len() - writes),
-        (1, 2)
-    );
-    assert_eq!(report.entry.number, 1);
-
-    let failure = issue_of_many(&mut cluster, &request, &standing, assumed()).unwrap_err();
-    assert!(failure.to_string().contains("has a certificate already"));
-}
-
-#[test]
-fn what_earlier_runs_delivered_is_passed_over_and_what_they_lost_is_told() {
-    let mut cluster = Cluster::default();
-    cluster.run(&request("first")).unwrap();
-    let standing = standing(&mut cluster);
-    let request = one_of_many("alice");
-    let mut killed = of_many(&request, &standing, answered());
-    while cluster.entries().len() < 2 {
-        cluster.step(&mut killed);
-    }
-    let killed = killed.observed.identity().unwrap();
-    let lost = killed.certificate.serial_hex();
-    let report = issue_of_many(&mut cluster, &request, &standing, answered()).unwrap();
-    assert_eq!((report.entry.number, report.before), (2, false));
-    assert_eq!(report.lost, [lost]);
-
-    let mut again = request.clone();
-    again.existing = ExistingFiles {
-        in_the_way: vec!["alice.crt".to_owned()],
-        certificate: cluster.clients.last().cloned(),
-        client_ca: None,
-        were_completed: false,
-    };
-    let writes = cluster.writes.len();
-    let report = issue_of_many(&mut cluster, &again, &standing, answered()).unwrap();
-    assert!(report.before);
-    assert_eq!(cluster.writes.len(), writes);
-}
-
-#[test]
 fn issuing_recovers_from_every_fault_at_each_of_its_effects() {
     let faults = every_fault(
         &Cluster::default(),
@@ -564,35 +353,4 @@ fn issuing_recovers_from_every_fault_at_each_of_its_effects() {
         },
     );
     assert!(faults > 30, "{faults}");
-}
-
-#[test]
-fn the_name_of_another_client_as_a_common_name_has_to_be_forced() {
-    let mut cluster = Cluster::default();
-    cluster.run(&request("alice")).unwrap();
-    cluster.run(&request("mallory")).unwrap();
-    let subject: crate::pki::names::Subject = "CN=alice,O=Example".parse().unwrap();
-    let as_written = crate::pki::names::Subject::from_der(&subject.to_der()).unwrap();
-    for subject in [subject, as_written] {
-        let disguised = Request {
-            names: identity::Names {
-                subject: Some(subject),
-                ..Default::default()
-            },
-            ..another("mallory")
-        };
-        let writes = cluster.writes.len();
-        let failure = cluster.run(&disguised).unwrap_err();
-        assert!(
-            failure
-                .to_string()
-                .contains("`alice` is the name of another client")
-        );
-        assert_eq!(cluster.writes.len(), writes);
-        let forced = Request {
-            may_share_name: true,
-            ..disguised
-        };
-        cluster.run(&forced).unwrap();
-    }
 }

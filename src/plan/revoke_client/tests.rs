@@ -1,6 +1,8 @@
 //! `revoke-client` against an authority, its gateways and its clients in memory.
 
+mod concurrent;
 mod edited;
+mod shared_serials;
 
 use super::*;
 use crate::pki::crl::succession;
@@ -152,45 +154,6 @@ fn what_gateways_refuse_anyway_is_told_and_gets_no_list() {
 }
 
 #[test]
-fn of_several_live_certificates_the_serial_number_ends_one() {
-    let mut cluster = Cluster::exposed();
-    let clients = [(); 3].map(|()| cluster.issue("alice"));
-    let wanted = cluster.certificate(clients[1]).serial_hex();
-    let report = cluster.run(&serial(&wanted)).unwrap();
-    assert_eq!(report.certificates[0].serial, wanted);
-    assert_eq!(
-        clients.map(|client| cluster.answer(client)),
-        [Verdict::LetIn, Verdict::Revoked, Verdict::LetIn]
-    );
-    let (says, _) = refused(&mut cluster, &serial("feedfeedfeed"));
-    assert!(says.contains("has the serial number `feedfeedfeed`"));
-}
-
-#[test]
-fn a_certificate_that_the_inventory_does_not_hold_is_revoked_by_itself() {
-    let mut cluster = Cluster::exposed();
-    let client = cluster.issue("alice");
-    let certificate = cluster.certificate(client).clone();
-    cluster
-        .objects
-        .retain(|name, _| name.namespace != CLIENTS_NAMESPACE);
-    let file = request(Which::Certificates(vec![certificate]));
-    cluster.run(&file).unwrap();
-    assert_eq!(cluster.answer(client), Verdict::Revoked);
-    // Only the state knows its end.
-    cluster.now += Span::days(91);
-    let again = cluster.run(&file).unwrap();
-    assert_eq!(again.certificates[0].fate, Fate::Expired);
-    let serial = cluster.certificate(client).serial_hex();
-    assert!(!listed(&cluster.state()).contains(&serial));
-
-    let theirs = cluster.foreign_client();
-    let theirs = cluster.certificate(theirs).clone();
-    let (says, _) = refused(&mut cluster, &request(Which::Certificates(vec![theirs])));
-    assert!(says.contains("was not issued by the authority"), "{says}");
-}
-
-#[test]
 fn beside_a_foreign_ca_nothing_is_revoked() {
     let mut cluster = Cluster::by_hand();
     let theirs = cluster.foreign_client();
@@ -228,28 +191,6 @@ fn what_expired_leaves_the_list_and_so_do_the_certificates_that_were_looked_with
     cluster.run(&named("dave")).unwrap();
     holds(&cluster, &[&cluster.certificate(late).serial_hex()]);
     assert!(!listed(&cluster.state()).contains(&carol));
-}
-
-/// Two clients of a CA that was given share a serial number, as all of the tutorial's do; one ends before the other.
-#[test]
-fn a_client_of_a_given_ca_stays_revoked_when_another_one_of_its_serial_number_has_expired() {
-    let mut cluster = Cluster::exposed();
-    let given = cluster.given_ca();
-    rotate(&mut cluster, Goal::Advance(Some(given.clone())));
-    let short = cluster.client_of(&given, Span::days(1), [0xEE; 20]);
-    let long = cluster.client_of(&given, Span::days(90), [0xEE; 20]);
-    let revoke = |client: usize| Request {
-        which: Which::Certificates(vec![cluster.certificate(client).clone()]),
-        ..named("nobody")
-    };
-    let (first, second) = (revoke(short), revoke(long));
-    cluster.run(&first).unwrap();
-    cluster.run(&second).unwrap();
-    assert_eq!(cluster.answer(long), Verdict::Revoked);
-    cluster.now += Span::days(2);
-    cluster.issue("carol");
-    cluster.run(&named("carol")).unwrap();
-    assert_eq!(cluster.answer(long), Verdict::Revoked);
 }
 
 #[test]
@@ -342,89 +283,6 @@ fn a_ca_that_is_about_to_end_keeps_nobody_from_revoking() {
 }
 
 #[test]
-fn of_two_runs_at_once_neither_undoes_what_the_other_revoked() {
-    for lead in 0..20 {
-        let mut cluster = Cluster::exposed();
-        let clients = ["alice", "bob"].map(|name| cluster.issue(name));
-        let mut runs = ["alice", "bob"].map(|name| Run::begin(&named(name)));
-        for _ in 0..lead {
-            cluster.step(&mut runs[0]);
-        }
-        while runs.iter().any(|run| run.result.is_none()) {
-            for run in &mut runs {
-                cluster.step(run);
-            }
-        }
-        for (run, name) in runs.into_iter().zip(["alice", "bob"]) {
-            let report = run.result.unwrap().unwrap();
-            assert_eq!(fates(&report), [(name, Fate::Revoked)], "lead {lead}");
-        }
-        assert_eq!(
-            clients.map(|client| cluster.answer(client)),
-            [Verdict::Revoked; 2],
-            "one is {lead} steps ahead"
-        );
-    }
-}
-
-#[test]
-fn killed_after_any_step_a_rerun_ends_as_an_undisturbed_run() {
-    for steps in 1.. {
-        let mut cluster = Cluster::exposed();
-        let [alice, bob] = ["alice", "bob"].map(|name| cluster.issue(name));
-        let is_over = cluster.killed(&named("alice"), steps);
-        assert_eq!(cluster.answer(bob), Verdict::LetIn, "killed after {steps}");
-        cluster.run(&named("alice")).unwrap();
-        assert_eq!(
-            [alice, bob].map(|client| cluster.answer(client)),
-            [Verdict::Revoked, Verdict::LetIn]
-        );
-        assert_eq!(booked(&cluster, "alice"), [EntryState::Revoked]);
-        assert!(!cluster.is_unfinished(), "killed after {steps}");
-        if is_over {
-            return;
-        }
-    }
-}
-
-#[test]
-fn while_one_replica_lags_it_times_out_and_a_rerun_sees_it_loaded() {
-    let mut cluster = Cluster::exposed();
-    cluster.proxies.replicas = 3;
-    let client = cluster.issue("alice");
-    cluster.proxies.lagging = vec![2];
-    for _ in 0..2 {
-        let failure = cluster.run(&named("alice")).unwrap_err();
-        assert_eq!(failure.exit().code(), 124, "{failure}");
-        let hints = failure.what_to_do().join("\n");
-        assert!(hints.contains("run the same command again"), "{hints}");
-    }
-    assert_eq!(cluster.answers(client)[2], Verdict::LetIn);
-    cluster.proxies.lagging.clear();
-    cluster.run(&named("alice")).unwrap();
-    assert_eq!(cluster.answers(client), [Verdict::Revoked; 3]);
-}
-
-#[test]
-fn expired_canaries_prove_nothing() {
-    for (replicas, lagging) in [(1, vec![0]), (3, vec![2])] {
-        let mut cluster = Cluster::exposed();
-        cluster.proxies.replicas = replicas;
-        let client = cluster.issue("alice");
-        cluster.proxies.lagging = lagging.clone();
-        let failure = cluster.run_slowly(&named("alice")).unwrap_err();
-        assert_eq!(failure.exit().code(), 124, "{failure}");
-        let hints = failure.what_to_do().join("\n");
-        assert!(hints.contains("not seen to have loaded"), "{hints}");
-        assert!(hints.contains("run the same command again"), "{hints}");
-        assert_eq!(cluster.answers(client)[lagging[0]], Verdict::LetIn);
-        cluster.proxies.lagging.clear();
-        cluster.run(&named("alice")).unwrap();
-        assert_eq!(cluster.answers(client), vec![Verdict::Revoked; replicas]);
-    }
-}
-
-#[test]
 fn room_for_a_rotation_is_left_in_a_state_and_a_directory_has_no_limit() {
     let full = |room: usize| {
         let mut cluster = Cluster::exposed();
@@ -461,98 +319,6 @@ fn room_for_a_rotation_is_left_in_a_state_and_a_directory_has_no_limit() {
     );
 }
 
-/// A certificate of the authority's CA, signed by hand with the serial number 0, as Kyma's tutorial does it.
-fn by_hand(cluster: &mut Cluster, name: &str) -> usize {
-    cluster.sign_by_hand(name, &[0])
-}
-
-#[test]
-fn clients_that_share_a_serial_number_are_told_before_all_of_them_are_refused() {
-    let mut cluster = Cluster::exposed();
-    let clients = ["alice", "bob"].map(|name| by_hand(&mut cluster, name));
-    let carol = cluster.issue("carol");
-    for (name, client) in ["alice", "bob"].into_iter().zip(clients) {
-        cluster.book(name, client);
-    }
-    let writes = cluster.writes.len();
-    cluster.asked.clear();
-    let mut run = Run::begin(&named("alice"));
-    while cluster.asked.is_empty() {
-        assert!(cluster.step(&mut run));
-    }
-    let [Question::Confirm { lines, .. }] = cluster.asked.as_slice() else {
-        panic!("{:?}", cluster.asked);
-    };
-    assert!(lines[0].contains("`bob`, valid until"), "{lines:?}");
-    assert!(lines[1].contains("serial number 0"), "{lines:?}");
-    assert_eq!((lines.len(), cluster.writes.len()), (2, writes));
-    let dry_run = Request {
-        dry_run: DryRun::Client,
-        ..named("alice")
-    };
-    let both = [("alice", Fate::Revoked), ("bob", Fate::Revoked)];
-    assert_eq!(fates(&cluster.run(&dry_run).unwrap()), both);
-
-    assert_eq!(fates(&cluster.finish(&mut run).unwrap()), both);
-    assert_eq!(cluster.asked.len(), 1);
-    for (name, client) in ["alice", "bob"].into_iter().zip(clients) {
-        assert_eq!(cluster.answer(client), Verdict::Revoked);
-        assert_eq!(booked(&cluster, name), [EntryState::Revoked]);
-    }
-    assert_eq!(cluster.answer(carol), Verdict::LetIn);
-    // Nobody is refused anew by a second run.
-    cluster.run(&named("alice")).unwrap();
-    assert_eq!(cluster.asked.len(), 1);
-}
-
-#[test]
-fn a_revoked_certificate_that_the_inventory_does_not_hold_gets_an_entry() {
-    let mut cluster = Cluster::exposed();
-    let clients = ["alice", "bob"].map(|name| by_hand(&mut cluster, name));
-    for (client, name) in clients.into_iter().zip(["alice", "bob"]) {
-        let file = Request {
-            confirmed: true,
-            ..request(Which::Certificates(vec![
-                cluster.certificate(client).clone(),
-            ]))
-        };
-        for _ in 0..2 {
-            cluster.run(&file).unwrap();
-        }
-        let entries = cluster.entries();
-        let of_name: Vec<_> = entries.iter().filter(|entry| entry.name == name).collect();
-        let [entry] = of_name.as_slice() else {
-            panic!("{of_name:?}");
-        };
-        assert_eq!(entry.state, EntryState::Revoked);
-        assert_eq!(entry.revoked_by.as_deref(), Some("ada"));
-        let revocation = entry.revocation.unwrap();
-        assert_eq!(revocation.reason, Reason::KeyCompromise);
-        assert_eq!(entry.certificate, Some(cluster.certificate(client).pem()));
-    }
-}
-
-#[test]
-fn killed_after_any_step_the_entry_of_an_unknown_certificate_is_made_once() {
-    for steps in 1.. {
-        let mut cluster = Cluster::exposed();
-        let client = by_hand(&mut cluster, "alice");
-        let file = Request {
-            confirmed: true,
-            ..request(Which::Certificates(vec![
-                cluster.certificate(client).clone(),
-            ]))
-        };
-        let is_over = cluster.killed(&file, steps);
-        cluster.run(&file).unwrap();
-        assert_eq!(booked(&cluster, "alice"), [EntryState::Revoked]);
-        assert_eq!(cluster.answer(client), Verdict::Revoked);
-        if is_over {
-            return;
-        }
-    }
-}
-
 #[test]
 fn while_a_gateway_reads_a_secret_both_are_changed_and_what_a_tool_keeps_of_them_is_not() {
     let mut cluster = Cluster::unmoved();
@@ -577,85 +343,6 @@ fn while_a_gateway_reads_a_secret_both_are_changed_and_what_a_tool_keeps_of_them
     forced.force_conflicts = true;
     cluster.run(&forced).unwrap();
     assert_eq!(cluster.answer(bob), Verdict::Revoked);
-}
-
-/// Both at once, one of them this many steps ahead; what came of the revocation.
-fn beside(goal: &Goal, lead: usize, revokes_first: bool) -> (Cluster, usize, bool) {
-    let mut cluster = Cluster::exposed();
-    cluster.issue("stays");
-    if matches!(goal, Goal::Finish(_)) {
-        rotate(&mut cluster, Goal::Advance(None));
-    }
-    let alice = cluster.issue("alice");
-    let revocation = named("alice");
-    let rotation = rotation(goal.clone());
-    let mut revoking = Run::begin(&revocation);
-    let mut rotating = Run::begin(&rotation);
-    for _ in 0..lead {
-        if revokes_first {
-            cluster.step(&mut revoking);
-        } else {
-            cluster.step(&mut rotating);
-        }
-    }
-    let is_over = if revokes_first {
-        revoking.result.is_some()
-    } else {
-        rotating.result.is_some()
-    };
-    for _ in 0..400 {
-        if revokes_first {
-            cluster.step(&mut rotating);
-        }
-        if !revokes_first || rotating.result.is_some() {
-            cluster.step(&mut revoking);
-        }
-        if !revokes_first && revoking.result.is_some() {
-            cluster.step(&mut rotating);
-        }
-    }
-    let what = format!("{goal:?}, {lead} ahead");
-    revoking
-        .result
-        .unwrap()
-        .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
-    rotating
-        .result
-        .unwrap()
-        .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
-    (cluster, alice, is_over)
-}
-
-#[test]
-fn a_revocation_beside_a_rotation_ends_well_in_every_order_and_holds() {
-    let force = Finish {
-        force: true,
-        ..Finish::default()
-    };
-    for goal in [Goal::Advance(None), Goal::Finish(force)] {
-        for revokes_first in [true, false] {
-            for lead in 0.. {
-                let (cluster, alice, is_over) = beside(&goal, lead, revokes_first);
-                assert_eq!(cluster.answer(alice), Verdict::Revoked, "{goal:?} {lead}");
-                if is_over {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_revocation_recovers_from_every_fault_at_each_of_its_effects() {
-    let mut cluster = Cluster::exposed();
-    let [alice, bob] = ["alice", "bob"].map(|name| cluster.issue(name));
-    let faults = every_fault(&cluster, &named("alice"), |cluster, fault, _, report| {
-        assert_eq!(cluster.answer(alice), Verdict::Revoked, "{fault:?}");
-        assert_eq!(cluster.answer(bob), Verdict::LetIn, "{fault:?}");
-        assert_eq!(booked(cluster, "alice"), [EntryState::Revoked], "{fault:?}");
-        assert_eq!(fates(&report).len(), 1, "{fault:?}");
-    });
-    assert!(faults > 25, "{faults}");
 }
 
 #[test]

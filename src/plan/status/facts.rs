@@ -1,5 +1,8 @@
 //! The facts that were read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
+mod reading;
+
+use reading::{certificates, located};
 use std::collections::{BTreeMap, BTreeSet};
 
 use time::Duration;
@@ -328,49 +331,6 @@ impl<'a> Facts<'a> {
         }
         findings
     }
-}
-
-/// The Gateways, those with mutual TLS with the namespaces of their proxies.
-fn located<'a>(
-    mut listed: Listed<'a, Gateway>,
-    observed: &Observed,
-) -> Reconciled<Listed<'a, Gateway>> {
-    let is_mutual = |gateway: &Gateway| gateway.tls_servers().any(Server::is_mutual);
-    let mutual = || {
-        listed
-            .readable
-            .iter()
-            .filter(|(_, gateway)| is_mutual(gateway))
-    };
-    let found = mutual().map(|(_, gateway)| gateway.clone()).collect();
-    let mut found = placement::located(found, observed)?.into_iter();
-    for (_, gateway) in &mut listed.readable {
-        if is_mutual(gateway)
-            && let Some(found) = found.next()
-        {
-            *gateway = found;
-        }
-    }
-    Ok(listed)
-}
-
-/// The Certificates in the namespaces of all Gateways' proxies.
-fn certificates<'a>(
-    gateways: &Listed<'a, Gateway>,
-    observed: &'a Observed,
-) -> Reconciled<BTreeMap<String, Certificates<'a>>> {
-    let gateways = gateways.readable.iter();
-    let namespaces = gateways.flat_map(|(_, gateway)| gateway.ingress.namespaces());
-    let namespaces: BTreeSet<&str> = namespaces.chain([INGRESS_NAMESPACE]).collect();
-    let queries = |namespace: &str| KINDS.map(|kind| Query::within(kind, namespace));
-    observed.prefetch(namespaces.iter().flat_map(|namespace| queries(namespace)))?;
-    let lists = namespaces.into_iter().map(|namespace| {
-        let [gardeners, cert_managers] = queries(namespace);
-        let read = |query| listed(observed, query, Certificate::read);
-        let found = [read(&gardeners)?, read(&cert_managers)?];
-        Ok((namespace.to_owned(), found))
-    });
-    lists.collect()
 }
 
 /// The finding on a state that cannot be read.

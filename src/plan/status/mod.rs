@@ -31,6 +31,7 @@ mod network;
 mod outside;
 mod probes;
 mod proxies;
+mod queries;
 mod records;
 mod refusal;
 mod report;
@@ -47,6 +48,7 @@ mod timeline;
 mod unprotected;
 mod workload;
 
+use queries::{control_planes, everything, inventory, looked_at, policies, states, witnesses};
 use std::collections::BTreeSet;
 
 use time::{Duration, OffsetDateTime};
@@ -198,72 +200,6 @@ fn failed<T>(seen: &Seen<T>) -> Option<String> {
         Seen::Failed(reason) => Some(reason.clone()),
         _ => None,
     }
-}
-
-/// The reads that find the hosts, and those that all hosts share.
-fn everything() -> Vec<Query> {
-    let shared = vec![
-        Query::everywhere(Kind::Gateway),
-        Query::everywhere(Kind::VirtualService),
-        Query::everywhere(Kind::ApiRule),
-        Query::within(Kind::Certificate, INGRESS_NAMESPACE),
-        Query::within(Kind::CertManagerCertificate, INGRESS_NAMESPACE),
-        Query::Get(probe::ingress_service()),
-        states(),
-        inventory(),
-        witnesses(),
-        policies(ISTIO_NAMESPACE),
-    ];
-    shared.into_iter().chain(forwarding::queries()).collect()
-}
-
-/// All policies of a namespace: the guards in that of the proxies, and the policies of the whole mesh in its root namespace.
-fn policies(namespace: &str) -> Query {
-    Query::within(Kind::AuthorizationPolicy, namespace)
-}
-
-fn states() -> Query {
-    Query::List {
-        kind: Kind::ConfigMap,
-        namespace: Some(AUTHORITY_NAMESPACE.to_owned()),
-        selector: Some(AUTHORITY_LABEL.to_owned()),
-        metadata_only: false,
-    }
-}
-
-fn witnesses() -> Query {
-    Query::List {
-        kind: Kind::ConfigMap,
-        namespace: Some(CLIENTS_NAMESPACE.to_owned()),
-        selector: Some(witness::LABEL.to_owned()),
-        metadata_only: true,
-    }
-}
-
-fn inventory() -> Query {
-    Query::List {
-        kind: Kind::ConfigMap,
-        namespace: Some(CLIENTS_NAMESPACE.to_owned()),
-        selector: Some(AUTHORITY_LABEL.to_owned()),
-        metadata_only: true,
-    }
-}
-
-/// The hosts of which more than a client's view can be looked at.
-fn looked_at(hosts: &[Host]) -> impl Iterator<Item = &Host> {
-    hosts.iter().filter(|host| !host.is_from_outside)
-}
-
-/// The mesh configurations of their gateways.
-fn control_planes(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>> {
-    let mut configs = BTreeSet::new();
-    for host in looked_at(hosts) {
-        configs.extend(control_plane::mesh_configs(
-            &host.gateway.ingress,
-            observed,
-        )?);
-    }
-    Ok(configs.into_iter().map(Query::Get).collect())
 }
 
 fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {

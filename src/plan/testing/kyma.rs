@@ -1,5 +1,9 @@
 //! Two healthy clusters with a Service to expose: Kyma in a Gardener shoot, and one with nothing but Istio.
 
+mod requests;
+
+pub use requests::{expose_request, unexpose_request};
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -360,47 +364,4 @@ pub fn issuer(namespace: &str, name: &str, fault: Option<&str>) -> Object {
 /// A server certificate for a host, with its key.
 pub fn server_identity(host: &str) -> ServerIdentity {
     ServerIdentity::generate(server_issuer(), host, NOW, [3; 20]).unwrap()
-}
-
-/// `expose httpbin -n shop`
-pub fn expose_request() -> expose::Request {
-    expose::Request {
-        namespace: NAMESPACE.to_owned(),
-        service: SERVICE.to_owned(),
-        workload: expose::WorkloadChoice::default(),
-        port: None,
-        host: None,
-        local_domain: None,
-        gateway: None,
-        ingress: None,
-        selector: None,
-        route: expose::RouteChoice::default(),
-        dns: expose::DnsChoice::default(),
-        issuer: None,
-        access: expose::AccessChoice::default(),
-        server: expose::ServerChoice::default(),
-        authority: None,
-        client_ca: None,
-        fail_closed: false,
-        force_conflicts: false,
-        ca_ttl: time::Duration::days(1825),
-        ca_key_type: KeyType::P256,
-        ca_subject: None,
-        dry_run: DryRun::None,
-        wait: true,
-        timeout: Duration::from_secs(300),
-        connect_to: None,
-    }
-}
-
-/// `unexpose httpbin -n shop --purge`
-pub fn unexpose_request() -> unexpose::Request {
-    unexpose::Request {
-        namespace: NAMESPACE.to_owned(),
-        service: SERVICE.to_owned(),
-        gateway_too: true,
-        purge: true,
-        dry_run: false,
-        timeout: Duration::from_secs(300),
-    }
 }

@@ -1,0 +1,194 @@
+//! Rotations that are interrupted, fail, or run beside another command.
+
+use super::*;
+
+#[test]
+fn an_issuer_that_began_before_the_move_delivers_nothing_that_was_not_counted() {
+    for held_at in 0..40 {
+        let mut cluster = Cluster::exposed();
+        let mut issuer = Running::begin(&issue_request("late"));
+        for _ in 0..held_at {
+            if !cluster.step(&mut issuer) {
+                return;
+            }
+        }
+        cluster.run(&advance()).unwrap();
+        let is_finished = cluster.run(&finish()).is_ok();
+        cluster.finish(&mut issuer).unwrap();
+        let client = issuer.client();
+        assert_eq!(
+            cluster.answer(client),
+            Verdict::LetIn,
+            "held at {held_at}, finished: {is_finished}"
+        );
+    }
+    panic!("the issuer never ends");
+}
+
+#[test]
+fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_over() {
+    for steps in 1.. {
+        let mut cluster = Cluster::exposed();
+        let client = cluster.issue("alice");
+        let is_over = cluster.killed(&advance(), steps);
+        assert_eq!(cluster.answers(client), [Verdict::LetIn]);
+        for _ in 0..3 {
+            if cluster.state().phase() == Phase::Overlap {
+                break;
+            }
+            cluster.run(&advance()).unwrap();
+        }
+        assert_eq!(
+            cluster.state().phase(),
+            Phase::Overlap,
+            "killed after {steps}"
+        );
+        assert_eq!(cluster.state().trusted.len(), 2);
+        assert_eq!(cluster.keys().len(), 2, "killed after {steps}");
+        assert_eq!(cluster.answers(client), [Verdict::LetIn]);
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in_the_history() {
+    let mut cluster = Cluster::exposed();
+    let mut steps = 1;
+    // Killed after the key of the new CA was kept, and before the state trusts it.
+    while cluster.keys().len() < 2 {
+        cluster = Cluster::exposed();
+        cluster.killed(&advance(), steps);
+        steps += 1;
+    }
+    assert_eq!(cluster.state().trusted.len(), 1);
+    let own = cluster.state().trusted[0].key_id_hex();
+    let left_over = cluster.keys().into_iter().find(|ski| *ski != own).unwrap();
+    cluster.run(&advance()).unwrap();
+    let state = cluster.state();
+    let trusted: Vec<String> = state.trusted.iter().map(Certificate::key_id_hex).collect();
+    assert_eq!(trusted.len(), 2);
+    assert!(!trusted.contains(&left_over));
+    assert!(!cluster.keys().contains(&left_over));
+    let line = format!("retired the key {left_over}, which an interrupted run left without a CA");
+    assert!(state.history.iter().any(|told| told.contains(&line)));
+}
+
+/// A key is kept before the state names its CA, so another run must not take it for left over in between.
+#[test]
+fn the_end_of_a_rotation_beside_the_start_of_the_next_one_never_removes_the_key_of_a_trusted_ca() {
+    let mut overlap = Cluster::exposed();
+    overlap.run(&advance()).unwrap();
+    for first in 1.. {
+        let mut is_over;
+        let mut second = 1;
+        loop {
+            let mut cluster = overlap.clone();
+            let (mut ending, mut starting) =
+                (Running::begin(&finish()), Running::begin(&advance()));
+            cluster.steps(&mut ending, first);
+            is_over = ending.result.is_some();
+            cluster.steps(&mut starting, second);
+            let has_started = starting.result.is_some();
+            for run in [&mut ending, &mut starting] {
+                cluster.steps(run, 100);
+                assert!(run.result.is_some(), "{first} {second}");
+            }
+            let keys = cluster.keys();
+            for ca in &cluster.state().trusted {
+                let ski = ca.key_id_hex();
+                assert!(
+                    keys.contains(&ski),
+                    "no key of {ski} after {first} {second}"
+                );
+            }
+            if has_started {
+                break;
+            }
+            second += 1 + second / 3;
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_killed_finish_is_completed_by_any_later_run_which_starts_nothing() {
+    for (steps, again) in (1..).flat_map(|steps| [(steps, finish()), (steps, advance())]) {
+        let mut cluster = Cluster::exposed();
+        cluster.run(&advance()).unwrap();
+        let client = cluster.issue("alice");
+        let is_over = cluster.killed(&finish(), steps);
+        let had_to_complete = cluster.state().phase() == Phase::Settled && cluster.is_unfinished();
+        cluster.run(&again).unwrap();
+        if matches!(again.goal, Goal::Finish(_)) || had_to_complete {
+            assert_eq!(
+                cluster.state().phase(),
+                Phase::Settled,
+                "killed after {steps}"
+            );
+            assert_eq!(cluster.keys().len(), 1, "killed after {steps}");
+        }
+        assert_eq!(cluster.answer(client), Verdict::LetIn);
+        if is_over && matches!(again.goal, Goal::Advance(_)) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn of_two_runs_at_once_one_starts_and_the_other_goes_on_with_it() {
+    for lead in 0..30 {
+        let mut cluster = Cluster::exposed();
+        let (one, other) = (advance(), advance());
+        let mut runs = [Running::begin(&one), Running::begin(&other)];
+        for _ in 0..lead {
+            cluster.step(&mut runs[0]);
+        }
+        while runs.iter().any(|run| run.result.is_none()) {
+            for run in &mut runs {
+                cluster.step(run);
+            }
+        }
+        for run in runs {
+            run.result.unwrap().unwrap();
+        }
+        let state = cluster.state();
+        assert_eq!(state.trusted.len(), 2, "one is {lead} steps ahead");
+        assert!(
+            state
+                .trusted
+                .iter()
+                .all(|ca| cluster.keys().contains(&ca.key_id_hex()))
+        );
+    }
+}
+
+/// Runs a command with every fault at each of its effects. Whatever happens, these clients stay accepted, and a rerun ends well.
+fn recovers(cluster: &Cluster, goal: &Request, clients: &[usize]) -> usize {
+    every_fault(cluster, goal, |cluster, fault, _, _| {
+        for client in clients {
+            assert_eq!(cluster.answer(*client), Verdict::LetIn, "{fault:?}");
+        }
+        let (keys, state) = (cluster.keys(), cluster.state());
+        for ca in &state.trusted {
+            assert!(keys.contains(&ca.key_id_hex()), "{fault:?}: no key");
+        }
+        assert_eq!(keys.len(), state.trusted.len(), "{fault:?}: a key too many");
+    })
+}
+
+#[test]
+fn a_rotation_recovers_from_every_fault_at_each_of_its_effects() {
+    let mut cluster = Cluster::exposed();
+    let old = cluster.issue("alice");
+    let started = recovers(&cluster, &advance(), &[old]);
+    cluster.run(&advance()).unwrap();
+    let new = cluster.issue("alice");
+    let aborted = recovers(&cluster, &abort(), &[old, new]);
+    cluster.revoke_in_inventory(old);
+    let finished = recovers(&cluster, &finish(), &[new]);
+    assert!(started > 30 && aborted > 15 && finished > 20);
+}

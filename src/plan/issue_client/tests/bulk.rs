@@ -1,0 +1,124 @@
+//! One of many clients in a batch.
+
+use super::*;
+
+/// A run for one of many clients.
+fn of_many<'a>(
+    request: &'a Request,
+    standing: &'a Standing,
+    observed: Observed,
+) -> Run<impl Command<Report = Report> + 'a> {
+    let certify = move |observed: &Observed, now| certify(request, standing, observed, now);
+    Run::go_on(&certify, observed)
+}
+
+/// What a batch begins with: the password of each is known.
+fn answered() -> Observed {
+    let mut observed = Observed::default();
+    observed.apply(Event::Answered(Question::Password));
+    observed
+}
+
+fn standing(cluster: &mut Cluster) -> Standing {
+    let any = one_of_many("any");
+    let shared = |observed: &Observed, now| shared(&any, observed, now);
+    cluster.run(&shared).unwrap()
+}
+
+fn one_of_many(name: &str) -> Request {
+    Request {
+        resumes: true,
+        scale: Scale::OneOfMany,
+        ..request(name)
+    }
+}
+
+fn issue_of_many(
+    cluster: &mut Cluster,
+    request: &Request,
+    standing: &Standing,
+    observed: Observed,
+) -> Result<Report, Failure> {
+    cluster.finish(&mut of_many(request, standing, observed))
+}
+
+#[test]
+fn one_of_many_whose_ca_stops_issuing_becomes_void_and_the_new_ca_signs() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("first")).unwrap();
+    let request = one_of_many("alice");
+    let old = standing(&mut cluster);
+    let mut run = of_many(&request, &old, answered());
+    while cluster.entries().len() < 2 {
+        cluster.step(&mut run);
+    }
+    let state = Query::Get(old.reference().clone());
+    assert!(old.holds(&cluster.read(&state)));
+    cluster.rotate();
+    let answer = cluster.read(&state);
+    assert!(!old.holds(&answer));
+    let mut observed = run.observed;
+    observed.saw(state, answer);
+    let new = standing(&mut cluster);
+    let report = issue_of_many(&mut cluster, &request, &new, observed).unwrap();
+    let issuing = cluster.state().issuing_ca().unwrap().key_id_hex();
+    assert_eq!((report.entry.number, report.entry.issuer_ski), (2, issuing));
+    let mut states = cluster.states();
+    states.sort_unstable();
+    let expected = [EntryState::Issued, EntryState::Issued, EntryState::Void];
+    assert_eq!(states, expected);
+}
+
+#[test]
+fn a_new_name_of_many_costs_two_writes_and_no_read_of_its_own() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("first")).unwrap();
+    let standing = standing(&mut cluster);
+    let request = one_of_many("alice");
+    // As the batch does: a name is taken to be new until creating its entry tells otherwise.
+    let assumed = || {
+        let mut observed = answered();
+        observed.apply(Event::Assumed(reference("kyma-mtls", &request.name, 1)));
+        observed
+    };
+    let (reads, writes) = (cluster.reads, cluster.writes.len());
+    let report = issue_of_many(&mut cluster, &request, &standing, assumed()).unwrap();
+    // The one read is that of the state, which all clients of a batch share.
+    assert_eq!(
+        (cluster.reads - reads, cluster.writes.len() - writes),
+        (1, 2)
+    );
+    assert_eq!(report.entry.number, 1);
+
+    let failure = issue_of_many(&mut cluster, &request, &standing, assumed()).unwrap_err();
+    assert!(failure.to_string().contains("has a certificate already"));
+}
+
+#[test]
+fn what_earlier_runs_delivered_is_passed_over_and_what_they_lost_is_told() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("first")).unwrap();
+    let standing = standing(&mut cluster);
+    let request = one_of_many("alice");
+    let mut killed = of_many(&request, &standing, answered());
+    while cluster.entries().len() < 2 {
+        cluster.step(&mut killed);
+    }
+    let killed = killed.observed.identity().unwrap();
+    let lost = killed.certificate.serial_hex();
+    let report = issue_of_many(&mut cluster, &request, &standing, answered()).unwrap();
+    assert_eq!((report.entry.number, report.before), (2, false));
+    assert_eq!(report.lost, [lost]);
+
+    let mut again = request.clone();
+    again.existing = ExistingFiles {
+        in_the_way: vec!["alice.crt".to_owned()],
+        certificate: cluster.clients.last().cloned(),
+        client_ca: None,
+        were_completed: false,
+    };
+    let writes = cluster.writes.len();
+    let report = issue_of_many(&mut cluster, &again, &standing, answered()).unwrap();
+    assert!(report.before);
+    assert_eq!(cluster.writes.len(), writes);
+}

@@ -1,0 +1,41 @@
+//! The generations of the CA that issued a certificate.
+
+use super::*;
+
+/// The CAs of an authority by their SKI.
+pub(super) struct Generations {
+    issuing: Option<String>,
+    trusted: Option<Vec<String>>,
+}
+
+impl Generations {
+    /// The CAs of an authority's state; adds a note if it was not read.
+    pub(super) fn read(authority: &str, state: &Seen<&Object>, notes: &mut Vec<String>) -> Self {
+        let state = state.read_as(|object| AuthorityState::read(object));
+        if let Some(reason) = state.unknown() {
+            notes.push(format!(
+                "which CA of `{authority}` issues now is not known: the authority's state was not read: {reason}"
+            ));
+        }
+        Self::of(&state)
+    }
+
+    fn of(state: &Seen<AuthorityState>) -> Self {
+        let state = state.found();
+        Self {
+            issuing: state
+                .and_then(AuthorityState::issuing_ca)
+                .map(Certificate::key_id_hex),
+            trusted: state.map(|state| state.trusted.iter().map(Certificate::key_id_hex).collect()),
+        }
+    }
+
+    pub(super) fn generation(&self, ski: &str) -> Generation {
+        match &self.trusted {
+            _ if self.issuing.as_deref() == Some(ski) => Generation::Issuing,
+            Some(trusted) if trusted.iter().any(|known| known == ski) => Generation::Trusted,
+            Some(_) => Generation::Dropped,
+            None => Generation::Unknown,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use super::*;
+use crate::pki::tests::{NOW, authority, client};
+
+fn alice() -> ClientName {
+    "alice".parse().unwrap()
+}
+
+fn entry() -> Entry {
+    let (_, certificate) = client(&authority());
+    Entry::new("kyma-mtls", &alice(), 1, EntryState::Issued, &certificate)
+}
+
+/// What the API server answers to a request for metadata only.
+fn metadata_of(object: &Object) -> Object {
+    let mut body = object.body().clone();
+    body.as_object_mut().unwrap().remove("data");
+    Object::from_server(Kind::ConfigMap, body).unwrap()
+}
+
+#[test]
+fn what_is_written_reads_back_with_its_revocation() {
+    let mut entry = entry();
+    entry.state = EntryState::Revoked;
+    entry.renews = Some(7);
+    entry.revocation = Some(Revocation {
+        at: NOW,
+        reason: Reason::KeyCompromise,
+    });
+    entry.revoked_by = Some("ada".to_owned());
+    entry.issued_by = Some("ben".to_owned());
+    entry.issued_at = Some(NOW);
+    let object = entry.object(&alice());
+    assert_eq!(Entry::read(&object), Ok(entry.clone()));
+    assert_eq!(object.label(SERIAL), Some(entry.serial.as_str()));
+}
+
+#[test]
+fn a_change_keeps_what_others_wrote_and_the_certificate() {
+    let mut entry = entry();
+    let live = entry
+        .object(&alice())
+        .with_label("team", "a")
+        .with_annotation("kubectl-mtls.dev/of-a-later-version", "b")
+        .with("immutable", false.into());
+    entry.state = EntryState::Void;
+    let changed = entry.restated(&live).unwrap();
+    assert_eq!(Entry::read(&changed).unwrap(), entry);
+    assert_eq!(changed.label("team"), Some("a"));
+    assert!(
+        changed
+            .annotation("kubectl-mtls.dev/of-a-later-version")
+            .is_some()
+    );
+    assert!(changed.at(&["immutable"]).is_some());
+}
+
+#[test]
+fn an_entry_of_which_only_metadata_was_read_cannot_be_written_back() {
+    let live = metadata_of(&entry().object(&alice()));
+    let read = Entry::read(&live).unwrap();
+    assert_eq!(read.certificate, None);
+    assert!(read.restated(&live).is_err());
+}
+
+#[test]
+fn an_entry_of_a_later_format_is_left_alone() {
+    let object = entry()
+        .object(&alice())
+        .with_annotation(FORMAT_ANNOTATION, "2");
+    assert!(
+        Entry::read(&object)
+            .unwrap_err()
+            .reason
+            .contains("format is `2`")
+    );
+}
+
+#[test]
+fn an_expired_certificate_does_not_occupy_its_name() {
+    let mut entry = entry();
+    let end = entry.not_after;
+    assert!(entry.occupies_name(end - time::Duration::SECOND));
+    assert!(!entry.occupies_name(end));
+    for (state, occupies) in [
+        (EntryState::Revoked, true),
+        (EntryState::Reserved, false),
+        (EntryState::Void, false),
+    ] {
+        entry.state = state;
+        assert_eq!(entry.occupies_name(NOW), occupies, "{state}");
+    }
+}
