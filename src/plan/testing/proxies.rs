@@ -1,5 +1,9 @@
 //! The proxies of the ingress gateway: they load what the Gateways name, or lag, and answer handshakes as Envoy does.
 
+mod configuration;
+
+use configuration::{Configuration, Listener};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -70,29 +74,6 @@ impl Default for Proxies {
             loaded: vec![Configuration::default()],
         }
     }
-}
-
-/// What one proxy has loaded.
-#[derive(Clone, Default)]
-struct Configuration {
-    /// The TLS servers of all Gateways, the oldest Gateway first.
-    listeners: Vec<Listener>,
-    /// Hosts with the Gateways on which they are routed.
-    routes: Vec<(String, Vec<String>)>,
-    policies: Vec<Object>,
-    /// How many updates it rejected.
-    rejected: usize,
-}
-
-/// One TLS server.
-#[derive(Clone)]
-struct Listener {
-    gateway: Gateway,
-    server: Server,
-    /// What clients are checked against.
-    trusted: Option<Object>,
-    /// Its own certificate and key.
-    secret: Option<Object>,
 }
 
 impl Proxies {
@@ -266,137 +247,6 @@ impl Proxies {
             chain: shown.collect(),
             outcome,
             proxy_protocol: false,
-        }
-    }
-}
-
-impl Listener {
-    /// What it says of its client CA.
-    fn client_ca(&self) -> Vec<String> {
-        let material = self.trusted.as_ref().map(client_ca::Material::read);
-        let Some(Ok(read)) = material.filter(|_| self.server.mode.ends_with("MUTUAL")) else {
-            return Vec::new();
-        };
-        let name = client_ca::field(&self.server.client_ca_source());
-        let line = |material, bytes: &Vec<u8>| loaded(&name, material, bytes);
-        let crl = read.crl.as_ref().map(|crl| line(Material::Crl, crl));
-        std::iter::once(line(Material::Bundle, &read.bundle))
-            .chain(crl)
-            .collect()
-    }
-}
-
-impl Configuration {
-    /// What istiod has for the proxies of a namespace, of a mesh with this root namespace.
-    fn of(objects: &BTreeMap<ObjectRef, Object>, [namespace, root]: [&str; 2]) -> Self {
-        let mut loaded = Self::default();
-        let mut ages = Vec::new();
-        for object in objects.values() {
-            match object.reference().kind {
-                Kind::Gateway => {
-                    let Ok(gateway) = Gateway::read(object) else {
-                        continue;
-                    };
-                    let selector = gateway.ingress.selector.clone();
-                    let gateway = gateway.configuring(IngressGateway::new(namespace, selector));
-                    // istiod, `pilot/pkg/model/config.go`, `sortConfigByCreationTime`.
-                    let created = object.text(&["metadata", "creationTimestamp"]);
-                    let name = object.reference();
-                    let age = format!("{created} {}.{}", name.name, name.namespace);
-                    ages.extend(gateway.tls_servers().map(|server| {
-                        (
-                            age.clone(),
-                            Listener {
-                                trusted: trusted(server, objects),
-                                secret: objects.get(&server.secret(&server.credential)).cloned(),
-                                gateway: gateway.clone(),
-                                server: server.clone(),
-                            },
-                        )
-                    }));
-                }
-                Kind::VirtualService => {
-                    if let Ok(service) = VirtualService::read(object) {
-                        let hosts = service.hosts.into_iter();
-                        loaded
-                            .routes
-                            .extend(hosts.map(|host| (host, service.gateways.clone())));
-                    }
-                }
-                Kind::AuthorizationPolicy if [namespace, root].contains(&object.namespace()) => {
-                    loaded.policies.push(object.clone());
-                }
-                _ => {}
-            }
-        }
-        ages.sort_by(|(one, _), (other, _)| one.cmp(other));
-        loaded.listeners = ages.into_iter().map(|(_, listener)| listener).collect();
-        loaded
-    }
-
-    /// Keeps the key pairs and client CAs of servers that name the same ones as before, where those are gone, and client CAs that
-    /// were rejected: a block of PEM that cannot be parsed, or a Secret without a key that istiod reads, never arrives.
-    fn keep(&mut self, former: &Self) {
-        self.rejected = former.rejected;
-        for listener in &mut self.listeners {
-            let known = |is_same: &dyn Fn(&Server) -> bool| {
-                former.listeners.iter().find(|known| {
-                    known.gateway.name == listener.gateway.name && is_same(&known.server)
-                })
-            };
-            let own = &listener.server;
-            let source = own.client_ca_source();
-            let trusted = known(&|server| server.client_ca_source() == source);
-            let secret = known(&|server| server.credential == own.credential);
-            let secret = secret.and_then(|known| known.secret.clone());
-            let trusted = trusted.and_then(|known| known.trusted.clone());
-            listener.secret = listener.secret.take().or(secret);
-            let is_garbage = |trusted: &Object| ClientCa::read(trusted).is_err();
-            let is_rejected = listener.trusted.as_ref().is_some_and(is_garbage);
-            self.rejected += usize::from(is_rejected);
-            let sound = listener.trusted.take().filter(|_| !is_rejected);
-            listener.trusted = sound.or(trusted);
-        }
-    }
-
-    /// The server that a handshake for a host selects: the most specific host string, of the same ones the oldest.
-    fn select(&self, host: &str) -> Option<&Listener> {
-        let serving = self.listeners.iter().rev();
-        serving
-            .filter_map(|listener| {
-                let pattern = listener.server.pattern_for(host)?;
-                Some((specificity(pattern), listener))
-            })
-            .max_by_key(|(specificity, _)| *specificity)
-            .map(|(_, listener)| listener)
-    }
-
-    fn hosts_of(&self, gateway: &GatewayName) -> impl Iterator<Item = &str> {
-        let name = gateway.to_string();
-        let routed = self.routes.iter();
-        routed
-            .filter(move |(_, gateways)| gateways.contains(&name))
-            .map(|(host, _)| host.as_str())
-    }
-
-    /// The HTTP status of a request through a server that let the client in.
-    fn answer(&self, listener: &Listener, host: &str, client: Option<&Certificate>) -> u16 {
-        let call = Call {
-            host,
-            principal: client.and_then(|client| client.uri_sans().first()),
-        };
-        let denied = self
-            .policies
-            .iter()
-            .any(|policy| denies(policy, &listener.gateway.ingress.selector, &call));
-        if denied {
-            return 403;
-        }
-        let mut hosts = self.hosts_of(&listener.gateway.name);
-        if hosts.any(|known| known == host) {
-            200
-        } else {
-            404
         }
     }
 }

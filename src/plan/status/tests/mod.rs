@@ -4,6 +4,7 @@ mod faults;
 mod guards;
 mod hostile;
 mod hosts;
+mod objects;
 mod probes;
 mod unprotected;
 mod unseen;
@@ -11,6 +12,7 @@ mod unseen;
 use crate::plan::{Blocked, Event};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use objects::{broken_rule, certificate, certificates, pod, rule};
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -371,49 +373,6 @@ pub(super) fn gateway_reading(name: &str, client_ca: &str) -> Object {
         client_ca,
     }
     .object()
-}
-
-pub(super) fn rule(service: &str, host: &str) -> Object {
-    let route = Route {
-        namespace: "shop",
-        name: &format!("{service}-mtls"),
-        host,
-        gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
-        service,
-        port: 8000,
-        options: &crate::resources::api_rule::RouteOptions::default(),
-    };
-    route.object().with("status", json!({"state": "Ready"}))
-}
-
-pub(super) fn broken_rule() -> Object {
-    Object::new(api_rule::reference("shop", "odd")).with("spec", json!({"hosts": "not a list"}))
-}
-
-pub(super) fn certificates() -> Query {
-    Query::within(Kind::Certificate, INGRESS_NAMESPACE)
-}
-
-pub(super) fn certificate(state: &str) -> Object {
-    ServerCertificate {
-        kind: Kind::Certificate,
-        namespace: "istio-system",
-        name: "domain-certificate",
-        gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
-        host: PATTERN,
-        secret: "kyma-mtls",
-        issuer: crate::resources::certificate::DEFAULT_ISSUER,
-    }
-    .object()
-    .with(
-        "status",
-        json!({"state": state, "message": "asked the issuer"}),
-    )
-}
-
-fn pod(name: &str) -> Object {
-    Object::new(ObjectRef::new(Kind::Pod, INGRESS_NAMESPACE, name))
-        .with("status", json!({"phase": "Running"}))
 }
 
 #[test]
