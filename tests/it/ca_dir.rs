@@ -389,7 +389,7 @@ fn a_name_that_fits_no_certificate_file_or_uri_is_refused() {
         ("../alice", "../alice"),
         ("..", ".."),
         ("a\\b", "a\\b"),
-        (" alice", "blank"),
+        (" alice", "starts or ends with a space"),
     ] {
         offline.refuses(&[name], words);
     }

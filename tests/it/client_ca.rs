@@ -83,7 +83,7 @@ fn a_file_that_cannot_be_trusted_is_refused_with_the_reason_and_nothing_is_writt
         (
             "a leaf behind a CA",
             format!("{good}{}", certificate("x", &key, in_a_year(), IsCa::NoCa)).into_bytes(),
-            "is no CA",
+            "is not a CA certificate",
         ),
     ];
     let mark = instance.audit_mark().unwrap();

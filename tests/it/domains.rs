@@ -7,7 +7,7 @@ use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, let_in, requests};
+use crate::lab::{Desk, call, let_in, requests, started};
 use crate::shared::Shared;
 
 /// A shoot whose load balancer a test may change; one test has it at a time.
@@ -18,9 +18,16 @@ struct Ground {
 
 fn ground() -> Ground {
     static ALONE: Mutex<()> = Mutex::new(());
-    static INSTANCE: Shared<Instance> =
-        Shared::new(|| Instance::start(Environment::KymaCustom).unwrap());
-    let instance = INSTANCE.get();
+    // The names of the first Gateway are taken: each test has names of its own.
+    static FIRST: Shared<Desk> = Shared::new(|| {
+        let instance = started(Environment::KymaCustom);
+        instance.deploy_echo("first", "httpbin").unwrap();
+        let desk = Desk::new(&instance, "first");
+        let host = format!("first.own.{}", instance.domain());
+        desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+        desk
+    });
+    let instance = FIRST.get().instance.clone();
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     Ground {
         instance,
@@ -418,7 +425,7 @@ fn another_issuer_for_a_certificate_of_somebody_else_is_set_or_refused_never_ign
     ];
     desk.run(&expose)
         .exits(2)
-        .says("Argo CD keeps Certificate")
+        .says("Argo CD manages Certificate")
         .says("leave out `--issuer`");
     assert_eq!(issuer()["name"], "garden");
     desk.kubectl(

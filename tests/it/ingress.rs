@@ -253,13 +253,13 @@ impl Drop for Elsewhere {
 }
 
 #[test]
-fn default_labels_of_proxies_in_another_namespace_are_refused_before_anything_is_written() {
+fn default_labels_of_proxies_that_kyma_does_not_admit_are_refused_before_anything_is_written() {
     let elsewhere = Elsewhere::new();
     let desk = Desk::new(&elsewhere.stage.desk.instance, NAMESPACE);
     let mark = desk.instance.audit_mark().unwrap();
     desk.run(&["expose", SERVICE])
         .exits(2)
-        .says("run in the namespace `istio-ingress`");
+        .says("in the namespace `istio-ingress` are `cluster.local/ns/istio-ingress/sa/gw`");
     let log = desk.instance.audit_log(mark).unwrap();
     let writes: Vec<_> = requests(&log)
         .into_iter()

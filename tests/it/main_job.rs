@@ -446,7 +446,7 @@ fn bad_input_is_told_with_what_exists() {
     desk.run(&["-n", "nowhere", "expose", "httpbin"]).exits(2);
     desk.run(&["expose", "httpbin", "--port", "99"])
         .exits(2)
-        .says("it has 8000");
+        .says("the Service has 8000");
     for host in [
         "UPPER.example.com",
         "a.example.com.",

@@ -773,7 +773,7 @@ fn revocation_lists_with_which_the_gateway_refuses_a_client_are_refused() {
             .says(words);
     };
     signed.publish(&["issuing"]);
-    refused("none of the CA `CN=root");
+    refused("none of the issuing CA `CN=root");
     signed.publish(&["root"]);
     refused("none of the CA `CN=issuing");
     openssl.list("root", OLD, None);

@@ -255,7 +255,7 @@ fn given_files_and_a_given_secret_become_the_server_certificate() {
     assert!(again.stdout.contains("already up to date"), "{again:#?}");
     let kept = files("given.local.kyma.dev", &[])
         .exits(0)
-        .says("was given");
+        .says("the given server certificate");
     assert!(kept.stdout.contains("already up to date"), "{kept:#?}");
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);

@@ -339,13 +339,25 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
 /// What a command asked for without a rule, and the rules that it never used.
 fn disagreements(cast: &Cast, events: &[AuditEvent]) -> Vec<String> {
     let mut wrong = Vec::new();
+    // The proxies of a further namespace would need the Roles of `--ingress-namespace`.
+    let beside_the_router = [
+        "certificates",
+        "envoyfilters",
+        "requestauthentications",
+        "secrets",
+    ];
+    let is_asked_for = |event: &&AuditEvent| {
+        let is_there = event.namespace == NAMESPACE && event.code == 403;
+        !(is_there && cast.command == "status" && beside_the_router.contains(&&*event.resource))
+    };
+    let events: Vec<AuditEvent> = events.iter().filter(is_asked_for).cloned().collect();
     for event in events.iter().filter(|event| event.code == 403) {
         wrong.push(format!(
             "{} was denied: {} {}",
             cast.command, event.verb, event.request_uri
         ));
     }
-    for event in events {
+    for event in &events {
         let allows = |rule: &Rule| rule.verbs.iter().any(|verb| used(rule, verb, event));
         if !cast.rules.iter().any(allows) {
             wrong.push(format!(

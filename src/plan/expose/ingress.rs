@@ -267,8 +267,8 @@ fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
     )
 }
 
-/// Refuses proxies that Kyma's policies keep out; those of a further namespace are told, since the host is reached without them. Tells
-/// what was not seen.
+/// Refuses proxies that Kyma's policies reject; those of a further namespace get a note, since clients reach the host without them, unless
+/// none runs in the first one. Returns notes on checks that could not be made, too.
 pub(super) fn check(
     ingress: &IngressGateway,
     routing: Routing,
@@ -276,13 +276,15 @@ pub(super) fn check(
 ) -> Reconciled<Vec<String>> {
     observed.prefetch(probe::queries(ingress))?;
     let mut notes = Vec::new();
+    let first = IngressGateway::new(&ingress.namespace, ingress.selector.clone());
+    let is_first_empty = matches!(observed.try_list(&probe::pods(&first))?, Seen::Found([]));
     for part in ingress.parts().filter(|part| !part.is_default()) {
         let pods = match observed.try_list(&probe::pods(&part))? {
             Seen::Found(pods) => pods,
             other => {
                 let reason = other.unknown().unwrap_or_default();
                 notes.push(format!(
-                    "it was not seen whether proxies with the labels `{}` run in `{}`, where they can read their Secrets: {reason}",
+                    "it was not checked whether proxies with the labels `{}` run in `{}`, where they could read the Secrets: {reason}",
                     part.labels(),
                     part.namespace
                 ));
@@ -297,17 +299,17 @@ pub(super) fn check(
             continue;
         };
         let seen = format!(
-            "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
-            part.labels()
+            "the proxies of `{}` in the namespace `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
+            part.labels(),
+            part.namespace
         );
-        if part.namespace == ingress.namespace {
+        if part.namespace == ingress.namespace || is_first_empty {
             return Err(Failure::refused(seen)
-                .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
+                .hint("every request would be answered with 403; run the proxies under the admitted ServiceAccount, or choose another ingress")
                 .into());
         }
         notes.push(format!(
-            "{seen}: requests through the proxies in `{}` are answered with 403",
-            part.namespace
+            "{seen}: requests through the proxies are answered with 403"
         ));
     }
     Ok(notes)

@@ -287,7 +287,7 @@ pub(super) fn decide(
     })
 }
 
-/// The namespaces of the proxies that the Service's route notes.
+/// The namespaces of the proxies that the Service's route noted when the run began.
 fn noted<'a>(
     request: &Request,
     environment: Environment,
@@ -296,9 +296,10 @@ fn noted<'a>(
     let route = environment
         .routing
         .reference(&request.namespace, &request.service);
-    let route = observed.try_get(&route)?.found().copied();
-    let route = route.filter(|route| route.is_ours());
-    Ok(route.and_then(|route| route.annotation(INGRESS_ANNOTATION)))
+    observed.try_get(&route)?;
+    let before = observed.first_read(&route);
+    let before = before.filter(|route| route.is_ours());
+    Ok(before.and_then(|route| route.annotation(INGRESS_ANNOTATION)))
 }
 
 /// The Gateway of the host; never Kyma's own.

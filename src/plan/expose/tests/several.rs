@@ -288,7 +288,7 @@ fn on_kyma_the_proxies_of_a_further_namespace_are_told_of_its_policy() {
     let told = report
         .notes
         .iter()
-        .any(|note| note.contains("requests through the proxies in `edge` are answered with 403"));
+        .any(|note| note.contains("in the namespace `edge` are"));
     assert!(told, "{:?}", report.notes);
     assert_eq!(
         beside(&cluster, "edge", Kind::Certificate),
