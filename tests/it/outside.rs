@@ -775,7 +775,7 @@ fn revocation_lists_with_which_the_gateway_refuses_a_client_are_refused() {
     signed.publish(&["issuing"]);
     refused("none of the issuing CA `CN=root");
     signed.publish(&["root"]);
-    refused("none of the CA `CN=issuing");
+    refused("none of the issuing CA `CN=issuing");
     openssl.list("root", OLD, None);
     signed.publish(&["issuing", "root"]);
     refused("has expired");

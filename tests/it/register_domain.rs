@@ -216,7 +216,7 @@ fn what_is_no_domain_or_no_credential_is_refused_without_asking_the_cluster() {
     refused(
         good,
         &aws,
-        "`AWS_SECRET_ACCESS_KEY` is empty; `zone` is no key",
+        "`AWS_SECRET_ACCESS_KEY` is empty; `zone` is not a key",
     );
     let google = ["--provider", "google-clouddns", "--from-file", "user.json"];
     refused(good, &google, "not the key of a service account");

@@ -263,7 +263,7 @@ fn a_kyma_gateway_of_a_shape_that_stops_every_api_rule_is_an_error() {
         found[0]["seen"]
             .as_str()
             .unwrap()
-            .ends_with("it has 2 HTTPS servers")
+            .ends_with("the Gateway has 2 HTTPS servers")
     );
     desk.run(&["status"]).exits(0);
 }
