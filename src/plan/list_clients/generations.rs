@@ -1,6 +1,6 @@
 //! The generations of the CA that issued a certificate.
 
-use super::*;
+use super::{AuthorityState, Certificate, Generation, Object, Seen};
 
 /// The CAs of an authority by their SKI.
 pub(super) struct Generations {

@@ -1,6 +1,9 @@
 //! The reads that several parts of a report need.
 
-use super::*;
+use super::{
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, BTreeSet, CLIENTS_NAMESPACE, Host, INGRESS_NAMESPACE,
+    ISTIO_NAMESPACE, Kind, Observed, Query, Reconciled, control_plane, forwarding, probe, witness,
+};
 
 /// The reads that find the hosts, and those that all hosts share.
 pub(super) fn everything() -> Vec<Query> {

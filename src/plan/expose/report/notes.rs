@@ -1,6 +1,9 @@
 //! The notes of a run on what the user must know or do.
 
-use super::*;
+use super::{
+    Certificate, Existing, FIRST_AUTHORITY, IngressGateway, Kind, ObjectRef, Observed, Plan,
+    Wanted, command_line, connection_reuse, moving, weakness,
+};
 
 /// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
 fn several_namespaces(

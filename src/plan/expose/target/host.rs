@@ -1,6 +1,6 @@
 //! The default host, and the host patterns of Gateways.
 
-use super::*;
+use super::{Domain, Failure, Gateway, Observed, Reconciled, Request, environment, kymas_gateway};
 
 /// The default host: `<service>.mtls.<default domain>`.
 pub(super) fn default_host(

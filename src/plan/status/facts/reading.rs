@@ -1,6 +1,9 @@
 //! What the first reads of a report come to.
 
-use super::*;
+use super::{
+    BTreeMap, BTreeSet, Certificate, Certificates, Gateway, INGRESS_NAMESPACE, KINDS, Listed,
+    Observed, Query, Reconciled, Server, listed, placement,
+};
 
 /// The Gateways, those with mutual TLS with the namespaces of their proxies.
 pub(super) fn located<'a>(
