@@ -48,7 +48,6 @@ mod timeline;
 mod unprotected;
 mod workload;
 
-use queries::{control_planes, everything, inventory, looked_at, policies, states, witnesses};
 use std::collections::BTreeSet;
 
 use time::{Duration, OffsetDateTime};
@@ -65,13 +64,12 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::probe::Client;
 use crate::plan::{Effect, Reconciled};
-use crate::resources::names::{
-    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, INGRESS_NAMESPACE, ISTIO_NAMESPACE,
-};
-use crate::resources::{Kind, witness};
+use crate::resources::Kind;
+use crate::resources::names::{INGRESS_NAMESPACE, ISTIO_NAMESPACE};
 use facts::Facts;
 use hosts::Host;
 use probes::Handshakes;
+use queries::{inventory, policies, states, witnesses};
 use routes::Backend;
 
 /// How many names a line of the report lists.
@@ -200,6 +198,40 @@ fn failed<T>(seen: &Seen<T>) -> Option<String> {
         Seen::Failed(reason) => Some(reason.clone()),
         _ => None,
     }
+}
+
+/// The reads that find the hosts, and those that all hosts share.
+fn everything() -> Vec<Query> {
+    let shared = vec![
+        Query::everywhere(Kind::Gateway),
+        Query::everywhere(Kind::VirtualService),
+        Query::everywhere(Kind::ApiRule),
+        Query::within(Kind::Certificate, INGRESS_NAMESPACE),
+        Query::within(Kind::CertManagerCertificate, INGRESS_NAMESPACE),
+        Query::Get(probe::ingress_service()),
+        states(),
+        inventory(),
+        witnesses(),
+        policies(ISTIO_NAMESPACE),
+    ];
+    shared.into_iter().chain(forwarding::queries()).collect()
+}
+
+/// The hosts of which more than a client's view can be looked at.
+fn looked_at(hosts: &[Host]) -> impl Iterator<Item = &Host> {
+    hosts.iter().filter(|host| !host.is_from_outside)
+}
+
+/// The mesh configurations of their gateways.
+fn control_planes(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>> {
+    let mut configs = BTreeSet::new();
+    for host in looked_at(hosts) {
+        configs.extend(control_plane::mesh_configs(
+            &host.gateway.ingress,
+            observed,
+        )?);
+    }
+    Ok(configs.into_iter().map(Query::Get).collect())
 }
 
 fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {

@@ -1,8 +1,10 @@
 //! What the first reads of a report come to.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
-    BTreeMap, BTreeSet, Certificate, Certificates, Gateway, INGRESS_NAMESPACE, KINDS, Listed,
-    Observed, Query, Reconciled, Server, listed, placement,
+    Certificate, Certificates, Gateway, INGRESS_NAMESPACE, KINDS, Listed, Observed, Query,
+    Reconciled, Server, listed, placement,
 };
 
 /// The Gateways, those with mutual TLS with the namespaces of their proxies.
