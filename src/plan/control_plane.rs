@@ -21,13 +21,13 @@ pub fn istiods(namespace: &str) -> Query {
     }
 }
 
-/// Those that the Pods of an ingress gateway name; none where no Pod is seen.
+/// The control planes that the Pods of an ingress gateway name; none if no Pod was read.
 pub fn named(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
     let pods = ingress::all_pods(ingress, observed)?;
     Ok(pods.into_iter().map(ControlPlane::of).collect())
 }
 
-/// The same; that of a default installation where no Pod is seen.
+/// As [`named`], with the control plane of a default installation if no Pod was read.
 fn presumed(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
     let mut planes = named(ingress, observed)?;
     if planes.is_empty() {
@@ -125,11 +125,11 @@ fn of_note(noted: &str) -> impl Iterator<Item = ObjectRef> {
 
 /// The istiods that configure the proxies of an ingress gateway.
 pub struct Serving {
-    /// Those of the revisions of its Pods.
+    /// The istiods with the revisions of the proxies' Pods.
     certain: Vec<Istiod>,
-    /// All others, where a Pod is of a revision that none of them has, or no Pod is known.
+    /// All other istiods, if a Pod has a revision that none of them has, or no Pod is known.
     possible: Vec<Istiod>,
-    /// What the Pods name.
+    /// The control planes that the Pods name.
     named: BTreeSet<ControlPlane>,
     /// Why the istiods of a namespace could not be listed.
     unlisted: Option<String>,
@@ -165,7 +165,7 @@ impl Serving {
         })
     }
 
-    /// Where their mesh configurations are.
+    /// The `ConfigMaps` with their mesh configurations.
     pub fn mesh_configs(&self) -> BTreeSet<ObjectRef> {
         let planes = self.each().map(|istiod| ControlPlane {
             namespace: istiod.namespace.clone(),
@@ -187,12 +187,12 @@ impl Serving {
         self.each().any(|istiod| istiod.is_scoped)
     }
 
-    /// The address of one outside of the cluster.
+    /// The address of a control plane outside of the cluster.
     pub fn outside(&self) -> Option<&str> {
         self.named.iter().find_map(|plane| plane.outside.as_deref())
     }
 
-    /// An istiod that is too old, where one certainly configures the proxies.
+    /// An istiod that is too old and certainly configures the proxies.
     pub fn too_old(&self) -> Option<&Istiod> {
         let is_old = |istiod: &&Istiod| istiod.too_old().is_some();
         let certain = self.certain.iter().find(is_old);
@@ -202,7 +202,7 @@ impl Serving {
         certain.or_else(|| self.possible.first().filter(|_| are_all_old))
     }
 
-    /// Why it is not known that all of them are new enough, where none is known to be too old.
+    /// Why it is not known that all istiods are new enough, if none is known to be too old.
     pub fn unchecked(&self) -> Option<String> {
         if let Some(address) = self.outside() {
             return Some(format!(
@@ -246,7 +246,7 @@ impl Serving {
         self.certain.iter().chain(&self.possible)
     }
 
-    /// What the Pods name, and was not found.
+    /// The control planes that the Pods name and whose istiod was not found.
     fn unfound(&self) -> impl Iterator<Item = &ControlPlane> {
         let is_found = |plane: &ControlPlane| self.certain.iter().any(|it| is_of(it, plane));
         self.named.iter().filter(move |plane| !is_found(plane))

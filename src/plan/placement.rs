@@ -24,8 +24,8 @@ pub fn widened(ingress: IngressGateway, observed: &Observed) -> Reconciled<Ingre
     Ok(ingress.also_in(found))
 }
 
-/// Gateways with the namespaces of their proxies: the noted ones, and those in which they are seen; where none is noted and none runs
-/// in `istio-system`, the first of those in which they are seen stands in its place.
+/// Gateways with the namespaces of their proxies: the noted ones, and all in which Pods have the labels; if none is noted and no proxy runs
+/// in `istio-system`, the first namespace with such proxies replaces it.
 pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
     let is_selective = |gateway: &&Gateway| !gateway.ingress.selector.is_empty();
     let selective = || gateways.iter().filter(is_selective);

@@ -13,7 +13,7 @@ use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::CredentialNames;
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
-/// What is written of them, one beside the proxies of each namespace, and what the user must know.
+/// The Secrets to write, one in each namespace with proxies, and notes for the user.
 #[derive(Debug, Default)]
 pub(super) struct FailClosedSecrets {
     pub wanted: Vec<Wanted>,
@@ -38,9 +38,9 @@ fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Option<&'a
     observed.get(&reference(target))
 }
 
-/// Makes them before a Gateway that reads its authority, and puts them right where they are gone or changed.
+/// Writes the Secrets before a Gateway that reads its authority, and restores those that are gone or changed.
 ///
-/// On a new Gateway, or one that is moved, whatever stands in the way is a refusal; later it is told.
+/// On a new Gateway, or one that is moved, a conflict is a refusal; later it is a note.
 pub(super) fn desired(
     sites: &[Site<'_>],
     source: &Source,
@@ -56,7 +56,7 @@ pub(super) fn desired(
     Ok(secrets)
 }
 
-/// That of one namespace; else what stands in its way.
+/// The Secret of one namespace, or the conflict that prevents it.
 fn of_namespace(
     target: &Target,
     source: &Source,

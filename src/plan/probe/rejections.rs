@@ -1,4 +1,4 @@
-//! Listeners that a proxy rejects: until it takes them, nothing that is new for their port takes effect there.
+//! Listeners that a proxy rejects: until it accepts them, it keeps the old configuration of their ports.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,25 +8,22 @@ use crate::plan::{Observed, Query};
 use crate::resources::ObjectRef;
 use crate::resources::proxy_config::Part;
 
-/// A proxy takes a change within this time, unless it rejects it or istiod is busy.
+/// A proxy loads a change within this time, unless it rejects it or istiod is busy.
 const SOON: Duration = Duration::from_secs(3);
 
-/// What tells which listeners the proxies reject.
+/// The reads of the listeners that each proxy rejects.
 pub fn rejections(ways: &Ways) -> impl Iterator<Item = Query> {
+    let query = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::RejectedListeners);
     ways.pods().map(query)
 }
 
-/// The same for a wait, once it takes longer than usual.
+/// [`rejections`] for a wait that takes longer than usual; else none.
 pub fn late_rejections(ways: &Ways, observed: &Observed) -> Vec<Query> {
     let is_late = observed.waited() >= SOON;
     rejections(ways).filter(|_| is_late).collect()
 }
 
-fn query(pod: &ObjectRef) -> Query {
-    Query::Proxy(pod.clone(), Part::RejectedListeners)
-}
-
-/// The proxies that reject a listener, with the reason that Envoy gives; of those only that were asked in this run.
+/// The proxies that reject listeners, with these and Envoy's reasons, as far as this run has asked the proxies.
 pub fn rejecting<'a>(
     ways: &'a Ways,
     observed: &'a Observed,
@@ -38,7 +35,7 @@ pub fn rejecting<'a>(
     })
 }
 
-/// The same for messages, a line for each listener: why a wait does not end.
+/// The rejected listeners as lines of a message: the reason why a wait does not end.
 pub fn rejected(all: &[Ways], observed: &Observed) -> BTreeSet<String> {
     let rejecting = all.iter().flat_map(|ways| rejecting(ways, observed));
     let lines = rejecting.flat_map(|(pod, listeners)| {

@@ -13,8 +13,7 @@ pub(super) fn query(host: &Host) -> Option<Query> {
     (!selector.is_empty()).then(|| ingress::everywhere(selector))
 }
 
-/// Whether what lies beside the proxies of one further namespace is looked at like that of the first: `expose` has been there, and
-/// proxies run.
+/// Whether the report examines a further namespace like the first one: the Gateway or its route notes the namespace, and proxies run there.
 pub(super) fn is_examined(part: &Host, facts: &Facts<'_>) -> Reconciled<bool> {
     let ingress = &part.gateway.ingress;
     let pods = facts.observed.try_list(&probe::pods(ingress))?;
@@ -23,7 +22,7 @@ pub(super) fn is_examined(part: &Host, facts: &Facts<'_>) -> Reconciled<bool> {
     Ok(is_noted && !matches!(pods, Seen::Found([])))
 }
 
-/// Proxies of namespaces where `expose` has not been since they are there; and whether that could be seen.
+/// The findings on proxies in namespaces that neither the Gateway nor its route notes, and on Pods that could not be listed.
 pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>> {
     let Some(query) = query(host) else {
         return Ok(Vec::new());
@@ -47,7 +46,7 @@ pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>> 
     Ok(findings)
 }
 
-/// What lacks beside the proxies of a further namespace.
+/// The finding on the Secrets and guards that are missing in a further namespace.
 fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
     let ingress = &part.gateway.ingress;
     let (namespace, labels) = (&ingress.namespace, ingress.labels());
