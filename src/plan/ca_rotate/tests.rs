@@ -28,6 +28,18 @@ pub(super) fn advance() -> Request {
     request(Goal::Advance(None))
 }
 
+/// A cluster whose rotation was killed after the key of the new CA was stored, and before the state trusts the CA.
+pub(super) fn with_a_key_left_over() -> Cluster {
+    let mut cluster = Cluster::exposed();
+    let mut steps = 1;
+    while cluster.keys().len() < 2 {
+        cluster = Cluster::exposed();
+        cluster.killed(&advance(), steps);
+        steps += 1;
+    }
+    cluster
+}
+
 pub(super) fn finish() -> Request {
     request(Goal::Finish(Finish::default()))
 }

@@ -54,14 +54,7 @@ fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_o
 
 #[test]
 fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in_the_history() {
-    let mut cluster = Cluster::exposed();
-    let mut steps = 1;
-    // Killed after the key of the new CA was kept, and before the state trusts it.
-    while cluster.keys().len() < 2 {
-        cluster = Cluster::exposed();
-        cluster.killed(&advance(), steps);
-        steps += 1;
-    }
+    let mut cluster = with_a_key_left_over();
     assert_eq!(cluster.state().trusted.len(), 1);
     let own = cluster.state().trusted[0].key_id_hex();
     let left_over = cluster.keys().into_iter().find(|ski| *ski != own).unwrap();

@@ -1,6 +1,7 @@
 //! Which CAs a restoration brings back, and which it leaves out and names.
 
 use super::*;
+use crate::plan::ca_rotate::tests::with_a_key_left_over;
 use crate::plan::testing::foreign_ca;
 
 #[test]
@@ -77,13 +78,7 @@ fn a_ca_without_its_key_does_not_let_a_revoked_client_in_again() {
 
 #[test]
 fn the_key_of_a_rotation_that_never_began_makes_no_ca_trusted() {
-    let mut cluster = Cluster::exposed();
-    let mut steps = 1;
-    while cluster.keys().len() < 2 {
-        cluster = Cluster::exposed();
-        cluster.killed(&advance(), steps);
-        steps += 1;
-    }
+    let mut cluster = with_a_key_left_over();
     let alice = cluster.issue("alice");
     let trusted = cluster.state().trusted;
     lead(&mut cluster, true);
