@@ -63,6 +63,9 @@ impl Written {
 /// The answer to a read of objects, and its position in the order of all events.
 type Ordered = (u64, Arc<Seen<Vec<Object>>>);
 
+/// What a proxy says of its configuration, and how long the run had waited when it first said so.
+type Said = (Duration, Seen<BTreeSet<String>>);
+
 /// Everything that one run of a command has read, generated, written and probed so far; only [`apply`](Self::apply) adds to it.
 #[derive(Debug, Default)]
 pub struct Observed {
@@ -76,7 +79,7 @@ pub struct Observed {
     written: Vec<Written>,
     probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
     who: Option<Seen<String>>,
-    proxies: BTreeMap<(ObjectRef, Part), Seen<BTreeSet<String>>>,
+    proxies: BTreeMap<(ObjectRef, Part), Said>,
     attempted: BTreeMap<ObjectRef, Attempt>,
     authority: Option<Arc<Authority>>,
     identity: Option<Identity>,
@@ -155,7 +158,11 @@ impl Observed {
                 self.addresses.insert(host, addresses);
             }
             (Query::Proxy(pod, part), QueryResult::Proxy(answer)) => {
-                self.proxies.insert((pod, part), answer);
+                let key = (pod, part);
+                let before = self.proxies.get(&key);
+                let since = before.filter(|(_, before)| *before == answer);
+                let since = since.map_or(self.waited, |(since, _)| *since);
+                self.proxies.insert(key, (since, answer));
             }
             (_, QueryResult::User(who)) => self.who = Some(who),
             (query, QueryResult::Objects(objects)) => self.read_objects(order, query, objects),

@@ -19,7 +19,8 @@ pub enum Part {
     TrustedSecrets,
     /// The hosts with routes, among those of a Gateway's HTTPS servers.
     Hosts(GatewayName),
-    /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`].
+    /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`]. One that a listener will
+    /// enforce otherwise once it has warmed has the line `NAME LISTENER is warming` as well.
     Policies,
     /// The client CAs that the proxy has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
     ClientCas,
@@ -73,8 +74,12 @@ impl Part {
     /// are left out: after some changes of policies they are most of a proxy's configuration.
     pub fn path(&self) -> String {
         match self {
-            Self::TrustedSecrets | Self::Policies => {
+            Self::TrustedSecrets => {
                 "/config_dump?resource=dynamic_listeners&mask=active_state".to_owned()
+            }
+            Self::Policies => {
+                "/config_dump?resource=dynamic_listeners&mask=name,active_state,warming_state"
+                    .to_owned()
             }
             Self::Hosts(gateway) => format!(
                 "/config_dump?resource=dynamic_route_configs&name_regex=https.*.{}.{}.*",
@@ -99,7 +104,7 @@ impl Part {
         let mut told = BTreeSet::new();
         match self {
             Self::TrustedSecrets => active(items).for_each(|state| collect(state, &mut told)),
-            Self::Policies => active(items).for_each(|state| policies(state, &mut told)),
+            Self::Policies => items.for_each(|listener| enforced(listener, &mut told)),
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
             Self::ClientCas => told.extend(items.flat_map(client_ca)),
             Self::RejectedUpdates => told.extend(rejected(dump)),
@@ -112,6 +117,29 @@ impl Part {
 /// The configuration of active listeners, without those that are being drained.
 fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item = &'a Value> {
     listeners.filter_map(|listener| listener.get("active_state"))
+}
+
+/// Collects the policies of a listener; its newer version enforces nothing until all that it needs has been loaded.
+fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
+    let of_state = |state: &str| {
+        let mut found = BTreeSet::new();
+        if let Some(state) = listener.get(state) {
+            policies(state, &mut found);
+        }
+        found
+    };
+    let active = of_state("active_state");
+    if listener.get("warming_state").is_some() {
+        let name = listener.get("name").and_then(Value::as_str);
+        let warming = of_state("warming_state");
+        let changed = active.symmetric_difference(&warming);
+        let changed = changed.filter_map(|line| line.split(' ').next());
+        told.extend(changed.map(|policy| {
+            let listener = name.unwrap_or("a listener");
+            format!("{policy} {listener} is warming")
+        }));
+    }
+    told.extend(active);
 }
 
 /// Collects the policies of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names
@@ -240,6 +268,29 @@ mod tests {
         let dump =
             json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
         assert_eq!(Part::TrustedSecrets.read(&dump), ["new".to_owned()].into());
+    }
+
+    #[test]
+    fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart() {
+        let with = |policy: &str| {
+            let rule = format!("ns[istio-system]-policy[{policy}]-rule[0]");
+            json!({"listener": {"filter_chains": [{"rules": {"policies": {rule: {}}}}]}})
+        };
+        let http = json!({"name": "http", "active_state": with("guard")});
+        let https = json!({"name": "https", "active_state": with("other")});
+        let mut warming = https.clone();
+        warming["warming_state"] = with("guard");
+        let read = |listeners: [&Value; 2]| Part::Policies.read(&json!({"configs": listeners}));
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        let both: BTreeSet<String> = lines(&["guard", "other"]);
+        assert_eq!(read([&http, &https]), both);
+        let expected: BTreeSet<String> = lines(&[
+            "guard",
+            "guard https is warming",
+            "other",
+            "other https is warming",
+        ]);
+        assert_eq!(read([&http, &warming]), expected);
     }
 
     #[test]

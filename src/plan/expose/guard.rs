@@ -62,6 +62,12 @@ impl Guards {
         names.any(|name| observed.change_of(name).is_some())
     }
 
+    /// Whether this run has written a host guard: some client may be admitted no longer.
+    pub fn have_excluded(&self, observed: &Observed) -> bool {
+        let mut wanted = self.wanted.iter().map(|guard| guard.object.reference());
+        self.clients.is_some() && wanted.any(|name| observed.change_of(name).is_some())
+    }
+
     /// The reads that repeat the observation of the guards.
     pub fn queries(&self) -> impl Iterator<Item = Query> {
         self.wanted

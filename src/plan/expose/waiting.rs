@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -236,6 +237,11 @@ pub(super) fn until_seen(
     Ok(ways.pop().unwrap_or_default())
 }
 
+/// How long a proxy must have been showing new listeners before a client is said to be kept out. Envoy's administration page shows a
+/// listener when its main thread hands it to the worker threads, which take it over in their next turn (`addListenerToWorker` in
+/// `source/common/listener_manager/listener_manager_impl.cc`).
+const TAKEN_OVER: Duration = Duration::from_millis(200);
+
 /// Waits until every proxy that can be asked has a route for the host and enforces its guards: until then it answers each client with 404,
 /// or a removed one with 200. Returns a note if one could not be asked.
 pub(super) fn until_routed(
@@ -251,6 +257,7 @@ pub(super) fn until_routed(
     observed.prefetch(ways.pods().map(route))?;
     // With many hosts a proxy takes long for the answer, so it is asked after a change only.
     let is_changed = guards.are_changed(observed);
+    let has_excluded = guards.have_excluded(observed);
     if is_changed {
         observed.prefetch(ways.pods().map(policies))?;
     }
@@ -274,10 +281,11 @@ pub(super) fn until_routed(
         }
         let enforced = observed.proxy_config(pod, &Part::Policies)?;
         unknown.extend(enforced.unknown());
-        if enforced
-            .found()
-            .is_some_and(|enforced| !guards.are_enforced(&pod.namespace, enforced))
-        {
+        let Some(enforced) = enforced.found() else {
+            continue;
+        };
+        let is_taken_over = !has_excluded || observed.said_for(pod, &Part::Policies) >= TAKEN_OVER;
+        if !guards.are_enforced(&pod.namespace, enforced) || !is_taken_over {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
             again.push(policies(pod));
             again.extend(guards.queries());

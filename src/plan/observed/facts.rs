@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::{Observed, Ordered, Written};
 use crate::error::Failure;
@@ -102,7 +103,13 @@ impl Observed {
     /// As [`Self::proxy_config`], if this run has asked the proxy; a report or a wait uses it to avoid further requests.
     pub fn already_said(&self, pod: &ObjectRef, part: &Part) -> Option<Seen<&BTreeSet<String>>> {
         let found = self.proxies.get(&(pod.clone(), part.clone()));
-        found.map(|seen| seen.map(|said| said))
+        found.map(|(_, seen)| seen.map(|said| said))
+    }
+
+    /// How long a proxy has been giving its last answer about this part while the run waited; zero if it was not asked.
+    pub fn said_for(&self, pod: &ObjectRef, part: &Part) -> Duration {
+        let said = self.proxies.get(&(pod.clone(), part.clone()));
+        said.map_or(Duration::ZERO, |(since, _)| self.waited - *since)
     }
 
     /// The result of reading an object, if this run has read it; a report uses it to avoid further requests.
@@ -213,5 +220,30 @@ fn required<T>(seen: Seen<T>, kind: Kind, what: impl fmt::Display) -> Result<Opt
         Seen::Unreadable(reason) | Seen::Failed(reason) => {
             Err(Failure::failed(format!("could not read {what}: {reason}")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Event, QueryResult};
+
+    #[test]
+    fn a_proxy_has_been_saying_the_same_since_its_answer_last_changed() {
+        let mut observed = Observed::new([0; 16]);
+        let pod = ObjectRef::new(Kind::Pod, "istio-system", "proxy");
+        let seconds = Duration::from_secs;
+        let says = |observed: &mut Observed, waited, line: &str| {
+            observed.apply(Event::Waited(seconds(waited)));
+            let query = Query::Proxy(pod.clone(), Part::Policies);
+            let answer = Seen::Found(BTreeSet::from([line.to_owned()]));
+            observed.apply(Event::Read(vec![(query, QueryResult::Proxy(answer))]));
+            observed.said_for(&pod, &Part::Policies)
+        };
+        assert_eq!(observed.said_for(&pod, &Part::Policies), Duration::ZERO);
+        assert_eq!(says(&mut observed, 1, "old"), Duration::ZERO);
+        assert_eq!(says(&mut observed, 3, "old"), seconds(2));
+        assert_eq!(says(&mut observed, 4, "new"), Duration::ZERO);
+        assert_eq!(says(&mut observed, 9, "new"), seconds(5));
     }
 }
