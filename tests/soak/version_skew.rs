@@ -91,7 +91,7 @@ pub(crate) fn moved_from_before() {
     old(&[&["revoke-client", "alice"][..], &own].concat());
     old(&[&["ca-rotate"][..], &own].concat());
 
-    let load = Load::start(desk.instance, &host, 200.0, 16).unwrap();
+    let load = Load::start(&desk.instance, &host, 200.0, 16).unwrap();
     for (client, expected) in [("alice", Expected::Out), ("bob", Expected::In)] {
         load.add(client, &desk.client(client), None, expected)
             .unwrap();
