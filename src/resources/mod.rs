@@ -21,6 +21,7 @@ pub mod dns_credentials;
 pub mod dns_entry;
 pub mod dns_provider;
 pub mod domain;
+pub mod endpoint_slices;
 pub mod environment;
 pub mod envoy_filter;
 pub mod fail_closed;

@@ -289,7 +289,15 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&rotate, 0, &["--restore", "--accept-loss"]);
     lose(&stage, "kubectl-mtls-clients", "authority-kyma-mtls");
     run(&rotate, 0, &["--accept-inventory"]);
+    let public = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": NAMESPACE, "name": "public"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+    });
+    instance.create(vec![public]).unwrap();
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    let delete = ["-n", NAMESPACE, "delete", "service", "public"];
+    stage.desk.kubectl(&delete, "");
     run(&expose, 0, &[SERVICE, "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--dns-entry=false"]);
     run(&expose, 0, &[SERVICE, "--dns-entry"]);

@@ -404,17 +404,36 @@ fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
     run_without_sidecar(&desk);
     let service = desk.get(&desk.namespace, "service", "httpbin");
     let entry = desk.get(&desk.namespace, "workloadentry", "httpbin");
-    for kind in ["NodePort", "LoadBalancer"] {
-        let public = json!({
+    let ip = entry["spec"]["address"].as_str().unwrap();
+    // Endpoints that nobody selects; those of the exposed Service its controller would write. No slice may hold a loopback address.
+    let slices = ["httpbin", "public"].map(|name| {
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": desk.namespace, "name": format!("{name}-own"),
+                "labels": {"kubernetes.io/service-name": name},
+            },
+            "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.7"]}],
+        })
+    });
+    for (kind, selects) in [
+        ("NodePort", true),
+        ("LoadBalancer", true),
+        ("LoadBalancer", false),
+    ] {
+        let mut public = json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"namespace": desk.namespace, "name": "public"},
             "spec": {"type": kind, "selector": service["spec"]["selector"], "ports": [
                 {"port": 80, "targetPort": service["spec"]["ports"][0]["targetPort"]},
             ]},
         });
+        if !selects {
+            public["spec"]["selector"] = Value::Null;
+            desk.instance.create(slices.to_vec()).unwrap();
+        }
         desk.instance.create(vec![public]).unwrap();
         // What a node does with such a request: it goes to an endpoint, past every gateway.
-        let ip = entry["spec"]["address"].as_str().unwrap();
         let port = &service["spec"]["ports"][0]["targetPort"];
         let endpoint = format!("{ip}:{port}").parse().unwrap();
         is_mallory(&impersonated(|| plain(endpoint, &host)));
@@ -566,7 +585,10 @@ fn a_guard_that_somebody_weakened_is_an_error_while_it_lets_others_in() {
     let audit = json!([{"op": "replace", "path": "/spec/action", "value": "AUDIT"}]);
     let other = json!([{"op": "replace", "path": "/spec/selector", "value": {"matchLabels": {"app": "other"}}}]);
     let opened = json!([{"op": "replace", "path": "/spec/rules/0/from/0/source/notPrincipals", "value": ["*"]}]);
-    let ways: [(&str, &dyn Fn()); 6] = [
+    let foreign = json!([
+        {"op": "replace", "path": "/spec/rules/0/to/0/operation/hosts", "value": ["other.example.com"]},
+    ]);
+    let ways: [(&str, &dyn Fn()); 7] = [
         ("the action of the guard is `AUDIT`", &|| {
             guard.patch(&audit);
         }),
@@ -575,6 +597,9 @@ fn a_guard_that_somebody_weakened_is_an_error_while_it_lets_others_in() {
         }),
         ("the rules of the guard were changed", &|| {
             guard.patch(&opened);
+        }),
+        ("the rules of the guard were changed", &|| {
+            guard.patch(&foreign);
         }),
         ("`istio.io/dry-run` disables the guard", &|| {
             annotate("istio.io/dry-run=true");

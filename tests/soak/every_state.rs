@@ -10,8 +10,11 @@ use crate::healthy::{Walk, a_rotation_is_aborted, clients_come_and_go};
 use crate::lab::{own_namespace, started};
 use crate::shop::unmove;
 
+/// What is done to a host.
+type Steps = fn(&mut Walk);
+
 /// What is done to a host, and the namespace in which.
-const WALKS: [(&str, fn(&mut Walk)); 3] = [
+const WALKS: [(&str, Steps); 3] = [
     ("clients", clients_come_and_go),
     ("rotation", the_ca_is_rotated),
     ("others", cas_of_others_come_and_go),

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stderr,
     dead_code,
     reason = "tests play the user and fail by panicking; the modules are shared with the short tests"
 )]

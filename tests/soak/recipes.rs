@@ -28,11 +28,8 @@ const PYTHON: &str = "python3 -m venv python && ./python/bin/pip install --quiet
 
 #[test]
 fn every_recipe_calls_the_gateway_as_it_stands_there() {
-    let shop = Shop::exposed("recipes", &[]);
+    let shop = Shop::exposed("recipes", &["--server-certificate", "self-signed"]);
     let folder = shop.desk.folder.path();
-    // The sandbox's issuer is none that programs know, as with a self-signed server certificate.
-    let root = shop.desk.instance.stand_ins().root_certificate();
-    std::fs::write(folder.join("server-ca.crt"), root).unwrap();
     let show = "curl,openssl,python,node,go,java";
     let run = shop.run(&["issue-client", "robot", "--show", show, "-o", "json"]);
     let report = run.exits(0).json();
@@ -48,7 +45,9 @@ fn every_recipe_calls_the_gateway_as_it_stands_there() {
         folder,
         "unshare --map-root-user --mount mount --bind hosts /etc/hosts",
     ) {
-        eprintln!("not run: recipes, because the host cannot be given an address here: {reason}");
+        let cause = "the host cannot be given an address here";
+        assert!(std::env::var_os("CI").is_none(), "{cause}: {reason}");
+        eprintln!("not run: recipes, because {cause}: {reason}");
         return;
     }
     let python = sh(folder, PYTHON);

@@ -7,6 +7,7 @@ use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, ingress};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
+use crate::resources::endpoint_slices;
 use crate::resources::gateway::{Gateway, Server, overlap};
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
@@ -39,9 +40,13 @@ pub(super) fn all(
     workload: &Workload<'_>,
     observed: &Observed,
 ) -> Reconciled<Vec<Entrance>> {
-    let [routes, ingresses, services] = lists(&exposed.service.namespace);
-    let services = listed(&services, observed)?;
-    let sharing = sharing(exposed, services, workload);
+    let [routes, ingresses, _] = lists(&exposed.service.namespace);
+    let services = services(exposed, observed)?;
+    let slices = match slices(exposed, services) {
+        Some(query) => listed(&query, observed)?,
+        None => &[],
+    };
+    let sharing = sharing(exposed, services, workload, slices);
     let names: Vec<ObjectRef> = sharing
         .iter()
         .map(|object| object.reference().clone())
@@ -68,12 +73,38 @@ fn listed<'w>(query: &Query, observed: &'w Observed) -> Reconciled<&'w [Object]>
     Ok(listed.found().copied().unwrap_or_default())
 }
 
+/// The Services beside the exposed one.
+pub(super) fn services<'w>(
+    exposed: &Exposed<'_>,
+    observed: &'w Observed,
+) -> Reconciled<&'w [Object]> {
+    listed(
+        &Query::within(Kind::Service, &exposed.service.namespace),
+        observed,
+    )
+}
+
+/// The endpoints of Services, if somebody chose those of a Service that can be reached from outside the cluster.
+pub(super) fn slices(exposed: &Exposed<'_>, services: &[Object]) -> Option<Query> {
+    let is_chosen = |object: &Object| {
+        let selects = Service::read(object).is_ok_and(|service| !service.selector.is_empty());
+        object.reference() != exposed.service && !selects && public(object).is_some()
+    };
+    let namespace = &exposed.service.namespace;
+    let query = || Query::within(Kind::EndpointSlice, namespace);
+    services.iter().any(is_chosen).then(query)
+}
+
 /// The Services that lead to the same Pods, the exposed one included.
 fn sharing<'w>(
     exposed: &Exposed<'_>,
     services: &'w [Object],
     workload: &Workload<'_>,
+    slices: &[Object],
 ) -> Vec<&'w Object> {
+    let mut addresses = endpoint_slices::addresses(slices, exposed.service);
+    let pods = workload.pods.iter();
+    addresses.extend(pods.map(|pod| pod.text(&["status", "podIP"])));
     let shares = |object: &&Object| {
         if object.reference() == exposed.service {
             return true;
@@ -83,7 +114,8 @@ fn sharing<'w>(
         };
         let selector = pairs(&service.selector);
         if selector.is_empty() {
-            return false;
+            let chosen = endpoint_slices::addresses(slices, object.reference());
+            return !chosen.is_disjoint(&addresses);
         }
         let is_within = |part: &[(String, String)], whole: &[(String, String)]| {
             part.iter().all(|pair| whole.contains(pair))
@@ -256,17 +288,7 @@ impl Found<'_> {
 
     /// The entrance through a Service whose Pods can be reached from outside the cluster.
     fn service(&self, object: &Object) -> Option<Entrance> {
-        let kind = object.text(&["spec", "type"]);
-        let addresses = object
-            .at(&["spec", "externalIPs"])
-            .and_then(Value::as_array);
-        let how = match kind {
-            "LoadBalancer" | "NodePort" => format!("of type {kind}"),
-            _ if addresses.is_some_and(|addresses| !addresses.is_empty()) => {
-                "with externalIPs".to_owned()
-            }
-            _ => return None,
-        };
+        let how = public(object)?;
         let reference = object.reference();
         let seen = if reference == self.exposed.service {
             format!("the {reference} is itself {how}")
@@ -276,7 +298,7 @@ impl Found<'_> {
                 self.exposed.service
             )
         };
-        let change = match kind {
+        let change = match object.text(&["spec", "type"]) {
             "LoadBalancer" | "NodePort" => r#"{"spec":{"type":"ClusterIP"}}"#,
             _ => r#"{"spec":{"externalIPs":null}}"#,
         };
@@ -288,6 +310,20 @@ impl Found<'_> {
                 reference.namespace, reference.name
             ),
         })
+    }
+}
+
+/// How a Service can be reached from outside the cluster: `of type NodePort`.
+fn public(service: &Object) -> Option<String> {
+    let addresses = service
+        .at(&["spec", "externalIPs"])
+        .and_then(Value::as_array);
+    match service.text(&["spec", "type"]) {
+        kind @ ("LoadBalancer" | "NodePort") => Some(format!("of type {kind}")),
+        _ if addresses.is_some_and(|addresses| !addresses.is_empty()) => {
+            Some("with externalIPs".to_owned())
+        }
+        _ => None,
     }
 }
 

@@ -101,7 +101,9 @@ pub fn checks<'a>(
         .filter_map(|entrance| workload.check(entrance, exposed))
         .collect();
     checks.extend(workload.sidecar_check(exposed));
-    for query in lists(&exposed.service.namespace) {
+    let services = entrances::services(exposed, observed)?;
+    let slices = entrances::slices(exposed, services);
+    for query in lists(&exposed.service.namespace).into_iter().chain(slices) {
         checks.extend(unlisted(&query, exposed, observed)?);
     }
     Ok(checks)

@@ -296,6 +296,37 @@ fn http_routes_ingresses_and_services_that_are_reached_from_outside_are_named() 
     );
 }
 
+/// The endpoints of a Service.
+fn slice(service: &str, address: &str) -> Object {
+    let name = ObjectRef::new(Kind::EndpointSlice, "shop", format!("{service}-abc"));
+    Object::new(name)
+        .with_label("kubernetes.io/service-name", service)
+        .with("endpoints", json!([{"addresses": [address]}]))
+}
+
+#[test]
+fn a_service_without_selector_leads_to_the_addresses_of_its_endpoints() {
+    let slices = Query::within(Kind::EndpointSlice, "shop");
+    let spec = json!({"type": "LoadBalancer", "ports": [{"port": 80, "targetPort": 8080}]});
+    let public = object(Kind::Service, "public", spec);
+    let with = |endpoints: Seen<Vec<Object>>| {
+        let mut cluster = Cluster::plain();
+        cluster.add(Query::within(Kind::Service, "shop"), public.clone());
+        cluster.observed.saw(slices.clone(), endpoints);
+        cluster.checks()
+    };
+    let own = slice("httpbin", "10.1.0.7");
+    let same = with(Seen::Found(vec![own.clone(), slice("public", "10.1.0.7")]));
+    assert_eq!(same.len(), 1, "{same:#?}");
+    let words = "the Service shop/public of type LoadBalancer leads to the Pods of the Service shop/httpbin";
+    assert_eq!(same[0].seen, words);
+    let others = with(Seen::Found(vec![own, slice("public", "10.1.0.8")]));
+    assert!(others.is_empty(), "{others:#?}");
+    let unknown = with(Seen::Denied("no".to_owned()));
+    assert_eq!(unknown.len(), 1, "{unknown:#?}");
+    assert_eq!(unknown[0].check.id, "external-route/not-checked");
+}
+
 #[test]
 fn a_service_of_other_pods_leads_elsewhere() {
     let mut cluster = Cluster::plain();
