@@ -309,6 +309,21 @@ fn all_files_of_a_release_bear_the_same_version() {
     assert_eq!(yaml("krew-manifest.yaml")["spec"]["version"], version);
 }
 
+/// A file that somebody can read in one sitting.
+const LONGEST_FILE: usize = 400;
+
+#[test]
+fn no_file_of_the_program_is_long() {
+    let mut long = Vec::new();
+    for path in files_below(&root().join("src")) {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        if lines > LONGEST_FILE {
+            long.push(format!("{}: {lines} lines", path.display()));
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
 #[test]
 fn no_file_of_tests_is_forgotten() {
     let folder = root().join("tests/it");

@@ -165,7 +165,9 @@ impl<'a> Directory<'a> {
                 uris
             };
             let on_list: Vec<String> = uris.intersection(current).cloned().collect();
-            if on_list.is_empty() && !may_lack {
+            // A client that a run took from the list already is none to fail for.
+            let is_known = self.entries.iter().any(|entry| uris.contains(&entry.uri));
+            if on_list.is_empty() && !may_lack && !is_known {
                 let known = self.names_of(current);
                 return Err(
                     Failure::refused(format!("`{name}` is not on the allow-list"))

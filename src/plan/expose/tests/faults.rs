@@ -123,6 +123,57 @@ fn with_an_allow_list() {
     assert!(faults > 100, "only {faults} faults");
 }
 
+/// The writes of the route and of the host guard, in order.
+fn route_and_guard(writes: &[String]) -> Vec<&'static str> {
+    let kinds = [("APIRule", "route"), ("httpbin-mtls-", "guard")];
+    let kind = |write: &String| {
+        let mut kinds = kinds.iter();
+        kinds.find_map(|(part, kind)| write.contains(part).then_some(*kind))
+    };
+    writes.iter().filter_map(kind).collect()
+}
+
+#[test]
+fn with_a_client_that_is_taken_from_the_allow_list_or_added_to_it() {
+    let mut cluster = Cluster::kyma();
+    cluster.issue("alice");
+    let mallory = cluster.issue("mallory");
+    let mallory = cluster.certificate(mallory).clone();
+    let host = default_host();
+    let with = |allow| Request {
+        access: AccessChoice {
+            allow,
+            ..AccessChoice::default()
+        },
+        ..expose_request()
+    };
+    let change = |add: &[&str], remove: &[&str]| {
+        let [add, remove] =
+            [add, remove].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        with(Allow::Change { add, remove })
+    };
+    let only_alice = Allow::Only(vec!["alice".to_owned()]);
+    run(&mut cluster, &with(only_alice), &host);
+
+    // A guard that is lost between the two writes is restored from the route: never with a client that was removed.
+    let add = change(&["mallory"], &[]);
+    cluster.writes.clear();
+    let mut added = cluster.clone();
+    run(&mut added, &add, &host);
+    assert_eq!(route_and_guard(&added.writes), ["guard", "route"]);
+    assert_eq!(added.statuses(&host, Some(&mallory)), [Some(200); 2]);
+    let faults = every_fault(&cluster, &add, &host, |_| {});
+    assert!(faults > 20, "only {faults} faults");
+
+    let remove = change(&[], &["mallory"]);
+    added.writes.clear();
+    let mut removed = added.clone();
+    run(&mut removed, &remove, &host);
+    assert_eq!(route_and_guard(&removed.writes), ["route", "guard"]);
+    let faults = every_fault(&added, &remove, &host, |_| {});
+    assert!(faults > 20, "only {faults} faults");
+}
+
 #[test]
 fn with_a_guard() {
     let request = Request {
