@@ -1,6 +1,7 @@
 //! `revoke-client` against an authority, its gateways and its clients in memory.
 
 mod concurrent;
+mod damaged;
 mod edited;
 mod shared_serials;
 
