@@ -40,6 +40,7 @@ impl Run<'_> {
     pub(super) fn keep(&self, ca: &Authority, origin: Origin) -> Reconciled<()> {
         let (certificate, key) = (ca.certificate(), ca.key());
         let Some(live) = self.keys_object()? else {
+            self.standing.may_change(self.request.force_conflicts)?;
             let object = keys_object(
                 self.keys_secret(),
                 &self.request.authority,

@@ -51,9 +51,7 @@ impl Damaged<'_> {
     /// The damaged entries, each with the reason and the commands that revoke its certificate.
     pub fn told(&self) -> Vec<String> {
         let entries = self.entries.iter();
-        entries
-            .map(|entry| self.lines(entry).join("\n"))
-            .collect()
+        entries.map(|entry| self.lines(entry).join("\n")).collect()
     }
 
     fn lines(&self, entry: &Unreadable) -> Vec<String> {
@@ -61,7 +59,9 @@ impl Damaged<'_> {
             "{entry}; the certificate of this entry may be live, and was not revoked"
         )];
         if self.request.directory.is_some() {
-            lines.push("to revoke this certificate, name its file with `--certificate FILE`".to_owned());
+            lines.push(
+                "to revoke this certificate, name its file with `--certificate FILE`".to_owned(),
+            );
             return lines;
         }
         lines.push("to revoke this certificate, run:".to_owned());
