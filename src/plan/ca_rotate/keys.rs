@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Run;
+use super::{Run, restore};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::{Effect, Reconciled, Write, audit, commit, signers};
+use crate::plan::{Effect, Reconciled, Seen, Write, audit, commit, signers};
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
@@ -27,6 +27,36 @@ impl Run<'_> {
     pub(super) fn keys(&self) -> Reconciled<Option<Keys>> {
         let keys = self.keys_object()?.map(Keys::read).transpose();
         keys.map_err(|error| self.damaged(&error.to_string()).into())
+    }
+
+    /// What the lost keys of trusted CAs mean, with the ways out; a note where the keys may not be read.
+    pub(super) fn lost_keys(&self) -> Reconciled<Vec<String>> {
+        let state = &self.standing.state;
+        let secret = self.keys_secret();
+        let keys = match self.observed.try_get(&secret)? {
+            Seen::Missing => None,
+            Seen::Found(object) => {
+                Some(Keys::read(object).map_err(|error| self.damaged(&error.to_string()))?)
+            }
+            other => {
+                let why = other.unknown().unwrap_or_default();
+                return Ok(vec![format!(
+                    "whether the keys of the authority are in {secret} was not checked: {why}"
+                )]);
+            }
+        };
+        let has_key = |ca: &Certificate| keys.as_ref().is_some_and(|keys| keys.of(ca).is_some());
+        let trusted = || state.trusted.iter().filter(|ca| !ca.is_expired(self.now));
+        let keyless: Vec<&Certificate> = trusted().filter(|ca| !has_key(ca)).collect();
+        let Some(first) = keyless.first() else {
+            return Ok(Vec::new());
+        };
+        let lost = trusted().any(has_key).then_some(*first);
+        let says = keyless.iter().map(|ca| {
+            let lost = signers::LOST_KEY;
+            format!("the key of the {} is lost: {lost}", restore::called(ca))
+        });
+        Ok(says.chain(signers::ways_out(state, lost)).collect())
     }
 
     /// A trusted CA with its key; fails if the key is missing or does not belong to it.
