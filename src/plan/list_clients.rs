@@ -252,7 +252,11 @@ pub fn reconcile(
         });
     }
     let (entries, unreadable) = entries(objects);
-    let generations = Generations::read(&request.authority, &state, &mut notes);
+    let generations = if entries.is_empty() {
+        Generations::default()
+    } else {
+        Generations::read(&request.authority, &state, &mut notes)
+    };
     let clients = request.clients(&entries, &generations, now);
     let report = Report {
         authority: Some(request.authority.clone()),

@@ -26,6 +26,7 @@ use self::targets::Target;
 use super::commit::{self, Standing};
 use super::list_clients::{inventory, with_serials};
 use super::probe;
+use super::witness::Fault;
 use super::{DryRun, Observed, Query, Seen, Write, audit, revocations, signers, witness};
 use crate::error::Failure;
 use crate::pki::crl::{Crl, Reason, Revoked};
@@ -128,8 +129,11 @@ pub fn reconcile(
         request,
         entries: &unreadable,
     };
-    let crls = commit::crls(&found.state)
-        .map_err(|error| unreadable_lists(&request.authority, &error.to_string()))?;
+    let crls = commit::crls(&found.state).map_err(|error| {
+        Fault::ListsEdited
+            .refusal(&request.authority)
+            .caused_by(error)
+    })?;
     let inventory = (entries.as_slice(), &damaged);
     let mut targets = targets::find(request, &found.state, inventory, observed, now)?;
     if targets.is_empty() {
@@ -382,11 +386,4 @@ fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failu
     Err(failure.hints(lines).hint(
         "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host",
     ))
-}
-
-fn unreadable_lists(authority: &str, reason: &str) -> Failure {
-    Failure::refused(format!(
-        "the revocation lists in the state of `{authority}` cannot be read: {reason}"
-    ))
-    .hint("restore the state from a backup")
 }
