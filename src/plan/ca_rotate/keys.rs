@@ -7,11 +7,13 @@ use super::{Run, restore};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::{Effect, Reconciled, Seen, Write, audit, commit, signers};
+use crate::plan::authority::MOST_NAMES;
+use crate::plan::{Effect, Query, Reconciled, Seen, Write, audit, commit, signers};
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
 };
+use crate::resources::names::AUTHORITY_LABEL;
 use crate::resources::{Object, ObjectRef};
 
 impl Run<'_> {
@@ -116,21 +118,45 @@ impl Run<'_> {
         new_ca: &Authority,
         mut next: AuthorityState,
     ) -> Reconciled<AuthorityState> {
-        let Some(keys) = self.keys()? else {
-            return Ok(next);
-        };
+        let mut left: BTreeSet<String> = BTreeSet::new();
+        let secrets = self.keys_object()?.into_iter().chain(self.leftovers()?);
+        for secret in secrets {
+            let keys = Keys::read(secret).map_err(|error| self.damaged(&error.to_string()))?;
+            left.extend(keys.skis().map(str::to_owned));
+        }
         let cas = next.trusted.iter().chain(self.published());
         let cas = cas.chain([new_ca.certificate()]);
         let mut known: BTreeSet<String> = cas.map(Certificate::key_id_hex).collect();
         known.extend(next.retired.iter().cloned());
-        for ski in keys.skis().filter(|ski| !known.contains(*ski)) {
+        for ski in left.difference(&known) {
             let what = format!("retired the key {ski}, which an interrupted run left without a CA");
             let transition = Transition::KeyRetired;
             let entry = audit::entry(transition, &what, Vec::new(), self.observed, self.now)?;
             history::add(&mut next.history, &entry);
-            next.retired.insert(ski.to_owned());
+            next.retired.insert(ski.clone());
         }
         Ok(next)
+    }
+
+    /// The Secrets that first runs left which were killed before they made the authority: those with an earlier name than the Secret of the
+    /// authority's keys.
+    fn leftovers(&self) -> Reconciled<Vec<&Object>> {
+        let own = self.keys_secret();
+        let names = (1..=MOST_NAMES).map(|n| self.names.keys(n));
+        let earlier: Vec<ObjectRef> = names.take_while(|name| *name != own).collect();
+        // A Secret with another name, which somebody wrote into the state.
+        if earlier.contains(&self.names.keys(MOST_NAMES)) {
+            return Ok(Vec::new());
+        }
+        self.observed
+            .prefetch(earlier.iter().cloned().map(Query::Get))?;
+        let mut found = Vec::new();
+        for name in &earlier {
+            found.extend(self.observed.try_get(name)?.found().copied());
+        }
+        let authority = self.request.authority.as_str();
+        found.retain(|secret| secret.is_ours() && secret.label(AUTHORITY_LABEL) == Some(authority));
+        Ok(found)
     }
 
     /// Removes the keys of CAs that are no longer in the state, once every gateway proxy stopped
@@ -140,9 +166,6 @@ impl Run<'_> {
         if state.retired.is_empty() {
             return Ok(());
         }
-        let Some(live) = self.keys_object()? else {
-            return Ok(());
-        };
         let in_use: BTreeSet<String> = self
             .published()
             .iter()
@@ -150,12 +173,14 @@ impl Run<'_> {
             .map(Certificate::key_id_hex)
             .collect();
         let gone = state.retired.difference(&in_use).cloned().collect();
-        let Some(changed) = keys_without(live, &gone) else {
-            return Ok(());
-        };
-        commit::refuse_kept(live, self.request.force_conflicts)?;
-        self.prove()?;
-        Err(Effect::Write(Write::Replace(changed)).into())
+        for live in self.keys_object()?.into_iter().chain(self.leftovers()?) {
+            if let Some(changed) = keys_without(live, &gone) {
+                commit::refuse_kept(live, self.request.force_conflicts)?;
+                self.prove()?;
+                return Err(Effect::Write(Write::Replace(changed)).into());
+            }
+        }
+        Ok(())
     }
 
     /// The CAs in the bundle that gateways read.
