@@ -93,13 +93,18 @@ impl Failure {
         Self::new(Kind::TimedOut, message)
     }
 
-    /// A signal that ends the command, after the writes in `done`: one line says what was done and what a rerun does.
-    pub fn interrupted(done: Option<String>) -> Self {
-        let message = match done {
-            Some(done) => {
-                format!("interrupted after {done}; run the same command again to continue")
+    /// A signal that ends the command: one line says what was `done`, what was sent and not answered, and what a rerun does.
+    pub fn interrupted(done: Option<String>, unanswered: Option<String>) -> Self {
+        let rerun = "run the same command again";
+        let after = done.map_or_else(String::new, |done| format!(" after {done}"));
+        let message = match unanswered {
+            Some(object) => {
+                format!(
+                    "interrupted{after}; whether {object} was written is not known; {rerun} to continue"
+                )
             }
-            None => "interrupted, nothing was written; run the same command again".to_owned(),
+            None if after.is_empty() => format!("interrupted, nothing was written; {rerun}"),
+            None => format!("interrupted{after}; {rerun} to continue"),
         };
         Self::new(Kind::Interrupted, message)
     }
@@ -205,7 +210,7 @@ impl fmt::Display for Failure {
         let mut text = self.message.clone();
         let mut cause = self.source.as_deref().map(|cause| cause as &dyn Error);
         while let Some(error) = cause {
-            let said = without_number(&error.to_string());
+            let said = plain(error);
             // Many libraries repeat their cause in their own text.
             if !text.ends_with(&said) {
                 text.push_str(": ");
@@ -220,8 +225,8 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 /// An error's text without the number that Rust adds to those of the operating system: `(os error 2)`.
-fn without_number(text: &str) -> String {
-    let mut plain = text.to_owned();
+pub fn plain(error: &(impl fmt::Display + ?Sized)) -> String {
+    let mut plain = error.to_string();
     while let Some((before, rest)) = plain.split_once(" (os error ") {
         let Some((_, after)) = rest.split_once(')') else {
             break;
@@ -241,21 +246,42 @@ mod tests {
         assert_eq!(Failure::refused("x").exit().code(), 2);
         assert_eq!(Failure::failed("x").exit().code(), 2);
         assert_eq!(Failure::timed_out("x").exit().code(), 124);
-        assert_eq!(Failure::interrupted(None).exit().code(), 130);
+        assert_eq!(Failure::interrupted(None, None).exit().code(), 130);
         assert_eq!(Exit::Findings.code(), 1);
     }
 
     #[test]
     fn an_interruption_says_in_one_line_what_was_done_and_what_a_rerun_does() {
-        let told = |done: Option<&str>| Failure::interrupted(done.map(str::to_owned)).to_string();
-        assert_eq!(
-            told(None),
-            "interrupted, nothing was written; run the same command again"
-        );
-        assert_eq!(
-            told(Some("created Gateway shop/gw")),
-            "interrupted after created Gateway shop/gw; run the same command again to continue"
-        );
+        let told = |done: Option<&str>, unanswered: Option<&str>| {
+            let [done, unanswered] = [done, unanswered].map(|text| text.map(str::to_owned));
+            Failure::interrupted(done, unanswered).to_string()
+        };
+        let gateway = Some("created Gateway shop/gw");
+        let secret = Some("Secret shop/a");
+        for (done, unanswered, says) in [
+            (
+                None,
+                None,
+                "interrupted, nothing was written; run the same command again",
+            ),
+            (
+                gateway,
+                None,
+                "interrupted after created Gateway shop/gw; run the same command again to continue",
+            ),
+            (
+                None,
+                secret,
+                "interrupted; whether Secret shop/a was written is not known; run the same command again to continue",
+            ),
+            (
+                gateway,
+                secret,
+                "interrupted after created Gateway shop/gw; whether Secret shop/a was written is not known; run the same command again to continue",
+            ),
+        ] {
+            assert_eq!(told(done, unanswered), says);
+        }
     }
 
     #[test]

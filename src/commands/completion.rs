@@ -89,13 +89,14 @@ pub fn answer(command: clap::Command, words: &[OsString]) -> Result<Exit, Failur
 }
 
 fn install(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
-    let (name, content) = scripts::shim();
+    let (name, content) = scripts::SHIM;
+    let program = format!("kubectl-mtls{}", std::env::consts::EXE_SUFFIX);
     let on_path = environment::path();
     let folder = match &args.dir {
         Some(folder) => folder.clone(),
         None => on_path
             .iter()
-            .find(|folder| folder.join("kubectl-mtls").is_file())
+            .find(|folder| folder.join(&program).is_file())
             .cloned()
             .ok_or_else(|| {
                 Failure::refused("`kubectl-mtls` is not in a folder on PATH")

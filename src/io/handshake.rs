@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::cluster::Cluster;
 use super::resolver;
-use crate::error::Failure;
+use crate::error::{Failure, plain};
 use crate::plan::Identity;
 use crate::plan::probe::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
 use exchange::{Exchanged, certified_key, exchange};
@@ -125,7 +125,7 @@ async fn connect(
     let attempt = async {
         match resolver::connect(address, resolver).await {
             Ok(stream) => exchange(stream, host, identity, header).await,
-            Err(error) => Exchanged::nothing(Outcome::Unreachable(error.to_string())),
+            Err(error) => Exchanged::nothing(Outcome::Unreachable(plain(&error))),
         }
     };
     let timed_out = |_| Exchanged::nothing(Outcome::Broken(no_answer()));

@@ -97,7 +97,8 @@ pub(super) fn check() -> Result<(), Failure> {
 
 /// The failure of an interrupted command, with what it has done.
 pub fn failure() -> Failure {
-    Failure::interrupted(written::summary())
+    let (done, unanswered) = written::summary();
+    Failure::interrupted(done, unanswered)
 }
 
 /// The future's result, or the interruption if it comes first.

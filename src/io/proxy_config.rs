@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::handshake::forward::{self, Unforwarded};
+use crate::error::plain;
 use crate::plan::Seen;
 use crate::resources::ObjectRef;
 use crate::resources::proxy_config::Part;
@@ -43,7 +44,7 @@ impl Unasked {
 
 impl<E: std::error::Error> From<E> for Unasked {
     fn from(error: E) -> Self {
-        Self::broken(error.to_string())
+        Self::broken(plain(&error))
     }
 }
 

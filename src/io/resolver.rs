@@ -9,7 +9,7 @@ use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::net::TcpStream;
 
-use crate::error::Failure;
+use crate::error::{Failure, plain};
 use crate::plan::Seen;
 use crate::resources::address::with_port;
 
@@ -42,7 +42,7 @@ pub async fn resolve(host: &str, resolver: Option<&str>) -> Result<Seen<Vec<Stri
             Err(_) => Seen::Failed(format!("no answer within {} s", LIMIT.as_secs())),
             Ok(Ok(found)) => Seen::Found(found.iter().map(|address| address.to_string()).collect()),
             Ok(Err(error)) if error.is_no_records_found() => Seen::Missing,
-            Ok(Err(error)) => Seen::Failed(error.to_string()),
+            Ok(Err(error)) => Seen::Failed(plain(&error)),
         },
     )
 }

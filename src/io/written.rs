@@ -9,6 +9,7 @@ static WRITTEN: Mutex<Written> = Mutex::new(Written {
     count: 0,
     named: Vec::new(),
     uncertain: None,
+    sent: Vec::new(),
 });
 
 struct Written {
@@ -16,6 +17,42 @@ struct Written {
     /// The first writes, up to [`NAMED`]; beyond that, the last one.
     named: Vec<String>,
     uncertain: Option<String>,
+    /// Writes that were sent and not answered yet.
+    sent: Vec<String>,
+}
+
+/// A write that was sent; whoever drops it without an answer does not know whether it was made.
+pub(super) struct Sent {
+    what: String,
+    is_answered: bool,
+}
+
+impl Sent {
+    /// Notes that the API server said whether it made the write.
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        let mut written = lock();
+        if let Some(place) = written.sent.iter().position(|sent| *sent == self.what) {
+            written.sent.swap_remove(place);
+        }
+        if !self.is_answered {
+            written.uncertain = Some(std::mem::take(&mut self.what));
+        }
+    }
+}
+
+/// Notes that a write is being sent, until its answer is recorded: `Secret shop/a`.
+pub(super) fn sending(what: String) -> Sent {
+    lock().sent.push(what.clone());
+    Sent {
+        what,
+        is_answered: false,
+    }
 }
 
 /// Locks the record, also after a thread panicked: each change is one assignment, so the value is
@@ -34,14 +71,10 @@ pub(super) fn record(what: String) {
     written.named.push(what);
 }
 
-/// Records a write whose answer was lost, so that it may have been made or not: `Secret shop/a`.
-pub(super) fn record_uncertain(what: String) {
-    lock().uncertain = Some(what);
-}
-
-/// What was written, for the line of an interruption; `None` if nothing was.
-pub(super) fn summary() -> Option<String> {
-    lock().summary()
+/// What was written, and what may have been, for the line of an interruption.
+pub(super) fn summary() -> (Option<String>, Option<String>) {
+    let written = lock();
+    (written.summary(), written.unanswered())
 }
 
 /// What a failed command has changed, in one line.
@@ -52,7 +85,7 @@ pub fn outcome() -> String {
 /// Whether this process has certainly written nothing.
 pub fn is_nothing() -> bool {
     let written = lock();
-    written.count == 0 && written.uncertain.is_none()
+    written.count == 0 && written.unanswered().is_none()
 }
 
 impl Written {
@@ -62,6 +95,12 @@ impl Written {
             1 => last.clone(),
             count => format!("{count} writes, the last one: {last}"),
         })
+    }
+
+    /// A write without an answer, which may have been made or not.
+    fn unanswered(&self) -> Option<String> {
+        let uncertain = self.uncertain.as_ref();
+        uncertain.or_else(|| self.sent.first()).cloned()
     }
 
     /// The names of the writes, if they are few.
@@ -96,6 +135,7 @@ mod tests {
             count,
             named: vec!["created Secret shop/a".to_owned(); count.min(1)],
             uncertain: uncertain.map(str::to_owned),
+            sent: Vec::new(),
         };
         let gateway = Some("Gateway shop/gw");
         for (written, says) in [

@@ -32,6 +32,8 @@ const LONGEST_COMMON_NAME: usize = 64;
 /// The text in the common name of every server CA of kubectl-mtls, before its eight hexadecimal
 /// digits.
 const CA_WORDS: &str = " server CA ";
+/// Random bytes in the CA's name, which tell generations apart.
+const GENERATION: usize = 4;
 
 /// Why a server certificate is not generated, or not accepted.
 #[derive(Debug, Error)]
@@ -109,13 +111,16 @@ pub enum Error {
 }
 
 /// `CN=<authority> server CA <8 hexadecimal digits>`, cut to 64 characters before these words.
-pub fn ca_subject(authority: &str, generation: [u8; 4]) -> Result<Subject, names::Error> {
-    let tail = format!("{CA_WORDS}{}", sha256::hex(&generation));
-    let head: String = authority
-        .chars()
-        .take(LONGEST_COMMON_NAME - tail.len())
-        .collect();
-    Subject::common_name(&format!("{head}{tail}"))
+pub fn ca_subject(authority: &str, generation: [u8; GENERATION]) -> Result<Subject, names::Error> {
+    let generation = sha256::hex(&generation);
+    Subject::common_name(&format!("{}{generation}", ca_stem(authority)))
+}
+
+/// The common name without the generation: as much of the authority's name as a common name has room for.
+fn ca_stem(authority: &str) -> String {
+    let room = LONGEST_COMMON_NAME - CA_WORDS.len() - 2 * GENERATION;
+    let head: String = authority.chars().take(room).collect();
+    format!("{head}{CA_WORDS}")
 }
 
 /// Whether a server CA of kubectl-mtls signed the certificate, judging by its issuer's name.
@@ -126,7 +131,7 @@ pub fn is_self_made(certificate: &Certificate) -> bool {
 /// Whether this is the server CA of kubectl-mtls for an authority's Gateways, judging by its name.
 pub fn is_ca_of(ca: &Certificate, authority: &str) -> bool {
     ca.subject()
-        .starts_with(&format!("CN={authority}{CA_WORDS}"))
+        .starts_with(&format!("CN={}", ca_stem(authority)))
 }
 
 /// A server's certificate chain, its own certificate first, with the key.

@@ -29,6 +29,11 @@ impl Run {
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
+        let is_in_words = |text: &str| !text.contains("os error");
+        assert!(
+            is_in_words(&self.stdout) && is_in_words(&self.stderr),
+            "{self:#?}"
+        );
         self
     }
 

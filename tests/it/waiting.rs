@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
@@ -230,30 +231,65 @@ impl Beside {
             .unwrap()
     }
 
-    /// The number of the last request before the route is written.
-    fn before_the_route(&self) -> u32 {
+    /// The numbers of the requests for the route: its dry run comes first, the write last.
+    fn route_requests() -> (u32, u32) {
+        static NUMBERS: OnceLock<(u32, u32)> = OnceLock::new();
+        *NUMBERS.get_or_init(|| Self::new("undisturbed").observe())
+    }
+
+    fn observe(&self) -> (u32, u32) {
         self.door.let_through();
         let run = self.start().wait_with_output().unwrap();
         assert!(run.status.success(), "{run:?}");
         let lines = self.door.lines();
-        let is_route = |line: &String| {
-            line.starts_with("PATCH") && line.contains("/apirules/") && !line.contains("dryRun")
-        };
-        let route = lines.iter().position(is_route).unwrap();
-        u32::try_from(route).unwrap()
+        let numbers = (1..).zip(&lines);
+        let is_route =
+            |(_, line): &(u32, &String)| line.starts_with("PATCH") && line.contains("/apirules/");
+        let mut requests = numbers.filter(is_route).map(|(number, _)| number);
+        let dry_run = requests.next().unwrap();
+        (dry_run, requests.last().unwrap_or(dry_run))
+    }
+
+    /// Starts it, and waits until the answer to this request is held back.
+    fn held_at(&self, number: u32, fault: Fault) -> Child {
+        self.door.plan(number, fault);
+        let mut child = self.start();
+        while !self.door.is_holding() {
+            assert_eq!(child.try_wait().unwrap(), None);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+}
+
+#[test]
+fn a_signal_while_a_write_is_not_answered_says_that_it_may_have_been_made() {
+    let (_, route) = Beside::route_requests();
+    for signal in ["TERM", "HUP"] {
+        let beside = Beside::new(&format!("signal-{}", signal.to_lowercase()));
+        let child = beside.held_at(route, Fault::Hold);
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let last = told.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: interrupted after "), "{told}");
+        let unknown = format!(
+            "whether APIRule {}/httpbin-mtls was written is not known; run the same command again to continue",
+            beside.desk.namespace
+        );
+        assert!(last.contains(&unknown), "{told}");
+        beside.desk.run(&beside.arguments()).exits(0);
     }
 }
 
 #[test]
 fn of_two_runs_at_once_the_second_ends_with_the_route_that_the_first_one_wrote() {
-    let number = Beside::new("undisturbed").before_the_route();
     let beside = Beside::new("twice");
-    beside.door.plan(number, Fault::Pause);
-    let mut second = beside.start();
-    while !beside.door.is_holding() {
-        assert_eq!(second.try_wait().unwrap(), None);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let (dry_run, _) = Beside::route_requests();
+    let second = beside.held_at(dry_run - 1, Fault::Pause);
     beside.desk.run(&beside.arguments()).exits(0);
     // The controller writes whole seconds.
     std::thread::sleep(Duration::from_secs(2));

@@ -9,6 +9,7 @@ use crate::build::{cargo, output_of, workspace};
 use crate::error::{Error, Result};
 use crate::metadata::Package;
 use crate::notices;
+use crate::platform::Platform;
 
 /// Shells, and where their completion systems look for the script.
 const SHELLS: [(&str, &str); 4] = [
@@ -17,9 +18,6 @@ const SHELLS: [(&str, &str); 4] = [
     ("fish", "completions/kubectl-mtls.fish"),
     ("powershell", "completions/_kubectl-mtls.ps1"),
 ];
-
-/// The script by which kubectl completes plugins: it has to be on `PATH` under this name.
-const SHIM: &str = "kubectl_complete-mtls";
 
 /// The files that are the same in every archive. `program` runs on this machine; without one, cargo builds it.
 pub fn shared(packages: &[Package], program: Option<&Path>) -> Result<Vec<Entry>> {
@@ -33,17 +31,19 @@ pub fn shared(packages: &[Package], program: Option<&Path>) -> Result<Vec<Entry>
     for (shell, path) in SHELLS {
         entries.push(Entry::file(path, printed(program, &["completion", shell])?));
     }
-    entries.push(Entry::program(SHIM, shim(program)?));
     Ok(entries)
 }
 
-/// The script, as the program itself installs it.
-fn shim(program: Option<&Path>) -> Result<Vec<u8>> {
-    let folder = tempfile::tempdir().map_err(Error::at(Path::new("a temporary folder")))?;
-    let place = folder.path().display().to_string();
-    printed(program, &["completion", "--install", "--dir", &place])?;
-    let path = folder.path().join(SHIM);
-    fs::read(&path).map_err(Error::at(&path))
+/// The script by which kubectl completes plugins on a platform, as the program itself installs it there: it has to be on `PATH` under
+/// its name.
+pub fn shim(platform: Platform) -> Result<Entry> {
+    let name = match platform.os {
+        "windows" => "kubectl_complete-mtls.cmd",
+        _ => "kubectl_complete-mtls",
+    };
+    let path = workspace().join("src/commands/completion/shim").join(name);
+    let content = fs::read(&path).map_err(Error::at(&path))?;
+    Ok(Entry::program(name, content))
 }
 
 fn printed(program: Option<&Path>, arguments: &[&str]) -> Result<Vec<u8>> {
@@ -57,4 +57,19 @@ fn printed(program: Option<&Path>, arguments: &[&str]) -> Result<Vec<u8>> {
         }
     };
     output_of(command.args(arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubectl_on_windows_gets_a_script_that_it_can_run() {
+        let shim = |platform: &str| shim(platform.parse().unwrap()).unwrap();
+        let (linux, windows) = (shim("linux/amd64"), shim("windows/arm64"));
+        assert_eq!(linux.path, "kubectl_complete-mtls");
+        assert!(linux.content.unwrap().starts_with(b"#!/bin/sh\n"));
+        assert_eq!(windows.path, "kubectl_complete-mtls.cmd");
+        assert!(windows.content.unwrap().starts_with(b"@rem "));
+    }
 }

@@ -18,9 +18,9 @@ use crate::sbom;
 use crate::sums::sha256;
 
 /// What a program may weigh, in bytes.
-const LARGEST_PROGRAM: usize = 16 << 20;
+const LARGEST_PROGRAM: usize = 16_000_000;
 /// What an archive may weigh, in bytes.
-const LARGEST_ARCHIVE: usize = 7 << 20;
+const LARGEST_ARCHIVE: usize = 7_000_000;
 /// The name under which krew wants its manifest.
 const KREW: &str = "mtls.yaml";
 /// The sums of all files, as `sha256sum` reads them.
@@ -52,6 +52,7 @@ pub fn run(platforms: &[Platform], out: &Path) -> Result<()> {
     for (platform, program) in chosen.iter().zip(programs) {
         let mut entries = shared.clone();
         entries.push(Entry::program(platform.program(), program.clone()));
+        entries.push(contents::shim(*platform)?);
         let tar = tar(entries, time).map_err(Error::at(out))?;
         let archive = gzip(&tar).map_err(Error::at(out))?;
         let name = platform.archive(&version);
@@ -145,7 +146,7 @@ fn version(packages: &[Package]) -> Result<String> {
 fn check_size(name: &str, size: usize, largest: usize) -> Result<()> {
     if size >= largest {
         return Err(Error::Other(format!(
-            "{name} has {size} bytes, and may have {largest} at most"
+            "{name} has {size} bytes, and may have less than {largest}"
         )));
     }
     println!("{name}: {size} bytes");
@@ -164,4 +165,17 @@ fn rfc3339(time: u64) -> Result<String> {
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok());
     formatted.ok_or_else(|| Error::Other(format!("{time} s is no time of a release")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_weighs_too_much_is_named() {
+        check_size("archive", LARGEST_ARCHIVE - 1, LARGEST_ARCHIVE).unwrap();
+        let error = check_size("archive", LARGEST_ARCHIVE, LARGEST_ARCHIVE).unwrap_err();
+        let expected = "archive has 7000000 bytes, and may have less than 7000000";
+        assert_eq!(error.to_string(), expected);
+    }
 }

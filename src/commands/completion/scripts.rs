@@ -84,12 +84,15 @@ pub(super) fn script(shell: Shell) -> &'static str {
     }
 }
 
-/// The name and the content of the executable that kubectl runs for completions.
-pub(super) fn shim() -> (&'static str, String) {
-    if cfg!(windows) {
-        let content = format!("@rem {MARK}\r\n@kubectl-mtls __complete %*\r\n");
-        return ("kubectl_complete-mtls.cmd", content);
-    }
-    let content = format!("#!/bin/sh\n# {MARK}\nexec kubectl-mtls __complete \"$@\"\n");
-    ("kubectl_complete-mtls", content)
-}
+/// The name and the content of the executable that kubectl runs for completions; archives of releases hold the same files.
+pub(super) const SHIM: (&str, &str) = if cfg!(windows) {
+    (
+        "kubectl_complete-mtls.cmd",
+        include_str!("shim/kubectl_complete-mtls.cmd"),
+    )
+} else {
+    (
+        "kubectl_complete-mtls",
+        include_str!("shim/kubectl_complete-mtls"),
+    )
+};

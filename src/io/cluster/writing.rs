@@ -51,15 +51,12 @@ fn deletion(object: &Object) -> Value {
 impl Cluster {
     async fn change(&self, write: &Write) -> Result<Outcome, Failure> {
         let reference = write.object().reference();
-        let sent = self.send_write(write, "fieldValidation=Strict").await;
-        if sent
-            .as_ref()
-            .map_or(true, |answer| answer.status.is_server_error())
-        {
-            // It may have been made all the same: the answer was lost.
-            written::record_uncertain(reference.to_string());
+        let unanswered = written::sending(reference.to_string());
+        let answer = self.send_write(write, "fieldValidation=Strict").await?;
+        // After an error of the server it may have been made all the same.
+        if !answer.status.is_server_error() {
+            unanswered.answered();
         }
-        let answer = sent?;
         match (answer.status, write) {
             (StatusCode::CONFLICT, write) if !matches!(write, Write::Apply(_)) => {
                 Ok(Outcome::Conflict)

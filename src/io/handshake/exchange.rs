@@ -15,7 +15,7 @@ use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureSch
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
-use crate::error::Failure;
+use crate::error::{Failure, plain};
 use crate::pki::inspect::Certificate;
 use crate::plan::Identity;
 use crate::plan::probe::{Observation, Outcome};
@@ -173,7 +173,7 @@ fn outcome(error: &std::io::Error) -> Outcome {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::AlertReceived(alert)) => Outcome::Refused(alert_name(*alert)),
-        _ => Outcome::Broken(error.to_string()),
+        _ => Outcome::Broken(plain(error)),
     }
 }
 

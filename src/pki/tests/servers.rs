@@ -1,7 +1,7 @@
 //! Server certificates as OpenSSL reads them, and which given ones are refused.
 
 use super::*;
-use crate::pki::server::{Error, ServerIdentity, TTL, ca_subject, is_self_made};
+use crate::pki::server::{Error, ServerIdentity, TTL, ca_subject, is_ca_of, is_self_made};
 
 const HOST: &str = "*.mtls.local.kyma.dev";
 
@@ -85,4 +85,19 @@ fn given_files_that_a_gateway_could_not_use_are_refused() {
         identity.check_host("other.example.com"),
         Err(Error::Host { .. })
     ));
+}
+
+#[test]
+fn the_server_ca_of_an_authority_with_a_long_name_is_known_by_it() {
+    let name = "authority-of-the-payments-team-for-all-its-partners-in-europe";
+    let request = CaRequest {
+        subject: ca_subject(name, [7; 4]).unwrap(),
+        ttl: Duration::days(3650),
+        key_type: KeyType::P256,
+    };
+    let authority = Authority::generate(&request, NOW, [5; 20]).unwrap();
+    let ca = authority.certificate();
+    assert!(is_ca_of(ca, name));
+    assert!(!is_ca_of(ca, "authority"));
+    assert!(is_ca_of(server_ca().certificate(), "kyma-mtls"));
 }

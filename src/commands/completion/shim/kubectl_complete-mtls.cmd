@@ -1,0 +1,2 @@
+@rem kubectl asks this for completions of `kubectl mtls`
+@kubectl-mtls __complete %*
