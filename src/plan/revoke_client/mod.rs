@@ -136,9 +136,6 @@ pub fn reconcile(
     })?;
     let inventory = (entries.as_slice(), &damaged);
     let mut targets = targets::find(request, &found.state, inventory, observed, now)?;
-    if targets.is_empty() {
-        damaged.refuse()?;
-    }
     let named: Vec<Stand<'_>> = targets
         .iter()
         .map(|target| stand(target, &found, &crls, now))

@@ -143,6 +143,9 @@ pub(super) fn find(
     let mut seen = BTreeSet::new();
     let mut targets: Vec<Target> = found?.into_iter().flatten().collect();
     targets.retain(|target| seen.insert(target.identity()));
+    if targets.is_empty() {
+        damaged.refuse()?;
+    }
     Ok(targets)
 }
 

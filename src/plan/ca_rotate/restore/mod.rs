@@ -134,23 +134,9 @@ impl Remains<'_> {
         next: &AuthorityState,
     ) -> Result<(), Failure> {
         let home = self.home(next.issuing_ca());
-        let home = home.filter(|home| self.completed(home, signers, next).is_some());
+        let home = home.filter(|home| completed(home, signers, next).is_some());
         let mut changed = self.live.into_iter().chain(home);
         changed.try_for_each(|object| commit::refuse_kept(object, self.request.force_conflicts))
-    }
-
-    /// The Secret of the keys with the first key or certificate that it lacks; `None` if it lacks nothing.
-    fn completed(
-        &self,
-        home: &Object,
-        signers: &[Arc<Authority>],
-        next: &AuthorityState,
-    ) -> Option<Object> {
-        signers.iter().find_map(|signer| {
-            let (ca, key) = (signer.certificate(), signer.key());
-            let origin = Origin::of(next.given.contains(&ca.fingerprint()));
-            keys_with(home, ca, key, origin)
-        })
     }
 
     /// A new CA, if no client uses an earlier one: which CA issued last is not known, and a key that no authority ever named must not be
@@ -189,7 +175,7 @@ impl Remains<'_> {
                 },
             );
         };
-        match self.completed(home, signers, next) {
+        match completed(home, signers, next) {
             Some(changed) => Err(Effect::Write(Write::Replace(changed)).into()),
             None => Ok(home.reference().clone()),
         }
@@ -315,4 +301,13 @@ impl Remains<'_> {
         report.planned = lines;
         Ok(report)
     }
+}
+
+/// The Secret of the keys with the first key or certificate that it lacks; `None` if it lacks nothing.
+fn completed(home: &Object, signers: &[Arc<Authority>], next: &AuthorityState) -> Option<Object> {
+    signers.iter().find_map(|signer| {
+        let (ca, key) = (signer.certificate(), signer.key());
+        let origin = Origin::of(next.given.contains(&ca.fingerprint()));
+        keys_with(home, ca, key, origin)
+    })
 }

@@ -122,6 +122,7 @@ fn a_field_of_another_manager() {
 #[test]
 fn a_secret_of_ours_that_a_tool_keeps_is_not_written_again() {
     use crate::plan::testing::foreign_ca;
+    use base64::Engine;
     let mark = |object: Object| object.with_annotation("argocd.argoproj.io/tracking-id", "shop");
     let secret = |name| ObjectRef::new(Kind::Secret, "istio-system", name);
     let forced = Request {
@@ -155,7 +156,6 @@ fn a_secret_of_ours_that_a_tool_keeps_is_not_written_again() {
     // The fail-closed Secret: told on a Gateway that stands, refused before a new one.
     let name = secret("kyma-mtls-cacert");
     let pem = foreign_ca().certificate().pem();
-    use base64::Engine;
     let pem = base64::engine::general_purpose::STANDARD.encode(&pem);
     let changed = mark(cluster.objects[&name].clone()).with("data", json!({"cacert": pem}));
     cluster.put(&changed);

@@ -29,7 +29,7 @@ fn revoke(name: &str) -> revoke_client::Request {
         authority: FIRST_AUTHORITY.to_owned(),
         directory: None,
         which: revoke_client::Which::Names(vec![name.parse().unwrap()]),
-        reason: Default::default(),
+        reason: crate::pki::crl::Reason::default(),
         confirmed: false,
         close_connections: false,
         dry_run: DryRun::None,
