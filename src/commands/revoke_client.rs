@@ -148,8 +148,18 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     for note in &report.notes {
         terminal.note(note);
     }
+    for damaged in &report.unreadable {
+        terminal.warn(damaged);
+    }
     terminal.data(&report.render(args.output.output)?);
-    Ok(Exit::Success)
+    if report.not_revoked.is_empty() {
+        return Ok(Exit::Success);
+    }
+    Err(Failure::failed(format!(
+        "not every certificate of {} is revoked: an inventory entry is damaged",
+        report.not_revoked.join(", ")
+    ))
+    .hint("run the commands of the warning above"))
 }
 
 async fn revoke(

@@ -73,7 +73,8 @@ pub enum Home<'a> {
 
 /// Creates a missing authority.
 ///
-/// A run that is killed between keys and state leaves keys that no state names; the next run uses the next free name for its own.
+/// A run that is killed between keys and state leaves keys that no state names; the next run uses the next free name for its own, and the
+/// next rotation removes the keys that were left.
 pub fn establish(
     names: &CredentialNames,
     new: &NewAuthority,

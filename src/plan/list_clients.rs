@@ -177,6 +177,18 @@ pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
     (entries, unreadable)
 }
 
+/// As [`entries`], with those whose serial number is damaged among the others: what revokes certificates needs it.
+pub(super) fn with_serials(objects: &[Object]) -> (Vec<Entry>, Vec<Unreadable>) {
+    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+    for object in objects {
+        match entry(object).and_then(|entry| entry.with_serial(object)) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    (entries, unreadable)
+}
+
 /// One entry.
 pub(super) fn entry(object: &Object) -> Result<Entry, Unreadable> {
     Entry::read(object).and_then(|entry| checked(entry, object))
@@ -240,7 +252,11 @@ pub fn reconcile(
         });
     }
     let (entries, unreadable) = entries(objects);
-    let generations = Generations::read(&request.authority, &state, &mut notes);
+    let generations = if entries.is_empty() {
+        Generations::default()
+    } else {
+        Generations::read(&request.authority, &state, &mut notes)
+    };
     let clients = request.clients(&entries, &generations, now);
     let report = Report {
         authority: Some(request.authority.clone()),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
 use super::list_clients::{State, entry, inventory};
-use super::{Observed, Query, Reconciled, Write, audit};
+use super::{Observed, Query, Reconciled, Write, audit, witness};
 use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::resources::audit::Transition;
@@ -77,19 +77,28 @@ pub struct Report {
 }
 
 /// Finds the entries that can be removed.
-pub fn select(authority: &str, observed: &Observed, now: OffsetDateTime) -> Reconciled<Selection> {
+pub fn select(
+    authority: &str,
+    in_cluster: bool,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Selection> {
     let list = inventory(authority);
     let name = CredentialNames::of_authority(authority).state();
     observed.prefetch([list.clone(), Query::Get(name.clone())])?;
     let Some(object) = observed.get(&name)? else {
-        return Err(
+        let lost = witness::lost(authority, observed)?;
+        let unknown = || {
             Failure::refused(format!("there is no authority `{authority}`"))
                 .hint("`--authority` names another authority, `--ca-dir` a directory")
-                .into(),
-        );
+        };
+        return Err(lost.unwrap_or_else(unknown).into());
     };
     let state =
-        AuthorityState::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+        AuthorityState::read(object).map_err(|error| witness::unreadable(authority, &error))?;
+    if in_cluster {
+        witness::check(&state, false, observed)?;
+    }
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for object in observed.list(&list)? {
         match entry(object).and_then(|entry| placed(entry, object)) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Effect, Observed, Query, Reconciled};
+use super::{Effect, Observed, Query, Reconciled, command_line};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, Error};
 use crate::pki::inspect::Certificate;
 use crate::pki::key;
 use crate::resources::authority::{AuthorityState, Keys};
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
+use crate::resources::rotation::Phase;
 use crate::resources::{Kind, ObjectRef};
 
 /// The Secret with the keys of an authority's CAs.
@@ -22,13 +23,43 @@ pub fn secret(state: &AuthorityState) -> ObjectRef {
 pub fn keys(state: &AuthorityState, observed: &Observed) -> Reconciled<Keys> {
     let secret = secret(state);
     let Some(object) = observed.get(&secret)? else {
-        return Err(damaged(format!(
+        let what = format!(
             "{secret}, which holds the keys of `{}`, does not exist",
             state.authority
-        ))
-        .into());
+        );
+        return Err(damaged(what, state, None).into());
     };
-    Ok(Keys::read(object).map_err(|error| damaged(error.to_string()))?)
+    Ok(Keys::read(object).map_err(|error| damaged(error.to_string(), state, None))?)
+}
+
+/// What it means that the key of a trusted CA is lost.
+pub const LOST_KEY: &str = "this CA stays trusted for its present clients, with its last revocation list; it issues nothing, and nobody can be revoked until it is removed";
+
+/// The ways out where the key of a CA, or the Secret with all keys (`None`), is lost.
+pub fn ways_out(state: &AuthorityState, lost: Option<&Certificate>) -> [String; 2] {
+    let command = |flags| command_line::ca_rotate(flags, &state.authority);
+    let is = |ca: Option<&Certificate>| lost.is_some() && lost == ca;
+    let way = match state.phase() {
+        Phase::Spreading if lost.is_none() || is(state.target_ca()) => {
+            format!("`{}` gives up the new CA", command(" --abort"))
+        }
+        Phase::Overlap if is(state.issuing_ca()) => {
+            format!("`{}` lets the old CA issue again", command(" --abort"))
+        }
+        Phase::Overlap => format!(
+            "`{}` removes the old CA once its clients have new certificates",
+            command(" --finish")
+        ),
+        Phase::Settled | Phase::Stopped | Phase::Spreading => format!(
+            "`{}` replaces this CA, and `{}` then removes it",
+            command(""),
+            command(" --finish")
+        ),
+    };
+    [
+        format!("restore {} from a backup", secret(state)),
+        format!("without a backup, {way}"),
+    ]
 }
 
 /// A CA of an authority with its key. Fails if the key is missing or belongs to another CA, and if the CA may not sign.
@@ -40,7 +71,7 @@ pub fn signer(
 ) -> Result<Arc<Authority>, Failure> {
     let Some(key) = keys.of(ca) else {
         let what = format!("{} has no key for the CA `{}`", secret(state), ca.subject());
-        return Err(damaged(what));
+        return Err(damaged(what, state, Some(ca)));
     };
     let authority = Authority::load(ca.pem().as_bytes(), key, now).map_err(|error| {
         let is_encrypted = matches!(error, Error::Key(key::Error::Encrypted));
@@ -90,6 +121,6 @@ fn look_again(state: &AuthorityState, observed: &Observed) -> Reconciled<()> {
     Err(Effect::Read(vec![Query::Get(older)]).into())
 }
 
-fn damaged(what: String) -> Failure {
-    Failure::refused(what).hint("restore the key from a backup")
+fn damaged(what: String, state: &AuthorityState, lost: Option<&Certificate>) -> Failure {
+    Failure::refused(what).hints(ways_out(state, lost))
 }

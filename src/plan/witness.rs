@@ -94,6 +94,12 @@ impl Fault {
             .hint(mends(self.mended_by(), authority))
     }
 
+    /// A line on the loss with the command that repairs it.
+    pub fn told(&self, authority: &str) -> String {
+        let mends = mends(self.mended_by(), authority);
+        format!("{}; {mends}", self.says(authority))
+    }
+
     /// A sentence that describes the loss.
     pub fn says(&self, authority: &str) -> String {
         Said {
@@ -104,10 +110,18 @@ impl Fault {
     }
 }
 
-fn mends(flag: &str, authority: &str) -> String {
+/// A sentence with the command that repairs an authority.
+pub(super) fn mends(flag: &str, authority: &str) -> String {
     format!(
         "`kubectl mtls ca-rotate {flag} --authority {authority}` repairs it; with `--dry-run` it only shows what it would do"
     )
+}
+
+/// The refusal because of an authority that was lost; `None` if there never was one.
+pub fn lost(authority: &str, observed: &Observed) -> Reconciled<Option<Failure>> {
+    let heard = hear(authority, None, observed)?;
+    let fault = Fault::of(None, heard.as_ref());
+    Ok(fault.map(|fault| fault.refusal(authority)))
 }
 
 /// The refusal of a command that cannot read the authority.

@@ -15,6 +15,7 @@ use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, hash8};
+use crate::pki::serial::Serial;
 
 /// The layout of an entry; an entry with a higher number is left alone.
 const FORMAT: &str = "1";
@@ -191,6 +192,8 @@ impl Entry {
     }
 
     /// Reads an entry, whole or only its metadata.
+    ///
+    /// Times that only inform (of issue, of revocation) are left out where they are damaged: the state of the certificate is what counts.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let annotation = |key: &str| required(object, "annotation", key, object.annotation(key));
         let label = |key: &str| required(object, "label", key, object.label(key));
@@ -228,17 +231,24 @@ impl Entry {
                 .and_then(|number| number.parse().ok()),
             issued_at: object
                 .annotation(ISSUED_ANNOTATION)
-                .map(|text| moment(object, ISSUED_ANNOTATION, text))
-                .transpose()?,
+                .and_then(|text| moment(object, ISSUED_ANNOTATION, text).ok()),
             issued_by: object.annotation(ISSUED_BY_ANNOTATION).map(str::to_owned),
             pruned_to: pruned_to(object),
-            revocation: revocation(object)?,
+            revocation: revocation(object),
             revoked_by: object.annotation(REVOKED_BY_ANNOTATION).map(str::to_owned),
             certificate: object
                 .at(&["data", CERTIFICATE])
                 .and_then(|pem| pem.as_str())
                 .map(str::to_owned),
         })
+    }
+
+    /// The entry, if its serial number can be read, without which a certificate cannot be revoked.
+    pub fn with_serial(self, object: &Object) -> Result<Self, Unreadable> {
+        match self.serial.parse::<Serial>() {
+            Ok(_) => Ok(self),
+            Err(_) => Err(object.unreadable(format!("`{SERIAL}` is not a serial number"))),
+        }
     }
 
     /// The manifest of a new entry.
@@ -336,16 +346,14 @@ fn moment(object: &Object, key: &str, text: &str) -> Result<OffsetDateTime, Unre
         .map_err(|error| object.unreadable(format!("{key}: {error}")))
 }
 
-fn revocation(object: &Object) -> Result<Option<Revocation>, Unreadable> {
-    let Some(at) = object.annotation(REVOKED_ANNOTATION) else {
-        return Ok(None);
-    };
+fn revocation(object: &Object) -> Option<Revocation> {
+    let at = object.annotation(REVOKED_ANNOTATION)?;
     let reason = object.annotation(REASON_ANNOTATION).unwrap_or_default();
-    Ok(Some(Revocation {
-        at: moment(object, REVOKED_ANNOTATION, at)?,
+    Some(Revocation {
+        at: moment(object, REVOKED_ANNOTATION, at).ok()?,
         // A reason of a newer version is none that this one knows; that it was revoked is what counts.
         reason: reason.parse().unwrap_or_default(),
-    }))
+    })
 }
 
 /// The reference to the n-th entry of a client: `<slug>-<8 hex>-<n>`.

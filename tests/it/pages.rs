@@ -538,3 +538,45 @@ fn every_fault_that_a_page_names_is_one_of_status() {
         }
     }
 }
+
+/// The sources of a folder, one after the other.
+fn sources(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut all = String::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all += &sources(&path);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            all += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+    all
+}
+
+#[test]
+fn every_test_that_the_page_on_security_names_exists() {
+    let own = std::env::current_exe().unwrap();
+    let listed = std::process::Command::new(own)
+        .arg("--list")
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let library = sources(&root().join("src"));
+    let is_test = |line: &str, name: &str| line.contains("fn ") && line.contains(name);
+    let mut named = 0;
+    for word in text("docs/security.md").split('`') {
+        let exists = match word.strip_prefix("cargo test --lib ") {
+            Some(name) => library.lines().any(|line| is_test(line, name)),
+            None if word.contains("::") && !word.contains(char::is_whitespace) => {
+                let mut tests = listed
+                    .lines()
+                    .filter_map(|line| line.strip_suffix(": test"));
+                tests.any(|test| test.contains(word))
+            }
+            None => continue,
+        };
+        assert!(exists, "docs/security.md: `{word}`");
+        named += 1;
+    }
+    assert!(named > 30, "{named}");
+}

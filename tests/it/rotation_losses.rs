@@ -126,6 +126,7 @@ impl Play {
                 self.add(&half.arguments[1]);
             }
         }
+        self.done.insert(format!("{:?}", Deed::Both));
     }
 
     /// Every command refuses an older authority that was put back; restored, it revokes all that the inventory knows of, shuts
@@ -188,6 +189,7 @@ impl Play {
             client.is_revoked &= client.is_listed || saved.revoked.contains(&number);
         }
         self.model.cas = found;
+        self.done.insert(format!("{:?}", Deed::RollBack));
     }
 
     #[track_caller]
@@ -232,6 +234,7 @@ impl Play {
             );
         }
         self.run(&["ca-rotate", "--accept-inventory"], 0);
+        self.done.insert(format!("{:?}", Deed::LoseInventory));
     }
 
     /// A certificate that ends soon and a lasting one have one serial number of two CAs. Revoked, neither comes back when the other one
@@ -264,6 +267,7 @@ impl Play {
         if let Some(last) = self.issue(None) {
             self.revoke(last);
         }
+        self.done.insert(format!("{:?}", Deed::Twins));
     }
 
     /// Signs by hand, with the key of one CA, a certificate with the serial number of another one's; its client's number.

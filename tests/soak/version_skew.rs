@@ -85,7 +85,7 @@ pub(crate) fn moved_from_before() {
     let old = |arguments: &[&str]| desk.run_with(&before, arguments).exits(0);
     old(&["expose", "httpbin", "--host", &host]);
     let own = ["--authority", &authority];
-    for client in ["alice", "bob"] {
+    for client in ["alice", "bob", "carol"] {
         old(&[&["issue-client", client][..], &own].concat());
     }
     old(&[&["revoke-client", "alice"][..], &own].concat());
@@ -99,6 +99,11 @@ pub(crate) fn moved_from_before() {
     load.add("nobody", &desk.nobody(), None, Expected::Out)
         .unwrap();
     // A revocation at once, before the move; then the move, and what needs it.
+    desk.run(&[&["revoke-client", "carol"][..], &own].concat())
+        .exits(0)
+        .says("--fail-closed");
+    load.add("carol", &desk.client("carol"), None, Expected::Out)
+        .unwrap();
     desk.run(&[&["ca-rotate", "--finish"][..], &own].concat())
         .exits(2)
         .says("--fail-closed");

@@ -31,9 +31,9 @@ async fn prune(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
-    let find = |observed: &Observed, now| select(&authority, observed, now);
-    let selection = Live::new(store, terminal).run(find).await?;
     let in_cluster = matches!(store, Store::Cluster(_));
+    let find = |observed: &Observed, now| select(&authority, in_cluster, observed, now);
+    let selection = Live::new(store, terminal).run(find).await?;
     let dry_run = DryRun::from(args.dry_run) != DryRun::None;
     let mut report = Report {
         authority: authority.clone(),

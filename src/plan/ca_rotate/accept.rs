@@ -31,6 +31,8 @@ impl Run<'_> {
                 Err(self.commit(next, RotationStep::InventoryAccepted)?)
             }
             None => {
+                // The next step changes the authority.
+                self.standing.may_change(self.request.force_conflicts)?;
                 let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
                 self.observed.prefetch([Query::Get(namespace)])?;
                 prepare(&state.authority, Some(state), self.observed)?;

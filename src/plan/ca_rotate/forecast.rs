@@ -50,6 +50,7 @@ pub(super) fn work(
         )
     }));
     if matches!(run.request.goal, Goal::Status) {
+        report.notes.extend(run.lost_keys()?);
         report.history.clone_from(&run.standing.state.history);
         return Ok(report);
     }

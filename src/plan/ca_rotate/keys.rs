@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Run;
+use super::{Run, restore};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::{Effect, Reconciled, Write, audit, commit, signers};
+use crate::plan::authority::MOST_NAMES;
+use crate::plan::{Effect, Query, Reconciled, Seen, Write, audit, commit, signers};
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
 };
+use crate::resources::names::AUTHORITY_LABEL;
 use crate::resources::{Object, ObjectRef};
 
 impl Run<'_> {
@@ -29,6 +31,36 @@ impl Run<'_> {
         keys.map_err(|error| self.damaged(&error.to_string()).into())
     }
 
+    /// What the lost keys of trusted CAs mean, with the ways out; a note where the keys may not be read.
+    pub(super) fn lost_keys(&self) -> Reconciled<Vec<String>> {
+        let state = &self.standing.state;
+        let secret = self.keys_secret();
+        let keys = match self.observed.try_get(&secret)? {
+            Seen::Missing => None,
+            Seen::Found(object) => {
+                Some(Keys::read(object).map_err(|error| self.damaged(&error.to_string()))?)
+            }
+            other => {
+                let why = other.unknown().unwrap_or_default();
+                return Ok(vec![format!(
+                    "whether the keys of the authority are in {secret} was not checked: {why}"
+                )]);
+            }
+        };
+        let has_key = |ca: &Certificate| keys.as_ref().is_some_and(|keys| keys.of(ca).is_some());
+        let trusted = || state.trusted.iter().filter(|ca| !ca.is_expired(self.now));
+        let keyless: Vec<&Certificate> = trusted().filter(|ca| !has_key(ca)).collect();
+        let Some(first) = keyless.first() else {
+            return Ok(Vec::new());
+        };
+        let lost = trusted().any(has_key).then_some(*first);
+        let says = keyless.iter().map(|ca| {
+            let lost = signers::LOST_KEY;
+            format!("the key of the {} is lost: {lost}", restore::called(ca))
+        });
+        Ok(says.chain(signers::ways_out(state, lost)).collect())
+    }
+
     /// A trusted CA with its key; fails if the key is missing or does not belong to it.
     pub(super) fn signer(&self, ca: &Certificate) -> Reconciled<Arc<Authority>> {
         let state = &self.standing.state;
@@ -40,6 +72,7 @@ impl Run<'_> {
     pub(super) fn keep(&self, ca: &Authority, origin: Origin) -> Reconciled<()> {
         let (certificate, key) = (ca.certificate(), ca.key());
         let Some(live) = self.keys_object()? else {
+            self.standing.may_change(self.request.force_conflicts)?;
             let object = keys_object(
                 self.keys_secret(),
                 &self.request.authority,
@@ -85,21 +118,45 @@ impl Run<'_> {
         new_ca: &Authority,
         mut next: AuthorityState,
     ) -> Reconciled<AuthorityState> {
-        let Some(keys) = self.keys()? else {
-            return Ok(next);
-        };
+        let mut left: BTreeSet<String> = BTreeSet::new();
+        let secrets = self.keys_object()?.into_iter().chain(self.leftovers()?);
+        for secret in secrets {
+            let keys = Keys::read(secret).map_err(|error| self.damaged(&error.to_string()))?;
+            left.extend(keys.skis().map(str::to_owned));
+        }
         let cas = next.trusted.iter().chain(self.published());
         let cas = cas.chain([new_ca.certificate()]);
         let mut known: BTreeSet<String> = cas.map(Certificate::key_id_hex).collect();
         known.extend(next.retired.iter().cloned());
-        for ski in keys.skis().filter(|ski| !known.contains(*ski)) {
+        for ski in left.difference(&known) {
             let what = format!("retired the key {ski}, which an interrupted run left without a CA");
             let transition = Transition::KeyRetired;
             let entry = audit::entry(transition, &what, Vec::new(), self.observed, self.now)?;
             history::add(&mut next.history, &entry);
-            next.retired.insert(ski.to_owned());
+            next.retired.insert(ski.clone());
         }
         Ok(next)
+    }
+
+    /// The Secrets that first runs left which were killed before they made the authority: those with an earlier name than the Secret of the
+    /// authority's keys.
+    fn leftovers(&self) -> Reconciled<Vec<&Object>> {
+        let own = self.keys_secret();
+        let names = (1..=MOST_NAMES).map(|n| self.names.keys(n));
+        let earlier: Vec<ObjectRef> = names.take_while(|name| *name != own).collect();
+        // A Secret with another name, which somebody wrote into the state.
+        if earlier.contains(&self.names.keys(MOST_NAMES)) {
+            return Ok(Vec::new());
+        }
+        self.observed
+            .prefetch(earlier.iter().cloned().map(Query::Get))?;
+        let mut found = Vec::new();
+        for name in &earlier {
+            found.extend(self.observed.try_get(name)?.found().copied());
+        }
+        let authority = self.request.authority.as_str();
+        found.retain(|secret| secret.is_ours() && secret.label(AUTHORITY_LABEL) == Some(authority));
+        Ok(found)
     }
 
     /// Removes the keys of CAs that are no longer in the state, once every gateway proxy stopped
@@ -109,9 +166,6 @@ impl Run<'_> {
         if state.retired.is_empty() {
             return Ok(());
         }
-        let Some(live) = self.keys_object()? else {
-            return Ok(());
-        };
         let in_use: BTreeSet<String> = self
             .published()
             .iter()
@@ -119,12 +173,14 @@ impl Run<'_> {
             .map(Certificate::key_id_hex)
             .collect();
         let gone = state.retired.difference(&in_use).cloned().collect();
-        let Some(changed) = keys_without(live, &gone) else {
-            return Ok(());
-        };
-        commit::refuse_kept(live, self.request.force_conflicts)?;
-        self.prove()?;
-        Err(Effect::Write(Write::Replace(changed)).into())
+        for live in self.keys_object()?.into_iter().chain(self.leftovers()?) {
+            if let Some(changed) = keys_without(live, &gone) {
+                commit::refuse_kept(live, self.request.force_conflicts)?;
+                self.prove()?;
+                return Err(Effect::Write(Write::Replace(changed)).into());
+            }
+        }
+        Ok(())
     }
 
     /// The CAs in the bundle that gateways read.

@@ -196,7 +196,7 @@ impl Run<'_> {
             Phase::Overlap if before.is_none() => return self.done(),
             Phase::Overlap | Phase::Spreading => {}
         }
-        if let Some(ca) = before {
+        if let Some(ca) = before.filter(|ca| state.issuing_ca() != Some(ca)) {
             // A CA that cannot sign must not be made to.
             self.signer(ca)?;
         }

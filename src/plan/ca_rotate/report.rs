@@ -115,6 +115,7 @@ impl Run<'_> {
         }
         report.done = steps.iter().map(|step| self.told(*step)).collect();
         report.notes.extend(self.said_of_this_run(&steps)?);
+        report.notes.extend(self.lost_keys()?);
         if steps.contains(&RotationStep::CaDropped) {
             let shut_out = self.known(&self.standing.state.retired)?;
             report.shut_out = shut_out.unwrap_or_default().live;

@@ -2,6 +2,7 @@
 
 mod external;
 mod interrupted;
+mod kept;
 mod losses;
 
 use super::*;

@@ -103,7 +103,7 @@ pub(crate) const AUTHORITY_KEYS_MISSING: Check = Check {
     cause: "The key of the issuing CA does not exist",
     found_by: "the metadata of the Secret with the authority's keys, where the user may read that Secret",
     why: "nothing can be issued, renewed or revoked",
-    remedy: "restore the Secret from a backup",
+    remedy: "restore the Secret from a backup; without one, kubectl mtls ca-rotate --authority AUTHORITY, then the same with --finish",
     consequences: &[],
 };
 

@@ -54,7 +54,12 @@ pub(super) fn observe<'a>(
     target: &Target,
     observed: &'a Observed,
 ) -> Reconciled<Option<(&'a Object, AuthorityState)>> {
-    read(observed, &target.names.state(), AuthorityState::read)
+    let Some(object) = observed.get_if_served(&target.names.state())? else {
+        return Ok(None);
+    };
+    let state = AuthorityState::read(object)
+        .map_err(|error| witness::unreadable(&target.names.authority, &error))?;
+    Ok(Some((object, state)))
 }
 
 /// The existing Secrets from which a Gateway may read its client CA instead of from the authority.

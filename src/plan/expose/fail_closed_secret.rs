@@ -1,13 +1,13 @@
 //! The fail-closed Secret, which trusts nobody: istiod falls back to it when a Gateway loses the name of its authority.
 
-use super::get;
 use super::moving::Source;
 use super::target::Target;
 use super::view::Site;
 use super::wanted::Wanted;
+use super::{Request, get};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::plan::{Generate, Observed, Query, Reconciled, Write};
+use crate::plan::{Generate, Observed, Query, Reconciled, Write, commit};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::CredentialNames;
@@ -42,13 +42,14 @@ fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Option<&'a
 ///
 /// On a new Gateway, or one that is moved, a conflict is a refusal; later it is a note.
 pub(super) fn desired(
+    request: &Request,
     sites: &[Site<'_>],
     source: &Source,
     observed: &Observed,
 ) -> Reconciled<FailClosedSecrets> {
     let mut secrets = FailClosedSecrets::default();
     for site in sites {
-        match of_namespace(&site.target, source, observed)? {
+        match of_namespace(request, &site.target, source, observed)? {
             Ok(wanted) => secrets.wanted.extend(wanted),
             Err(fault) => secrets.notes.push(fault),
         }
@@ -58,6 +59,7 @@ pub(super) fn desired(
 
 /// The Secret of one namespace, or the conflict that prevents it.
 fn of_namespace(
+    request: &Request,
     target: &Target,
     source: &Source,
     observed: &Observed,
@@ -75,8 +77,8 @@ fn of_namespace(
             exists: true,
         })));
     }
+    let begins = target.existing.is_none() || source.gateway.is_some();
     if let Some(fault) = conflict(target, live, standing, &reference) {
-        let begins = target.existing.is_none() || source.gateway.is_some();
         if begins {
             return Err(Failure::refused(fault)
                 .hint("give the Gateway a server Secret of its own with `--server-certificate secret/NAME`, whose fallback `NAME-cacert` is free")
@@ -84,6 +86,15 @@ fn of_namespace(
                 .into());
         }
         return Ok(Err(fault));
+    }
+    if let Some(Err(failure)) = live.map(|live| commit::refuse_kept(live, request.force_conflicts))
+    {
+        if begins {
+            return Err(failure.into());
+        }
+        return Ok(Err(format!(
+            "{failure}: if the Gateway loses `caCertCredentialName`, the CA in that Secret is trusted"
+        )));
     }
     let ca = nobody(observed)?;
     let object = fail_closed::object(reference, &target.gateway, ca, &source.object);

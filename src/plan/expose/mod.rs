@@ -216,7 +216,7 @@ pub fn reconcile(
     for site in &sites {
         refuse_conflicts(&site.target, &site.view)?;
     }
-    server_certificate::check(request, &sites, observed)?;
+    server_certificate::check(request, &sites, observed, now)?;
     let ingress_notes = ingress::check(&target.ingress, environment.routing, observed)?;
     let dns = dns_record::desired(request, &target, observed)?;
     let workload = workload::desired(request, observed)?;
@@ -226,7 +226,7 @@ pub fn reconcile(
 
     let source = moving::decide(request, &target, view, observed)?;
     moving::refuse_further_bundles(&source, &sites)?;
-    let fail_closed_secrets = fail_closed_secret::desired(&sites, &source, observed)?;
+    let fail_closed_secrets = fail_closed_secret::desired(request, &sites, &source, observed)?;
     let needs = needs::decide(request.dry_run, &target, &source, observed)?;
     let trust = authority::desired(request, &target, view, source, &needs, observed, now)?;
     let workload_policy = workload_policy::desired(request, &target, view, observed)?;

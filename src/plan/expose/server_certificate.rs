@@ -114,17 +114,29 @@ pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure>
 }
 
 /// Refuses, before the first write, a source that cannot provide a certificate, or would overwrite objects of others.
-pub(super) fn check(request: &Request, sites: &[Site<'_>], observed: &Observed) -> Reconciled<()> {
+pub(super) fn check(
+    request: &Request,
+    sites: &[Site<'_>],
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<()> {
     let source = source(request, &sites[0], observed)?;
     if !matches!(source, Source::Certificate(_)) {
         certificate::refuse_idle_issuer(request, &sites[0].target)?;
     }
     for Site { target, view } in sites {
-        match source {
+        match &source {
             Source::Certificate(kind) => {
-                certificate::issuer(request, target, kind, view, observed)?;
+                certificate::issuer(request, target, *kind, view, observed)?;
             }
-            Source::SelfSigned(_) | Source::Given(_) => own::refuse_others(target, view)?,
+            Source::SelfSigned(_) => {
+                own::refuse_others(target, view)?;
+                own::refuse_kept(request, target, view, None, observed, now)?;
+            }
+            Source::Given(identity) => {
+                own::refuse_others(target, view)?;
+                own::refuse_kept(request, target, view, Some(identity), observed, now)?;
+            }
             Source::Kept => kept(request, target, view)?,
         }
     }

@@ -192,6 +192,11 @@ pub(super) fn stand(
     let state = trust::state(&names, observed)?;
     let (trust_domains, unread) = control_plane::trust_domains(state.as_ref(), observed)?;
     let Some(state) = state else {
+        if matches!(request.issuer.place, Place::Cluster)
+            && let Some(lost) = witness::lost(&names.authority, observed)?
+        {
+            return Err(lost.into());
+        }
         trust::may_be_made(&request.issuer, &names, observed)?;
         check_before_authority(request, &trust_domains, observed, now)?;
         observed.answer_to(Question::Password)?;

@@ -1,8 +1,10 @@
 //! The generations of the CA that issued a certificate.
 
 use super::{AuthorityState, Certificate, Generation, Object, Seen};
+use crate::plan::witness;
 
 /// The CAs of an authority by their SKI.
+#[derive(Default)]
 pub(super) struct Generations {
     issuing: Option<String>,
     trusted: Option<Vec<String>>,
@@ -11,7 +13,15 @@ pub(super) struct Generations {
 impl Generations {
     /// The CAs of an authority's state; adds a note if it was not read.
     pub(super) fn read(authority: &str, state: &Seen<&Object>, notes: &mut Vec<String>) -> Self {
+        let is_there = state.found().is_some();
         let state = state.read_as(|object| AuthorityState::read(object));
+        if let Seen::Missing = state {
+            // Its entries show that there was one.
+            notes.push(witness::Fault::AuthorityLost.told(authority));
+        }
+        if is_there && state.found().is_none() {
+            notes.push(witness::mends("--restore", authority));
+        }
         if let Some(reason) = state.unknown() {
             notes.push(format!(
                 "which CA of `{authority}` issues now is not known: the authority's state was not read: {reason}"

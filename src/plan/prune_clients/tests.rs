@@ -10,7 +10,7 @@ const TTL: Duration = Duration::days(10);
 
 /// All that one `list-clients --prune` does.
 fn prune(cluster: &mut Cluster) -> Vec<u32> {
-    let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
+    let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, true, observed, now);
     let selection = cluster.run(&plan).unwrap();
     let mut removed = Vec::new();
     for prunable in &selection.prunable {
@@ -95,7 +95,7 @@ fn an_entry_under_another_name_stays_and_keeps_no_other_from_being_removed() {
         }
     }
     cluster.now += TTL + KEPT;
-    let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
+    let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, true, observed, now);
     let selection = cluster.run(&plan).unwrap();
     assert_eq!(selection.unreadable.len(), 2, "{selection:?}");
     assert!(selection.unreadable[0].contains("restored-"));
@@ -148,7 +148,7 @@ fn an_issuer_that_saw_the_entries_go_takes_no_number_of_theirs() {
 fn killed_or_failing_anywhere_it_keeps_every_number() {
     let mut cluster = cluster_with(4);
     cluster.now += TTL + KEPT;
-    let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
+    let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, true, observed, now);
     let selection = cluster.run(&plan).unwrap();
     let prunable = selection.prunable[0].clone();
     let plan = |observed: &Observed, now| reconcile(&prunable, true, observed, now);

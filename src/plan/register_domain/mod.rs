@@ -17,6 +17,7 @@ use crate::resources::dns_account::Account;
 use crate::resources::dns_credentials::{self, Credentials};
 use crate::resources::dns_provider::{self, DnsProvider, ProviderFor, is_looked_at};
 use crate::resources::domain::Domain;
+use crate::resources::field_managers::keeper;
 use crate::resources::names::DOMAIN_ANNOTATION;
 use crate::resources::{Kind, Object, ObjectRef, environment};
 
@@ -238,13 +239,32 @@ fn ours(
         None => Some(Write::Create(object.clone())),
         // Keys that are no longer given must go, so that more than the stated fields is compared.
         Some(live) if object.is_contained_in(live) && read(live)? == *credentials => None,
-        Some(live) => Some(Write::Replace(object.clone().changing(live))),
+        Some(live) => {
+            refuse_kept(live)?;
+            Some(Write::Replace(object.clone().changing(live)))
+        }
     };
     Ok(Wanted {
         object,
         write,
         exists: live.is_some(),
     })
+}
+
+/// Refuses to change credentials that a tool such as Argo CD manages.
+fn refuse_kept(live: &Object) -> Result<(), Failure> {
+    let Some(keeper) = keeper(live) else {
+        return Ok(());
+    };
+    let reference = live.reference();
+    Err(Failure::refused(format!(
+        "{keeper} manages {reference}, and would undo the change"
+    ))
+    .hint(format!(
+        "change the credentials where {keeper} reads them; `--secret {}` then uses the Secret as it is",
+        reference.name
+    ))
+    .hint("`--name` chooses another name for the new objects"))
 }
 
 /// Waits until the controller has logged in to the account.

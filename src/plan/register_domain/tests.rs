@@ -186,3 +186,13 @@ fn a_provider_that_never_gets_ready_times_out_with_its_own_words() {
         "{failure}"
     );
 }
+
+#[test]
+fn credentials_that_a_tool_keeps_are_not_written_over() {
+    let kept = secret("old").with_label("kustomize.toolkit.fluxcd.io/name", "dns");
+    let says = "Flux manages Secret shop/my-example-com-credentials";
+    assert!(refusal(&given("new"), &[kept.clone(), ready(provider())]).contains(says));
+    // The same ones are no change.
+    let same = given("old");
+    reconcile(&same, &observed(&same, &[kept, ready(provider())])).unwrap();
+}

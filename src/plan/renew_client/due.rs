@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::list_clients::{entries, inventory, renewals};
-use crate::plan::{Observed, Query, Reconciled};
+use crate::plan::{Observed, Query, Reconciled, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::CredentialNames;
@@ -61,14 +61,15 @@ pub fn reconcile(
         let name = CredentialNames::of_authority(&request.authority).state();
         observed.prefetch([list.clone(), Query::Get(name.clone())])?;
         let Some(object) = observed.get(&name)? else {
-            return Err(
+            let lost = witness::lost(&request.authority, observed)?;
+            let unknown = || {
                 Failure::refused(format!("there is no authority `{}`", request.authority))
                     .hint("`--authority` names another authority, `--ca-dir` a directory")
-                    .into(),
-            );
+            };
+            return Err(lost.unwrap_or_else(unknown).into());
         };
         let state = AuthorityState::read(object);
-        let state = state.map_err(|error| Failure::refused(error.to_string()))?;
+        let state = state.map_err(|error| witness::unreadable(&request.authority, &error))?;
         report.notes = notes(&state);
         let cas: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
         retired = Some(cas);

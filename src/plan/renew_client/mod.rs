@@ -16,8 +16,8 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use super::identity::{CLIENT_TTL, Names};
-use super::issue_client::{self, ExistingFiles, Issuer, Report, Scale, Standing};
-use super::{ClientKey, Observed};
+use super::issue_client::{self, ExistingFiles, Issuer, Place, Report, Scale, Standing};
+use super::{ClientKey, Observed, witness};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
 use crate::pki::names::ClientName;
@@ -63,9 +63,10 @@ pub fn reconcile(
     let authority = &request.issuer.authority;
     let state = CredentialNames::of_authority(authority).state();
     let Some(state) = observed.get(&state)? else {
-        return Err(no_authority(request).into());
+        return Err(no_authority(request, observed)?.into());
     };
-    let state = AuthorityState::read(state).map_err(|error| Failure::refused(error.to_string()))?;
+    let state =
+        AuthorityState::read(state).map_err(|error| witness::unreadable(authority, &error))?;
     let former = Former::find(request, &state, observed)?;
     former.check_files(&request.existing)?;
     let mut report = issue_client::reconcile(&former.again(request)?, observed, now)?;
@@ -77,7 +78,7 @@ pub fn reconcile(
 pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
     let state = CredentialNames::of_authority(&one.issuer.authority).state();
     if observed.get(&state)?.is_none() {
-        return Err(no_authority(one).into());
+        return Err(no_authority(one, observed)?.into());
     }
     let any = issue_client::Request {
         issuer: one.issuer.clone(),
@@ -107,12 +108,18 @@ pub fn certify(
     issue_client::certify(&former.again(request)?, standing, observed, now)
 }
 
-fn no_authority(request: &Request) -> Failure {
-    Failure::refused(format!(
-        "there is no authority `{}` that could have signed a certificate for `{}`",
-        request.issuer.authority, request.name
+fn no_authority(request: &Request, observed: &Observed) -> Reconciled<Failure> {
+    let authority = &request.issuer.authority;
+    if matches!(request.issuer.place, Place::Cluster)
+        && let Some(lost) = witness::lost(authority, observed)?
+    {
+        return Ok(lost);
+    }
+    Ok(Failure::refused(format!(
+        "there is no authority `{authority}` that could have signed a certificate for `{}`",
+        request.name
     ))
-    .hint("`--authority` names another authority, `--ca-dir` a directory")
+    .hint("`--authority` names another authority, `--ca-dir` a directory"))
 }
 
 /// A new key of the type of a public key (`SubjectPublicKeyInfo`, DER), if this plugin generates such keys.

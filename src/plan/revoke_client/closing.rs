@@ -4,6 +4,7 @@
 use super::Case;
 use crate::plan::probe::Served;
 use crate::plan::{Effect, Observed, Reconciled, Seen, Write};
+use crate::resources::field_managers::keeper;
 use crate::resources::guard::{headers_reference, turned};
 
 /// The result for the open connections of each Gateway, as text.
@@ -27,6 +28,12 @@ pub(super) fn close(
                 "open connections of every host on the proxies of the Gateway `{gateway}` are closed within Envoy's drain time, 45 s unless it was changed"
             ),
             Seen::Found(live) if live.is_ours() => {
+                if let Some(keeper) = keeper(live).filter(|_| !case.request.force_conflicts) {
+                    told.push(format!(
+                        "open connections to the Gateway `{gateway}` continue: {keeper} manages {guard}, which `--force-conflicts` changes nevertheless"
+                    ));
+                    continue;
+                }
                 return Err(Effect::Write(Write::Replace(turned(live))).into());
             }
             Seen::Found(_) | Seen::Missing => format!(

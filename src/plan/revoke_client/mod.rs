@@ -5,6 +5,7 @@
 //! listed again afterwards, to find new certificates of the same names.
 
 mod closing;
+mod damaged;
 mod marks;
 mod proof;
 mod report;
@@ -20,10 +21,12 @@ use time::OffsetDateTime;
 
 pub use report::{Fate, List, Report, Revoked as RevokedClient, Shown};
 
+use self::damaged::Damaged;
 use self::targets::Target;
 use super::commit::{self, Standing};
-use super::list_clients::{entries, inventory};
+use super::list_clients::{inventory, with_serials};
 use super::probe;
+use super::witness::Fault;
 use super::{DryRun, Observed, Query, Seen, Write, audit, revocations, signers, witness};
 use crate::error::Failure;
 use crate::pki::crl::{Crl, Reason, Revoked};
@@ -121,10 +124,18 @@ pub fn reconcile(
         return Err(Effect::Read(vec![list]).into());
     }
     let objects = observed.list(&list)?;
-    let (entries, unreadable) = entries(objects);
-    let crls = commit::crls(&found.state)
-        .map_err(|error| damaged(&request.authority, &error.to_string()))?;
-    let mut targets = targets::find(request, &found.state, &entries, observed, now)?;
+    let (entries, unreadable) = with_serials(objects);
+    let damaged = Damaged {
+        request,
+        entries: &unreadable,
+    };
+    let crls = commit::crls(&found.state).map_err(|error| {
+        Fault::ListsEdited
+            .refusal(&request.authority)
+            .caused_by(error)
+    })?;
+    let inventory = (entries.as_slice(), &damaged);
+    let mut targets = targets::find(request, &found.state, inventory, observed, now)?;
     let named: Vec<Stand<'_>> = targets
         .iter()
         .map(|target| stand(target, &found, &crls, now))
@@ -163,7 +174,7 @@ pub fn reconcile(
         entries: &entries,
         targets: &targets,
         stands: &stands,
-        unreadable: &unreadable,
+        damaged: &damaged,
     };
     if stands.iter().any(is_open) || (!has_committed && stands.iter().any(counts)) {
         case.revoke(observed, now)?;
@@ -197,7 +208,7 @@ struct Case<'a> {
     entries: &'a [Entry],
     targets: &'a [Target],
     stands: &'a [Stand<'a>],
-    unreadable: &'a [String],
+    damaged: &'a Damaged<'a>,
 }
 
 impl Case<'_> {
@@ -372,11 +383,4 @@ fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failu
     Err(failure.hints(lines).hint(
         "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host",
     ))
-}
-
-fn damaged(authority: &str, reason: &str) -> Failure {
-    Failure::refused(format!(
-        "the revocation lists in the state of `{authority}` cannot be read: {reason}"
-    ))
-    .hint("restore the state from a backup")
 }

@@ -28,6 +28,12 @@ pub struct Report {
     pub seen: Vec<Shown>,
     /// The command that closes open connections; `None` if no gateway reads the lists.
     pub restart: Option<String>,
+    /// Inventory entries that cannot be read, each with the reason and what to do: they may belong to live certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
+    /// The clients whom the user named and who have such an entry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_revoked: Vec<String>,
     /// Notes for the user.
     pub notes: Vec<String>,
     /// Whether the run was a dry run.
@@ -167,6 +173,8 @@ impl Case<'_> {
             certificates,
             lists: lists.filter(|_| !dry_run).collect(),
             restart,
+            unreadable: self.damaged.told(),
+            not_revoked: self.damaged.named().map(ToString::to_string).collect(),
             notes: self.notes(&seen, observed, now),
             seen,
             dry_run,
@@ -188,9 +196,6 @@ impl Case<'_> {
     fn notes(&self, seen: &[Shown], observed: &Observed, now: OffsetDateTime) -> Vec<String> {
         let state = &self.found.state;
         let mut notes = Vec::new();
-        notes.extend(self.unreadable.iter().map(|reason| {
-            format!("{reason}: the entry may belong to a live certificate of this client; `--certificate FILE` revokes it")
-        }));
         if let (Which::Superseded(age), []) = (&self.request.which, self.targets) {
             notes.push(format!(
                 "no certificate was renewed at least {} ago",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
+use super::damaged::Damaged;
 use super::{Request, Which};
 use crate::error::Failure;
 use crate::pki::crl::Crl;
@@ -35,17 +36,8 @@ pub(super) struct Target {
 
 impl Target {
     fn of(entry: &Entry) -> Result<Self, Failure> {
-        let serial = entry
-            .serial
-            .parse()
-            .map_err(|error: crate::pki::serial::Error| {
-                Failure::refused(format!(
-                    "the inventory entry of `{}` is damaged",
-                    entry.name
-                ))
-                .caused_by(error)
-                .hint("`--certificate FILE` revokes a certificate that you have")
-            })?;
+        // Entries whose serial number is damaged are not among those that were read.
+        let serial = entry.serial.parse().map_err(Failure::internal)?;
         Ok(Self {
             name: entry.name.clone(),
             serial,
@@ -111,14 +103,22 @@ pub(super) fn unlisted(
 pub(super) fn find(
     request: &Request,
     state: &AuthorityState,
-    entries: &[Entry],
+    (entries, damaged): (&[Entry], &Damaged<'_>),
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Vec<Target>> {
     let found: Reconciled<Vec<Vec<Target>>> = match &request.which {
         Which::Names(names) => names
             .iter()
-            .map(|name| Ok(by_name(name.as_str(), entries, now)?))
+            .map(|name| {
+                let has_damaged = damaged.of(name).next().is_some();
+                match by_name(name.as_str(), entries, now)? {
+                    found if found.is_empty() && !has_damaged => {
+                        Err(unknown(name.as_str(), entries).into())
+                    }
+                    found => Ok(found),
+                }
+            })
             .collect(),
         Which::Serials(serials) => serials
             .iter()
@@ -143,6 +143,9 @@ pub(super) fn find(
     let mut seen = BTreeSet::new();
     let mut targets: Vec<Target> = found?.into_iter().flatten().collect();
     targets.retain(|target| seen.insert(target.identity()));
+    if targets.is_empty() {
+        damaged.refuse()?;
+    }
     Ok(targets)
 }
 
@@ -198,12 +201,9 @@ impl<'a> Superseded<'a> {
     }
 }
 
-/// Every certificate of a name that is live, or was revoked; else its last one, to report its state.
+/// Every certificate of a name that is live, or was revoked; else its last one, to report its state. Empty if the name has none.
 fn by_name(name: &str, entries: &[Entry], now: OffsetDateTime) -> Result<Vec<Target>, Failure> {
     let of_name: Vec<&Entry> = entries.iter().filter(|entry| entry.name == name).collect();
-    if of_name.is_empty() {
-        return Err(unknown(name, entries));
-    }
     let counts = |entry: &&&Entry| entry.not_after > now && entry.state != EntryState::Void;
     let mut meant: Vec<&&Entry> = of_name.iter().filter(counts).collect();
     if meant.is_empty() {

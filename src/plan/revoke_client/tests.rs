@@ -1,6 +1,7 @@
 //! `revoke-client` against an authority, its gateways and its clients in memory.
 
 mod concurrent;
+mod damaged;
 mod edited;
 mod shared_serials;
 
@@ -381,4 +382,34 @@ fn a_certificate_whose_successor_is_revoked_is_not_superseded() {
         .unwrap();
     assert!(!fates(&report).contains(&("alice", Fate::AlreadyRevoked)));
     assert_eq!(booked(&cluster, "alice")[0], EntryState::Issued);
+}
+
+#[test]
+fn a_header_guard_that_a_tool_keeps_is_told_and_keeps_nobody_from_revoking() {
+    use crate::resources::guard::headers_reference;
+    use crate::resources::names::{FIELD_MANAGER, GatewayName, MANAGED_BY};
+    let mut cluster = Cluster::exposed();
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.issue(name));
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+    let spec = serde_json::json!({"action": "DENY", "rules": [{"to": []}, {"from": []}]});
+    let guard = Object::new(headers_reference("istio-system", &gateway))
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_label("argocd.argoproj.io/instance", "shop")
+        .with("spec", spec);
+    cluster.put(&guard);
+    let guard = guard.reference();
+    let before = cluster.objects[guard].clone();
+    let mut closing = named("alice");
+    closing.close_connections = true;
+    let report = cluster.run(&closing).unwrap();
+    assert_eq!(cluster.answer(alice), Verdict::Revoked);
+    assert!(cluster.objects[guard] == before);
+    let mut notes = report.notes.iter();
+    assert!(notes.any(|note| note.contains("Argo CD manages AuthorizationPolicy istio-system/")));
+    let mut forced = named("bob");
+    forced.close_connections = true;
+    forced.force_conflicts = true;
+    cluster.run(&forced).unwrap();
+    assert_eq!(cluster.answer(bob), Verdict::Revoked);
+    assert!(cluster.objects[guard] != before);
 }

@@ -12,7 +12,7 @@ use crate::plan::check::Severity;
 use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::witness::Fault;
-use crate::plan::{Query, Reconciled, Seen, weakness};
+use crate::plan::{Query, Reconciled, Seen, signers, weakness};
 use crate::resources::audit::rotation_began;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{
@@ -184,7 +184,7 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Reconciled<Option<Fi
         Seen::Missing => Some(Finding::new(
             &check::AUTHORITY_KEYS_MISSING,
             format!("{keys} with the keys of the authority `{authority}` does not exist"),
-            format!("restore {keys} from a backup"),
+            signers::ways_out(state, None).join("; "),
         )),
         // The right to read metadata covers the keys themselves: who looks at gateways should not have it.
         Seen::Found(_) | Seen::Denied(_) => None,

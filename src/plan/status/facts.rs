@@ -133,7 +133,9 @@ impl<'a> Facts<'a> {
                 .map(|&objects| Listed::of(objects, VirtualService::read)),
             certificates,
             states: listed(observed, &states(), AuthorityState::read)?,
-            inventory: listed(observed, &inventory(), Entry::read)?,
+            inventory: listed(observed, &inventory(), |object| {
+                Entry::read(object)?.with_serial(object)
+            })?,
             witnesses: listed(observed, &witnesses(), Witness::read)?,
         })
     }

@@ -8,10 +8,8 @@ use time::OffsetDateTime;
 
 use super::super::{Report, Request, Run};
 use super::lists::relisted;
-use super::losses::lost_key;
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::pki::inspect::Certificate;
 use crate::plan::commit::{self, Standing};
 use crate::plan::{DryRun, Observed, Reconciled, signers, witness};
 use crate::resources::audit::RotationStep;
@@ -51,8 +49,7 @@ pub(super) fn work(
         return run.restore_again();
     }
     run.prove()?;
-    let mut report = run.done()?;
-    report.notes.extend(run.lost_keys()?);
+    let report = run.done()?;
     witness::catch_up(&names.authority, observed)?;
     Ok(report)
 }
@@ -114,15 +111,5 @@ impl Run<'_> {
         let unexpired = state.trusted.iter().filter(|ca| !ca.is_expired(self.now));
         let able = unexpired.filter_map(|ca| signers::signer(ca, &keys, state, self.now).ok());
         Ok(able.collect())
-    }
-
-    fn lost_keys(&self) -> Reconciled<Vec<String>> {
-        let keys = self.keys()?;
-        let has_key = |ca: &Certificate| keys.as_ref().is_some_and(|keys| keys.of(ca).is_some());
-        let trusted = self.standing.state.trusted.iter();
-        let keyless = trusted.filter(|ca| !has_key(ca));
-        Ok(keyless
-            .map(|ca| format!("restored without {}", lost_key(ca)))
-            .collect())
     }
 }

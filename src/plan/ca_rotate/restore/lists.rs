@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, Reason, Revoked, succession};
 use crate::pki::inspect::Certificate;
+use crate::pki::serial;
 use crate::plan::revocations::{self, Revocation};
 use crate::plan::{Observed, Reconciled, commit};
 use crate::resources::authority::AuthorityState;
@@ -37,21 +38,30 @@ impl Lists {
                 && entry.not_after > now
                 && skis.contains(&entry.issuer_ski)
         });
-        let revoked = revoked.filter_map(|entry| {
+        let revoked = revoked.map(|entry| {
             let how = entry.revocation;
-            Some(Revocation {
+            let serial = entry.serial.parse().map_err(|error: serial::Error| {
+                Failure::refused(format!(
+                    "certificate {} of `{}` is revoked, and its inventory entry has no serial number",
+                    entry.number, entry.name
+                ))
+                .caused_by(error)
+                .hint("restore or remove the entry")
+            })?;
+            Ok(Revocation {
                 issuer: entry.issuer_ski.clone(),
                 entry: Revoked {
-                    serial: entry.serial.parse().ok()?,
+                    serial,
                     at: how.map_or(now, |how| how.at),
                     reason: how.map_or(Reason::Unspecified, |how| how.reason),
                 },
                 end: entry.not_after,
             })
         });
+        let revoked: Result<Vec<Revocation>, Failure> = revoked.collect();
         Ok(Self {
             before: before.concat(),
-            revoked: revoked.collect(),
+            revoked: revoked?,
         })
     }
 
@@ -116,7 +126,7 @@ pub(super) fn relisted(
         revocations::make_canaries(&state.authority, &able, observed, now)?;
     }
     let nothing = Observed::default();
-    let end = |_: &str, _: &crate::pki::serial::Serial| None;
+    let end = |_: &str, _: &serial::Serial| None;
     let observed = observed.unwrap_or(&nothing);
     let mut next = revocations::renewed(state, &able, revoked, end, observed, now)?;
     let before = commit::crls(state).map_err(|error| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::remains::Remains;
 use super::selection::{LeftOut, Selection};
 use super::{Restore, called};
-use crate::pki::inspect::Certificate;
+use crate::plan::signers;
 use crate::resources::listing::shortened;
 
 /// Number of clients that one line names.
@@ -15,7 +15,12 @@ impl Remains<'_> {
     /// The facts that cannot be restored.
     pub(super) fn losses(&self, restore: &Restore, selection: &Selection) -> Vec<String> {
         let mut losses = self.clients(selection);
-        losses.extend(selection.keyless.iter().map(lost_key));
+        losses.extend(
+            selection
+                .keyless
+                .iter()
+                .map(|ca| format!("the key of the {}: {}", called(ca), signers::LOST_KEY)),
+        );
         losses.extend(selection.left_out.iter().filter_map(|(ca, why)| {
             let name = called(ca);
             Some(match why {
@@ -88,14 +93,6 @@ impl Remains<'_> {
         };
         lost.into_iter().map(line).collect()
     }
-}
-
-/// The consequences of a lost key.
-pub(super) fn lost_key(ca: &Certificate) -> String {
-    format!(
-        "the key of the {}: this CA stays trusted for its present clients, and nobody can be revoked until it is removed",
-        called(ca)
-    )
 }
 
 impl LeftOut {

@@ -26,12 +26,12 @@ use crate::plan::authority::{keep_key, prepare};
 use crate::plan::commit::{self, Standing};
 use crate::plan::witness::{self, Fault};
 use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
-use crate::resources::ObjectRef;
 use crate::resources::audit::{self, RotationStep};
 use crate::resources::authority::{AuthorityState, Origin, keys_with};
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
 use crate::resources::witness::Dropped;
+use crate::resources::{Object, ObjectRef};
 use remains::Remains;
 use selection::Selection;
 
@@ -83,7 +83,7 @@ fn never_was(names: &CredentialNames) -> Failure {
 }
 
 /// A CA for messages: `CA 1e54a643 (CN=First CA)`, in backquotes.
-fn called(ca: &Certificate) -> String {
+pub(super) fn called(ca: &Certificate) -> String {
     let fingerprint = ca.fingerprint();
     let short = fingerprint.get(..8).unwrap_or_default();
     format!("CA {short} (`{}`)", ca.subject())
@@ -109,13 +109,11 @@ impl Remains<'_> {
             let lists = self.relisted(&next, &signers, true)?;
             return self.planned(lists, &signers, losses);
         }
+        self.refuse_kept(&signers, &next)?;
         next.inventory = Some(match &self.heard {
             Some(heard) => heard.inventory.clone(),
             None => prepare(&self.names.authority, None, self.observed)?,
         });
-        if let Some(live) = self.live {
-            commit::refuse_kept(live, self.request.force_conflicts)?;
-        }
         next.keys_secret = self.keep(&signers, &next)?.name;
         let mut next = self.relisted(&next, &signers, false)?;
         let step = RotationStep::AuthorityRestored;
@@ -127,6 +125,18 @@ impl Remains<'_> {
             None => Write::Create(next.object()),
         })
         .into())
+    }
+
+    /// Refuses, before the first write, to change an authority or a Secret of keys that a tool such as Argo CD manages.
+    fn refuse_kept(
+        &self,
+        signers: &[Arc<Authority>],
+        next: &AuthorityState,
+    ) -> Result<(), Failure> {
+        let home = self.home(next.issuing_ca());
+        let home = home.filter(|home| completed(home, signers, next).is_some());
+        let mut changed = self.live.into_iter().chain(home);
+        changed.try_for_each(|object| commit::refuse_kept(object, self.request.force_conflicts))
     }
 
     /// A new CA, if no client uses an earlier one: which CA issued last is not known, and a key that no authority ever named must not be
@@ -165,15 +175,10 @@ impl Remains<'_> {
                 },
             );
         };
-        for signer in signers {
-            let (ca, key) = (signer.certificate(), signer.key());
-            let origin = Origin::of(next.given.contains(&ca.fingerprint()));
-            if let Some(changed) = keys_with(home, ca, key, origin) {
-                commit::refuse_kept(home, self.request.force_conflicts)?;
-                return Err(Effect::Write(Write::Replace(changed)).into());
-            }
+        match completed(home, signers, next) {
+            Some(changed) => Err(Effect::Write(Write::Replace(changed)).into()),
+            None => Ok(home.reference().clone()),
         }
-        Ok(home.reference().clone())
     }
 
     /// The authority with these CAs, and its other known facts.
@@ -296,4 +301,13 @@ impl Remains<'_> {
         report.planned = lines;
         Ok(report)
     }
+}
+
+/// The Secret of the keys with the first key or certificate that it lacks; `None` if it lacks nothing.
+fn completed(home: &Object, signers: &[Arc<Authority>], next: &AuthorityState) -> Option<Object> {
+    signers.iter().find_map(|signer| {
+        let (ca, key) = (signer.certificate(), signer.key());
+        let origin = Origin::of(next.given.contains(&ca.fingerprint()));
+        keys_with(home, ca, key, origin)
+    })
 }

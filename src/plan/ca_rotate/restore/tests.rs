@@ -1,6 +1,7 @@
 //! `ca-rotate --restore` against an authority, its gateways and its clients in memory.
 
 mod cas;
+mod everywhere;
 
 use serde_json::{Map, Value};
 

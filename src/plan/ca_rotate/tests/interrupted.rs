@@ -185,3 +185,69 @@ fn a_rotation_recovers_from_every_fault_at_each_of_its_effects() {
     let finished = recovers(&cluster, &finish(), &[new]);
     assert!(started > 30 && aborted > 15 && finished > 20);
 }
+
+/// A cluster whose first run was killed between key and authority, and the second was not.
+fn with_a_secret_left_over() -> Cluster {
+    use crate::plan::testing::kyma::expose_request;
+    let keys = CredentialNames::first().keys(1);
+    for steps in 1.. {
+        let mut cluster = Cluster::kyma();
+        let is_over = cluster.killed(&expose_request(), steps);
+        assert!(!is_over, "it is never killed between the two");
+        if cluster.objects.contains_key(&keys) && !cluster.has_authority() {
+            cluster.run(&expose_request()).unwrap();
+            return cluster;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn the_key_of_a_killed_first_run_goes_with_the_next_rotation_and_a_line_in_the_history() {
+    let mut cluster = with_a_secret_left_over();
+    let names = CredentialNames::first();
+    assert_eq!(cluster.state().keys_secret, names.keys(2).name);
+    let [left_over] = cluster.keys().try_into().unwrap();
+    let client = cluster.issue("alice");
+    let through = Request {
+        connect_to: None,
+        ..advance()
+    };
+    let report = cluster.run(&through).unwrap();
+    assert_eq!(report.phase, Phase::Overlap);
+    assert_eq!(cluster.keys(), [""; 0], "the key is gone");
+    let state = cluster.state();
+    let line = format!("retired the key {left_over}");
+    let mut history = state.history.iter();
+    assert!(
+        history.any(|entry| entry.contains(&line)),
+        "{:?}",
+        state.history
+    );
+    assert!(state.trusted.iter().all(|ca| ca.key_id_hex() != left_over));
+    assert_eq!(cluster.answer(client), Verdict::LetIn);
+    // Both keys of the authority are there.
+    let own = crate::resources::authority::Keys::read(&cluster.objects[&names.keys(2)]).unwrap();
+    assert_eq!(own.skis().count(), 2);
+}
+
+#[test]
+fn a_secret_of_keys_that_is_not_of_the_authority_stays_as_it_is() {
+    for of_another in [true, false] {
+        let mut cluster = with_a_secret_left_over();
+        let name = CredentialNames::first().keys(1);
+        let secret = cluster.objects[&name].clone();
+        let other = if of_another {
+            secret.with_label("kubectl-mtls.dev/authority", "another")
+        } else {
+            secret.with_label("app.kubernetes.io/managed-by", "somebody")
+        };
+        let other = cluster.put(&other);
+        let through = Request {
+            connect_to: None,
+            ..advance()
+        };
+        cluster.run(&through).unwrap();
+        assert!(cluster.objects[&name] == other);
+    }
+}

@@ -11,9 +11,11 @@ use super::super::{Request, get};
 use super::{Server, certificate};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
-use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
+use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write, commit};
+use crate::resources::field_managers::keeper;
 use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::server_secret::{self, ServerSecret};
 use crate::resources::{Object, Unreadable};
@@ -54,12 +56,9 @@ pub(super) fn self_signed(
         Failure::refused(error.to_string()).hint("repair the Secret, or move it away")
     };
     let ca = server_secret::certificate(object).map_err(unreadable)?;
-    let is_good = view.server_secret.is_some_and(|secret| {
-        let held = ServerSecret::read(secret);
-        held.ca == ca.fingerprint()
-            && held.host == target.gateway_host
-            && held.expires.is_some_and(|end| end - now >= RENEWED_BEFORE)
-    });
+    let is_good = view
+        .server_secret
+        .is_some_and(|secret| is_signed(secret, &ca, target, now));
     let secret = outline.reference();
     if is_good || observed.change_of(secret).is_some() {
         return Ok(Server {
@@ -114,10 +113,9 @@ pub(super) fn given(
             .hint("clients would refuse the gateway; `--host` chooses another host")
     })?;
     let outline = outline(target);
-    let is_same = view.server_secret.is_some_and(|secret| {
-        let held = ServerSecret::read(secret);
-        held.fingerprint == identity.certificate().fingerprint() && held.ca.is_empty()
-    });
+    let is_same = view
+        .server_secret
+        .is_some_and(|secret| holds(secret, identity));
     let filled = (!is_same).then(|| {
         if request.dry_run == DryRun::None {
             server_secret::filled(outline.clone(), identity, "")
@@ -137,6 +135,46 @@ pub(super) fn given(
         notes,
         ..Server::default()
     })
+}
+
+/// Whether the server Secret has a certificate of this CA for the Gateway's host that does not end soon.
+fn is_signed(secret: &Object, ca: &Certificate, target: &Target, now: OffsetDateTime) -> bool {
+    let held = ServerSecret::read(secret);
+    held.ca == ca.fingerprint()
+        && held.host == target.gateway_host
+        && held.expires.is_some_and(|end| end - now >= RENEWED_BEFORE)
+}
+
+/// Whether the server Secret holds these files.
+fn holds(secret: &Object, identity: &ServerIdentity) -> bool {
+    let held = ServerSecret::read(secret);
+    held.fingerprint == identity.certificate().fingerprint() && held.ca.is_empty()
+}
+
+/// Refuses, before the first write, to change a server Secret that a tool such as Argo CD manages; `given` are the files of the request.
+pub(super) fn refuse_kept(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    given: Option<&ServerIdentity>,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<()> {
+    let Some(secret) = view.server_secret.filter(|secret| keeper(secret).is_some()) else {
+        return Ok(());
+    };
+    let is_current = match given {
+        Some(identity) => holds(secret, identity),
+        None => {
+            let ca = observed.get(&server_secret::ca_reference(&target.names.authority))?;
+            let ca = ca.and_then(|object| server_secret::certificate(object).ok());
+            ca.is_some_and(|ca| is_signed(secret, &ca, target, now))
+        }
+    };
+    if !is_current {
+        commit::refuse_kept(secret, request.force_conflicts)?;
+    }
+    Ok(())
 }
 
 fn outline(target: &Target) -> Object {

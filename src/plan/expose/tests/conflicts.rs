@@ -118,3 +118,56 @@ fn a_field_of_another_manager() {
         assert_eq!(cluster.writes, ["apply Gateway shop/kyma-mtls-gateway"]);
     }
 }
+
+#[test]
+fn a_secret_of_ours_that_a_tool_keeps_is_not_written_again() {
+    use crate::plan::testing::foreign_ca;
+    use base64::Engine;
+    let mark = |object: Object| object.with_annotation("argocd.argoproj.io/tracking-id", "shop");
+    let secret = |name| ObjectRef::new(Kind::Secret, "istio-system", name);
+    let forced = Request {
+        force_conflicts: true,
+        ..plain_request()
+    };
+    let mut cluster = Cluster::plain();
+    run(&mut cluster, &plain_request(), HOST);
+
+    // The server certificate: a kept one is used as long as it need not be renewed.
+    let mut server = cluster.clone();
+    let name = secret("kyma-mtls");
+    server.put(&mark(server.objects[&name].clone()));
+    server.writes.clear();
+    run(&mut server, &plain_request(), HOST);
+    assert_eq!(server.writes, Vec::<String>::new());
+    server.now += time::Duration::days(365);
+    // Nor is another CA made for it.
+    for is_ca_lost in [false, true] {
+        let mut server = server.clone();
+        if is_ca_lost {
+            server
+                .objects
+                .retain(|name, _| !name.name.ends_with("-server-ca"));
+        }
+        let says = "Argo CD manages Secret istio-system/kyma-mtls,";
+        refused(&mut server, &plain_request(), says);
+        server.run(&forced).unwrap();
+    }
+
+    // The fail-closed Secret: told on a Gateway that stands, refused before a new one.
+    let name = secret("kyma-mtls-cacert");
+    let pem = foreign_ca().certificate().pem();
+    let pem = base64::engine::general_purpose::STANDARD.encode(&pem);
+    let changed = mark(cluster.objects[&name].clone()).with("data", json!({"cacert": pem}));
+    cluster.put(&changed);
+    cluster.writes.clear();
+    let report = cluster.run(&plain_request()).unwrap();
+    let says = "Argo CD manages Secret istio-system/kyma-mtls-cacert";
+    assert!(report.notes.iter().any(|note| note.contains(says)));
+    assert_eq!(cluster.writes, Vec::<String>::new());
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let mut anew = cluster.clone();
+    anew.objects.remove(&gateway);
+    refused(&mut anew, &plain_request(), says);
+    cluster.run(&forced).unwrap();
+    assert!(cluster.objects[&name] != changed);
+}

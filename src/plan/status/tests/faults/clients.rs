@@ -123,7 +123,14 @@ fn an_entry_that_cannot_be_read_may_stand_for_a_listed_client() {
     let mut objects = cluster.objects.values();
     let entry = objects.find(|object| serial_label(object) == Some(&serial));
     let damaged = entry.unwrap().clone();
-    cluster.put(&damaged.without_annotation("kubectl-mtls.dev/not-after"));
+    cluster.put(
+        &damaged
+            .clone()
+            .without_annotation("kubectl-mtls.dev/not-after"),
+    );
+    only(&mut cluster, "inventory/damaged", Severity::Warning);
+    // A certificate without a serial number cannot be revoked.
+    cluster.put(&damaged.with_annotation("kubectl-mtls.dev/serial", "soon"));
     only(&mut cluster, "inventory/damaged", Severity::Warning);
 }
 
