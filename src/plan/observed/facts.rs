@@ -12,11 +12,12 @@ use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
 impl Observed {
-    /// Blocks on reading those of these queries that were not read yet, all at once.
+    /// Blocks on reading those of these queries that were not read yet, all at once and each once.
     pub fn prefetch(&self, queries: impl IntoIterator<Item = Query>) -> Reconciled<()> {
+        let mut wanted = BTreeSet::new();
         let unread: Vec<Query> = queries
             .into_iter()
-            .filter(|query| !self.has_read(query))
+            .filter(|query| !self.has_read(query) && wanted.insert(query.clone()))
             .collect();
         if unread.is_empty() {
             return Ok(());
@@ -64,6 +65,17 @@ impl Observed {
         self.already_read(reference).ok_or_else(|| unread(query))
     }
 
+    /// The result of reading an object of a list that a report reads anyway; if the list could not be read, the object alone is.
+    pub fn try_get_listed(&self, list: &Query, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let Seen::Found(objects) = self.try_list(list)? else {
+            return self.try_get(reference);
+        };
+        let found = objects
+            .iter()
+            .find(|object| object.reference() == reference);
+        Ok(found.map_or(Seen::Missing, Seen::Found))
+    }
+
     /// The result of reading the metadata of an object.
     pub fn try_get_metadata(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
         let query = Query::GetMetadata(reference.clone());
@@ -109,7 +121,9 @@ impl Observed {
     /// How long a proxy has been giving its last answer about this part while the run waited; zero if it was not asked.
     pub fn said_for(&self, pod: &ObjectRef, part: &Part) -> Duration {
         let said = self.proxies.get(&(pod.clone(), part.clone()));
-        said.map_or(Duration::ZERO, |(since, _)| self.waited.saturating_sub(*since))
+        said.map_or(Duration::ZERO, |(since, _)| {
+            self.waited.saturating_sub(*since)
+        })
     }
 
     /// The result of reading an object, if this run has read it; a report uses it to avoid further requests.

@@ -257,7 +257,6 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         ));
         queries.push(endpoints::slices(&service));
         queries.extend(destination::queries(&service, &roots));
-        queries.push(Query::Get(service));
     }
     Ok(queries)
 }

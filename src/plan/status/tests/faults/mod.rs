@@ -14,6 +14,7 @@ mod ingress_policies;
 mod mesh;
 mod proxies;
 mod remedies;
+mod requests;
 mod rights;
 mod rivals;
 mod route;

@@ -4,26 +4,14 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::plan::status::policies;
-use crate::plan::testing::Run;
-use crate::plan::{Effect, Query, Seen, probe};
+use crate::plan::{Query, Seen, probe};
 use crate::resources::environment::shoot_info;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::proxy_config::Part;
 
 /// Everything that a healthy report reads.
 fn queries(cluster: &mut Cluster) -> BTreeSet<Query> {
-    let mut queries = BTreeSet::new();
-    let mut run = Run::begin(&request());
-    while let Some(effect) = run.next(cluster.now) {
-        if let Effect::Read(wanted) = &effect {
-            queries.extend(wanted.iter().cloned());
-        }
-        let events = cluster.perform(effect, &run.observed).unwrap();
-        for event in events {
-            run.observed.apply(event);
-        }
-    }
-    queries
+    requests::made(cluster).into_iter().collect()
 }
 
 /// Whether a healthy report needs the answer. Not where it only names the cause of another finding, or is a second source; not where
