@@ -54,7 +54,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use report::{
     AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, End, HistoryReport, HostReport,
-    Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
+    Keys, Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
 };
 
 use super::check;
@@ -168,7 +168,7 @@ pub fn reconcile(
     others.extend(clock(observed));
     let mut report = Report::new(reports, others);
     report.namespace.clone_from(&request.namespace);
-    report.authorities = authorities::report(&report.authority_names(), &facts, now);
+    report.authorities = authorities::report(&report.authority_names(), &facts, now)?;
     if request.timeline {
         report.timeline = Some(timeline::of(&report, &facts, now));
     }

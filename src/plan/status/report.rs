@@ -184,10 +184,26 @@ pub struct AuthorityReport {
     pub next: Option<String>,
     /// The CAs in the trust bundle, the newest first, external ones last.
     pub cas: Vec<CaReport>,
+    /// Whether the Secret with the keys exists.
+    pub keys: Keys,
     /// The authority's clients; `None` if the inventory was not read.
     pub clients: Option<ClientsReport>,
     /// The authority's history, the oldest entry first.
     pub history: Vec<HistoryReport>,
+}
+
+/// What is known of the Secret with an authority's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Keys {
+    /// The Secret exists.
+    Present,
+    /// The Secret does not exist.
+    Missing,
+    /// Whether the Secret exists was not read: the right to read it covers the keys.
+    NotChecked,
+    /// The authority has no CA that issues.
+    None,
 }
 
 /// The role of a CA.
