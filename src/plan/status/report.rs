@@ -376,6 +376,26 @@ impl Report {
         }
     }
 
+    /// Keeps as findings what a report on the same facts by another clock finds too: the others are consequences of the `skew`.
+    pub(super) fn agree_with(&mut self, other: &Self, mut skew: Finding) {
+        let all = || {
+            let found = other.findings.iter();
+            found.flat_map(|finding| std::iter::once(finding).chain(&finding.consequences))
+        };
+        let is_found = |finding: &Finding| all().any(|known| known.check == finding.check);
+        (self.findings, skew.consequences) = std::mem::take(&mut self.findings)
+            .into_iter()
+            .partition(is_found);
+        self.findings.push(skew);
+        self.findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        for (host, other) in self.hosts.iter_mut().zip(&other.hosts) {
+            for (link, other) in host.links.iter_mut().zip(&other.links) {
+                link.mark = link.mark.min(other.mark);
+            }
+        }
+    }
+
     /// The authorities behind the hosts, each once.
     pub(super) fn authority_names(&self) -> Vec<String> {
         let names = self.hosts.iter().filter_map(|host| host.authority.clone());
