@@ -226,11 +226,9 @@ fn an_address_where_nobody_listens_is_tried_once() {
 }
 
 /// What a handshake with a server shows that does this with its only connection, within a second.
-async fn meets<F: Future<Output = ()> + Send>(
-    serve: impl FnOnce(TcpStream) -> F + Send + 'static,
-) -> Observation
+async fn meets<F>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> Observation
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

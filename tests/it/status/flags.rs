@@ -214,8 +214,8 @@ fn clocks_that_differ_are_the_only_finding_whichever_is_wrong() {
         .with_kubeconfig(door.kubeconfig())
         .at_the_balancer();
     for (seconds, words) in [
-        (600, "600 s behind"),
-        (-600, "600 s ahead of"),
+        (600, "s behind"),
+        (-600, "s ahead of"),
         // Everything has ended by the API server's clock, or has not begun.
         (900_000_000, "s behind"),
         (-900_000_000, "s ahead of"),
