@@ -188,7 +188,7 @@ impl Proxies {
                 let line = |reason| format!("0.0.0.0_8443: {reason}");
                 error.into_iter().map(line).collect()
             }
-            Part::AcceptedSecrets => self.secrets(loaded),
+            Part::AcceptedSecrets => Self::secrets(loaded),
             Part::RejectedUpdates => {
                 let listener = (loaded.rejected > 0)
                     .then(|| "listener_manager.lds.update_rejected".to_owned());
@@ -205,7 +205,7 @@ impl Proxies {
     }
 
     /// The Secrets of a proxy with the versions that it took last.
-    fn secrets(&self, loaded: &Configuration) -> BTreeSet<String> {
+    fn secrets(loaded: &Configuration) -> BTreeSet<String> {
         let servers = loaded.listeners.iter().map(|listener| &listener.server);
         let names = servers.flat_map(|server| {
             let client_ca = client_ca::field(&server.client_ca_source());
