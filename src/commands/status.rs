@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::flags::{LookFlags, duration, period};
 use super::names::plain_service;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Kind};
 use crate::io::cluster::Cluster;
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
@@ -120,15 +120,30 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             expiring_within: args.expiring_within,
             timeline: args.timeline,
         };
-        let started = Instant::now();
-        let (report, is_healthy) = loop {
-            let report = check(args, &request, &cluster, terminal).await?;
-            let is_healthy = report.is_healthy(args.ignore_unknown);
-            if is_healthy || !args.wait || started.elapsed() >= args.timeout {
-                break (report, is_healthy);
-            }
+        let end = Instant::now() + args.timeout;
+        // As `kubectl wait` does, the first check fails if there is nothing to wait for; later ones may fail for a while.
+        let mut report = check(args, &request, &cluster, terminal).await?;
+        let is_healthy = |report: &Report| report.is_healthy(args.ignore_unknown);
+        let mut said = String::new();
+        while args.wait && !is_healthy(&report) && Instant::now() < end {
             tokio::time::sleep(PAUSE).await;
-        };
+            let again = check(args, &request, &cluster, terminal);
+            match tokio::time::timeout_at(end.into(), again).await {
+                Ok(Ok(newer)) => report = newer,
+                Ok(Err(failure)) if passes(&failure) => {
+                    let why = failure.to_string();
+                    if why != said {
+                        terminal.note(&format!(
+                            "the check could not be made, and is repeated: {why}"
+                        ));
+                        said = why;
+                    }
+                }
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) => break,
+            }
+        }
+        let is_healthy = is_healthy(&report);
         terminal.data_in_colour(&args.output.of(&report)?);
         Ok(if is_healthy {
             Exit::Success
@@ -154,6 +169,11 @@ async fn check(
         .await?;
     report.at_least(args.severity.into());
     Ok(report)
+}
+
+/// Whether the reason why a check could not be made may pass: an API server that restarts, a Gateway that is written anew.
+fn passes(failure: &Failure) -> bool {
+    matches!(failure.kind(), Kind::Failed | Kind::Refused)
 }
 
 /// The host of a URL, the name in `service/NAME`, or the text itself.

@@ -122,20 +122,16 @@ async fn connect(
     identity: Option<Arc<CertifiedKey>>,
     header: bool,
 ) -> Exchanged {
-    let attempt = async {
-        match resolver::connect(address, resolver).await {
-            Ok(stream) => exchange(stream, host, identity, header).await,
-            Err(error) => Exchanged::nothing(Outcome::Unreachable(plain(&error))),
-        }
-    };
-    let timed_out = |_| Exchanged::nothing(Outcome::Broken(no_answer()));
-    tokio::time::timeout(LIMIT, attempt)
-        .await
-        .unwrap_or_else(timed_out)
+    let connecting = tokio::time::timeout(LIMIT, resolver::connect(address, resolver));
+    match connecting.await {
+        Ok(Ok(stream)) => exchange(stream, host, identity, header, LIMIT).await,
+        Ok(Err(error)) => Exchanged::nothing(Outcome::Unreachable(plain(&error))),
+        Err(_) => Exchanged::nothing(Outcome::Unreachable(no_answer(LIMIT))),
+    }
 }
 
-fn no_answer() -> String {
-    format!("no answer within {} s", LIMIT.as_secs())
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
 }
 
 impl Observation {

@@ -9,7 +9,9 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::{Format, Render};
 use crate::error::Failure;
-use crate::plan::status::{AuthorityReport, Finding, HostReport, Mark, Report, Role, Severity};
+use crate::plan::status::{
+    AuthorityReport, Finding, HostReport, Keys, Mark, Report, Role, Severity,
+};
 use crate::resources::printable::printable_line;
 
 /// The output forms of `status`.
@@ -119,6 +121,14 @@ fn authority(seen: &AuthorityReport, is_wide: bool) -> String {
             says += &format!("; {}", live(count));
         }
         text += &hanging(&says, &format!("  CA {}  ", ca.id), "               ");
+    }
+    let keys = match seen.keys {
+        Keys::Present | Keys::None => None,
+        Keys::Missing => Some("missing"),
+        Keys::NotChecked => Some("not checked: the right to look for them is a right to read them"),
+    };
+    if let Some(keys) = keys {
+        text += &hanging(keys, "  keys         ", "               ");
     }
     let clients = match &seen.clients {
         None => "not read".to_owned(),

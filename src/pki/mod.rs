@@ -18,7 +18,7 @@ pub mod key;
 pub mod keystore;
 pub mod leaf;
 pub mod names;
-mod pem_text;
+pub mod pem_text;
 pub mod public_key;
 mod seal;
 pub mod serial;

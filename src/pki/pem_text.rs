@@ -46,6 +46,18 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Pem>, Error> {
         .collect()
 }
 
+/// A PEM text as OpenSSL and `BoringSSL`, and so Envoy, read it: they skip a block with anything before `-----BEGIN` on its first line, such as
+/// a byte order mark (`crypto/pem/pem_lib.cc`, `PEM_read_bio`). That line is left out, so what follows is no block.
+pub fn of_whole_lines(text: &[u8]) -> Vec<u8> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    let is_read = |line: &&[u8]| {
+        let begin = line.windows(BEGIN.len()).position(|part| part == BEGIN);
+        begin.is_none_or(|at| at == 0)
+    };
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines.filter(is_read).flatten().copied().collect()
+}
+
 /// One PEM block: LF, 64 columns, final line end. The buffer is allocated once, so that wiping it leaves no copy.
 pub(super) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     const BYTES_PER_LINE: usize = 48;

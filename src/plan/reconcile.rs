@@ -238,7 +238,8 @@ pub fn join<A, B>(first: Reconciled<A>, second: Reconciled<B>) -> Reconciled<(A,
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
         (Err(Blocked::On(first)), Err(Blocked::On(second))) => Err(match (*first, *second) {
-            (Effect::Read(mut queries), Effect::Read(more)) => {
+            (Effect::Read(mut queries), Effect::Read(mut more)) => {
+                more.retain(|query| !queries.contains(query));
                 queries.extend(more);
                 Effect::Read(queries).into()
             }

@@ -13,6 +13,7 @@ use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::crl::{self, Crl, succession};
 use crate::pki::inspect::Certificate;
+use crate::pki::pem_text::of_whole_lines;
 
 /// The key of the bundle in a Secret of this plugin; `ca.crt` belongs to istiod's other naming scheme (`pilot/pkg/credentials/kube`).
 const BUNDLE: &str = "cacert";
@@ -55,13 +56,14 @@ impl ClientCa {
     /// Reads a `ConfigMap` or Secret with either naming scheme, as istiod does.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let material = Material::read(object)?;
-        let bundle = Bundle::parse(&material.bundle)
+        let bundle = material
+            .trust_bundle()
             .map_err(|error| object.unreadable(format!("{}: {error}", material.key)))?;
         Ok(Self {
             bundle,
             crl: material
                 .crl
-                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+                .map(|bytes| String::from_utf8_lossy(&of_whole_lines(&bytes)).into_owned()),
             has_ignored_crl: material.has_ignored_crl,
             authority: object.label(AUTHORITY_LABEL).map(str::to_owned),
         })
@@ -126,6 +128,11 @@ impl Material {
             crl: data.remove(crl_key),
             has_ignored_crl: data.contains_key(other_crl_key),
         })
+    }
+
+    /// The CAs, as far as Envoy reads them.
+    pub fn trust_bundle(&self) -> Result<Bundle, bundle::Error> {
+        Bundle::parse(of_whole_lines(&self.bundle))
     }
 }
 

@@ -101,6 +101,16 @@ pub fn is_own(path: &[&str], live: &Object) -> bool {
         .any(|entry| entry.manager == FIELD_MANAGER && has_written(&entry.fields_v1, &path))
 }
 
+/// When the value at a path was last written, as far as that is known, to the second.
+pub fn written_at(path: &[&str], live: &Object) -> Option<OffsetDateTime> {
+    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+    let entries = entries(live).into_iter();
+    let writing = entries.filter(|entry| has_written(&entry.fields_v1, &path));
+    writing
+        .filter_map(|entry| OffsetDateTime::parse(&entry.time, &Rfc3339).ok())
+        .max()
+}
+
 /// The field managers of the value at a path.
 pub fn writers(path: &[&str], live: &Object) -> BTreeSet<String> {
     let path: Vec<String> = path.iter().map(ToString::to_string).collect();

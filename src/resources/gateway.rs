@@ -58,6 +58,8 @@ pub struct Server {
     pub further_credentials: Vec<String>,
     /// The fields that accept only certificates with certain hashes or names: `verifyCertificateHash` …
     pub pins: Vec<&'static str>,
+    /// `tls.subjectAltNames`: only certificates with one of these names are accepted; with any, where it is empty.
+    pub client_names: Vec<String>,
     /// The fields that restrict TLS versions or ciphers: `maxProtocolVersion` …
     pub limits: Vec<&'static str>,
     /// The namespaces to which host strings restrict routes: `(pattern, namespace)`, `.` for the Gateway's own.
@@ -83,6 +85,7 @@ impl Server {
             skips_verification: false,
             further_credentials: Vec::new(),
             pins: Vec::new(),
+            client_names: Vec::new(),
             limits: Vec::new(),
             reserved: Vec::new(),
             bind: String::new(),
@@ -300,6 +303,7 @@ impl From<SpecServer> for Server {
             hosts: hosts.collect(),
             pins: tls.pins(),
             limits: tls.limits(),
+            client_names: tls.subject_alt_names,
             reserved: reserved.collect(),
             bind: server.bind,
             port: server.port.number,

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::names::GatewayName;
 use crate::pki::sha256;
@@ -26,6 +28,8 @@ pub enum Part {
     ClientCas,
     /// The counters of configuration updates that it rejected since it started, without those that are 0.
     RejectedUpdates,
+    /// The version of each Secret that the proxy took last, as `NAME VERSION`.
+    AcceptedSecrets,
     /// The listeners whose newest configuration it rejects, each as `NAME: REASON` in Envoy's words; none once it has taken a newer one
     /// (`envoy.admin.v3.UpdateFailureState`).
     RejectedListeners,
@@ -91,6 +95,7 @@ impl Part {
                     .to_owned()
             }
             Self::RejectedUpdates => "/stats?filter=update_rejected&format=json".to_owned(),
+            Self::AcceptedSecrets => "/stats?filter=%5Esds.*version_text%24&format=json".to_owned(),
             Self::RejectedListeners => {
                 "/config_dump?resource=dynamic_listeners&mask=name,error_state.details".to_owned()
             }
@@ -108,6 +113,7 @@ impl Part {
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
             Self::ClientCas => told.extend(items.flat_map(client_ca)),
             Self::RejectedUpdates => told.extend(rejected(dump)),
+            Self::AcceptedSecrets => told.extend(accepted_secrets(dump)),
             Self::RejectedListeners => told.extend(items.filter_map(rejected_listener)),
         }
         told
@@ -226,6 +232,44 @@ fn rejected_listener(listener: &Value) -> Option<String> {
     Some(format!("{name}: {shown}"))
 }
 
+/// How much later than istiod's push a Secret must have been written to be newer: their clocks may differ.
+const NEWER: time::Duration = time::Duration::seconds(5);
+
+/// Whether a proxy rejected the newest content of a Secret or client CA, by the name that a Gateway gives it, which was `written` then: by
+/// the lines of [`Part::RejectedUpdates`] and [`Part::AcceptedSecrets`].
+///
+/// Envoy shows what it was sent, and goes on with what it had. It counts a rejected update for all Secrets, so the version that it took
+/// last must be older than the content: istiod's versions begin with the time of the push (`pilot/pkg/xds/discovery.go`, `NextVersion`).
+pub fn has_rejected(
+    name: &str,
+    written: OffsetDateTime,
+    rejected: &BTreeSet<String>,
+    accepted: &BTreeSet<String>,
+) -> bool {
+    let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(name);
+    let statistic = match name.split_once("://") {
+        Some((kind, name)) => format!("sds.{kind}_{name}.update_rejected"),
+        None => format!("sds.kubernetes_{name}.update_rejected"),
+    };
+    let mut lines = accepted.iter();
+    let version = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let pushed = version.and_then(|version| version.split('/').next());
+    let pushed = pushed.and_then(|pushed| OffsetDateTime::parse(pushed, &Rfc3339).ok());
+    rejected.contains(&statistic) && pushed.is_some_and(|pushed| pushed + NEWER < written)
+}
+
+/// The names of statistics have `_` in the place of `://`, which no name of a Kubernetes object holds.
+fn accepted_secrets(stats: &Value) -> Vec<String> {
+    let texts = stats.get("stats").and_then(Value::as_array);
+    let line = |text: &Value| {
+        let name = text.get("name")?.as_str()?.strip_prefix("sds.")?;
+        let name = name.strip_suffix(".version_text")?.replacen('_', "://", 1);
+        let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(&name);
+        Some(format!("{name} {}", text.get("value")?.as_str()?))
+    };
+    texts.into_iter().flatten().filter_map(line).collect()
+}
+
 fn rejected(stats: &Value) -> Vec<String> {
     let counters = stats.get("stats").and_then(Value::as_array);
     let counters = counters.into_iter().flatten();
@@ -255,6 +299,7 @@ fn collect(value: &Value, secrets: &mut BTreeSet<String>) {
 mod tests {
     use super::*;
     use serde_json::json;
+    use time::macros::datetime;
 
     #[test]
     fn what_a_listener_still_drains_counts_no_more() {
@@ -339,6 +384,34 @@ mod tests {
             rejected,
             ["listener_manager.lds.update_rejected".to_owned()].into()
         );
+    }
+
+    #[test]
+    fn a_secret_is_rejected_while_its_content_is_newer_than_what_was_taken() {
+        let pushed = "2026-09-01T12:00:00Z/6";
+        let accepted = Part::AcceptedSecrets.read(&json!({"stats": [
+            {"name": "sds.kubernetes_server.version_text", "value": pushed},
+            {"name": "sds.configmap_kubectl-mtls/kyma-mtls.version_text", "value": pushed},
+            {"name": "sds.kubernetes_new.version_text", "value": ""},
+        ]}));
+        let has_rejected = |name: &str, count: u64, second: u8| {
+            let counters = ["kubernetes_server", "configmap_kubectl-mtls/kyma-mtls"];
+            let counters = counters
+                .map(|name| json!({"name": format!("sds.{name}.update_rejected"), "value": count}));
+            let rejected = Part::RejectedUpdates.read(&json!({"stats": counters}));
+            let written = datetime!(2026-09-01 12:00 UTC)
+                .replace_second(second)
+                .unwrap();
+            has_rejected(name, written, &rejected, &accepted)
+        };
+        let client_ca = "configmap://kubectl-mtls/kyma-mtls";
+        for name in ["server", "kubernetes://server", client_ca] {
+            assert!(has_rejected(name, 1, 30), "{name}");
+            assert!(!has_rejected(name, 1, 2), "{name}");
+            assert!(!has_rejected(name, 0, 30), "{name}");
+        }
+        assert!(!has_rejected("new", 1, 30));
+        assert!(!has_rejected("other", 1, 30));
     }
 
     #[test]

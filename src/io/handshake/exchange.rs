@@ -5,16 +5,20 @@
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, InvalidMessage, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
+use super::no_answer;
 use crate::error::{Failure, plain};
 use crate::pki::inspect::Certificate;
 use crate::plan::Identity;
@@ -43,6 +47,8 @@ pub struct Exchanged {
     pub observation: Observation,
     /// Whether the connection was closed before the gateway sent anything, not even an alert.
     pub was_closed: bool,
+    /// Whether the time limit ended it before the gateway sent anything.
+    pub was_silent: bool,
 }
 
 impl Exchanged {
@@ -51,6 +57,7 @@ impl Exchanged {
         Self {
             observation: Observation::nothing(outcome),
             was_closed: false,
+            was_silent: false,
         }
     }
 
@@ -64,12 +71,14 @@ impl Exchanged {
 /// header accepts it and uses the connection's own addresses.
 const HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
 
-/// Makes a TLS handshake over a stream, after a header of the PROXY protocol if one is wanted.
+/// Makes a TLS handshake over a stream, after a header of the PROXY protocol if one is wanted. What was seen before the time limit counts,
+/// also without an answer to the HTTP request.
 pub async fn exchange<S>(
     mut stream: S,
     host: &str,
     identity: Option<Arc<CertifiedKey>>,
     header: bool,
+    limit: Duration,
 ) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -81,7 +90,9 @@ where
         }
         converse(stream, host, &observer).await
     };
-    let ended = conversation.await;
+    let late = || std::io::Error::new(ErrorKind::TimedOut, no_answer(limit));
+    let ended = tokio::time::timeout(limit, conversation).await;
+    let ended = ended.unwrap_or_else(|_| Err(late()));
     let shown = observer
         .shown
         .lock()
@@ -92,8 +103,10 @@ where
         .lock()
         .ok()
         .and_then(|offered| offered.clone());
-    let is_silent = shown.is_empty() && offered.is_none();
-    let was_closed = is_silent && ended.as_ref().is_err_and(is_end_of_connection);
+    let is_nothing = shown.is_empty() && offered.is_none();
+    let was_closed = is_nothing && ended.as_ref().is_err_and(is_end_of_connection);
+    let is_late = |error: &std::io::Error| error.kind() == ErrorKind::TimedOut;
+    let was_silent = is_nothing && ended.as_ref().is_err_and(is_late);
     let mut shown = shown.iter().map(|der| Certificate::from_der(der).ok());
     Exchanged {
         observation: Observation {
@@ -107,6 +120,7 @@ where
             proxy_protocol: header,
         },
         was_closed,
+        was_silent,
     }
 }
 
@@ -173,7 +187,28 @@ fn outcome(error: &std::io::Error) -> Outcome {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::AlertReceived(alert)) => Outcome::Refused(alert_name(*alert)),
+        Some(rustls::Error::InvalidMessage(message)) => Outcome::Broken(invalid(message)),
+        None if error.to_string() == BUFFER_FULL => Outcome::Broken(TOO_LARGE.to_owned()),
         _ => Outcome::Broken(plain(error)),
+    }
+}
+
+/// rustls's words for a message that does not fit into its buffer (`msgs/deframer/buffers.rs`).
+const BUFFER_FULL: &str = "message buffer full";
+const TOO_LARGE: &str = "a message of the handshake is larger than 64 KiB, as a list of thousands of CAs is: clients may not read it either";
+
+/// What a message means that is none of TLS.
+fn invalid(message: &InvalidMessage) -> String {
+    match message {
+        // A server of plain HTTP answers in text, whose first byte is taken for the type of a record.
+        InvalidMessage::InvalidContentType => {
+            "the port does not speak TLS, but answers in plain text as a port for HTTP does"
+                .to_owned()
+        }
+        InvalidMessage::HandshakePayloadTooLarge
+        | InvalidMessage::MessageTooLarge
+        | InvalidMessage::CertificatePayloadTooLarge => TOO_LARGE.to_owned(),
+        other => format!("the answer is not TLS as clients know it: {other:?}"),
     }
 }
 

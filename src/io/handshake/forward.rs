@@ -81,10 +81,11 @@ impl Forwarded {
         identity: Option<Arc<CertifiedKey>>,
         header: bool,
     ) -> Exchanged {
-        let exchanging = exchange(self.stream, host, identity, header);
-        let Ok(exchanged) = tokio::time::timeout(LIMIT, exchanging).await else {
-            return Exchanged::nothing(Outcome::NotForwarded(no_answer()));
-        };
+        let exchanged = exchange(self.stream, host, identity, header, LIMIT).await;
+        if exchanged.was_silent {
+            // Whether the bytes reached the proxy is not known.
+            return Exchanged::nothing(Outcome::NotForwarded(no_answer(LIMIT)));
+        }
         if !exchanged.was_closed {
             return exchanged;
         }

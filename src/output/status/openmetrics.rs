@@ -270,7 +270,7 @@ mod tests {
     use super::*;
     use crate::plan::check;
     use crate::plan::status::{
-        AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HostReport, Role,
+        AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HostReport, Keys, Role,
     };
     use crate::resources::rotation::Phase;
 
@@ -310,6 +310,7 @@ mod tests {
                         name: "a \"b\"\\\nc".to_owned(),
                     }],
                 }),
+                keys: Keys::Present,
                 history: Vec::new(),
             }],
             findings: vec![Finding {

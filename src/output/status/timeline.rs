@@ -1,13 +1,13 @@
 //! Expiry dates as bars.
 
 use colored::Colorize;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
-use crate::plan::status::{End, Timeline};
-use crate::resources::printable::printable_line;
+use super::hanging;
+use crate::plan::status::Timeline;
 
 /// Columns of the longest bar.
-const BAR: usize = 30;
+const BAR: usize = 24;
 /// The time that a full bar stands for; a later expiry has an arrow at its end.
 const HORIZON: Duration = Duration::weeks(52);
 /// Expiry within this time is red.
@@ -20,21 +20,29 @@ pub(super) fn render(timeline: &Timeline) -> String {
     let mut text = format!("{}\n", "expiry dates (a full bar is a year)".bold());
     for end in &timeline.ends {
         let left = end.at - timeline.now;
-        let bar = coloured(&bar(left), left);
-        text += &format!("  {}  {bar}  {}\n", end.at.date(), label(end));
+        let label = format!("{} {}", end.kind, end.name);
+        text += &line(end.at, &bar(left), left, &label);
     }
     let most = timeline.clients.iter().map(|week| week.count).max();
     for week in &timeline.clients {
         let columns = scaled(week.count, most.unwrap_or(1));
         let bar = format!("{:BAR$}", "▇".repeat(columns));
-        let bar = coloured(&bar, week.from - timeline.now);
-        text += &format!("  {}  {bar}  {}\n", week.from.date(), clients(week.count));
+        text += &line(
+            week.from,
+            &bar,
+            week.from - timeline.now,
+            &clients(week.count),
+        );
     }
     text
 }
 
-fn label(end: &End) -> String {
-    printable_line(&format!("{} {}", end.kind, end.name)).into_owned()
+/// A date, its bar, and what it is about, wrapped beside the bar: the library counts a bar's characters as two columns each.
+fn line(at: OffsetDateTime, bar: &str, left: Duration, label: &str) -> String {
+    let date = at.date().to_string();
+    let indent = " ".repeat(2 + date.len() + 2 + BAR + 2);
+    let label = hanging(label, &indent, &indent);
+    format!("  {date}  {}  {}", coloured(bar, left), label.trim_start())
 }
 
 fn clients(count: usize) -> String {
@@ -74,11 +82,10 @@ fn coloured(bar: &str, left: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
     use time::macros::datetime;
 
     use super::*;
-    use crate::plan::status::Week;
+    use crate::plan::status::{End, Week};
 
     #[test]
     fn each_end_is_a_bar_as_long_as_what_is_left_of_a_year() {
@@ -93,6 +100,11 @@ mod tests {
             ends: vec![
                 end(-1, "server certificate", "old.example.com"),
                 end(60, "server certificate", "httpbin.example.com"),
+                end(
+                    100,
+                    "server certificate",
+                    "a-service-with-a-long-name.mtls.c-1a2b3c4.kyma.ondemand.com",
+                ),
                 end(1800, "client CA", "CA 1e54a643"),
             ],
             clients: vec![
@@ -111,11 +123,13 @@ mod tests {
             text,
             "\
 expiry dates (a full bar is a year)
-  2026-08-31  ✗ ended                         server certificate old.example.com
-  2026-10-31  ████                            server certificate httpbin.example.com
-  2031-08-06  █████████████████████████████▶  client CA CA 1e54a643
-  2026-09-08  ▇▇▇                             2 client certificates end within a week
-  2026-11-03  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇  20 client certificates end within a week
+  2026-08-31  ✗ ended                   server certificate old.example.com
+  2026-10-31  ███                       server certificate httpbin.example.com
+  2026-12-10  ██████                    server certificate
+                                        a-service-with-a-long-name.mtls.c-1a2b3c4.kyma.ondemand.com
+  2031-08-06  ███████████████████████▶  client CA CA 1e54a643
+  2026-09-08  ▇▇                        2 client certificates end within a week
+  2026-11-03  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇  20 client certificates end within a week
 "
         );
     }

@@ -253,7 +253,7 @@ pub(crate) const CLOCK_SKEW: Check = Check {
     cause: "The clock of this computer differs from the cluster's",
     found_by: "the `Date` of the API server's answers",
     why: "the cluster's clock decides what has expired; certificates that this computer makes may not be valid yet",
-    remedy: "set the clock of this computer",
+    remedy: "set the clock of this computer, or that of the API server, by the right time",
     consequences: &[],
 };
 

@@ -152,6 +152,19 @@ pub(crate) const SERVER_CERTIFICATE_NOT_LOADED: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const SERVER_CERTIFICATE_REJECTED: Check = Check {
+    id: "server-certificate/rejected",
+    severity: Severity::Warning,
+    cause: "A proxy rejected the newest content of the server Secret: the key is not that of the certificate, or one of them cannot be read",
+    found_by: "the counter of rejected updates of each proxy, and the version of the Secret that it took last, for users who may look at the Secret",
+    why: "the proxy goes on with the certificate before, and shows none after a restart",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
+    consequences: &[
+        "server-certificate/not-loaded",
+        "server-certificate/not-shown",
+    ],
+};
+
 pub(crate) const SERVER_CERTIFICATE_CHAIN_INCOMPLETE: Check = Check {
     id: "server-certificate/chain-incomplete",
     severity: Severity::Error,
@@ -208,6 +221,7 @@ pub(super) const ALL: &[&Check] = &[
     &SERVER_CERTIFICATE_ENDING,
     &SERVER_CERTIFICATE_NOT_YET_VALID,
     &SERVER_CERTIFICATE_NOT_LOADED,
+    &SERVER_CERTIFICATE_REJECTED,
     &SERVER_CERTIFICATE_CHAIN_INCOMPLETE,
     &SERVER_CERTIFICATE_CHAIN_EXPIRED,
     &SERVER_CERTIFICATE_UNREADABLE,

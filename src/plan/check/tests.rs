@@ -92,6 +92,19 @@ fn every_check_has_an_id_of_its_own_and_plain_sentences() {
 }
 
 #[test]
+fn the_link_of_a_finding_is_a_heading_of_the_page() {
+    let page = page();
+    // GitHub leaves `/` out of the anchor of a heading.
+    let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
+    let anchors: BTreeSet<String> = headings
+        .map(|heading| format!("docs/faults.md#{}", heading.replace('/', "")))
+        .collect();
+    for check in Check::all() {
+        assert!(anchors.contains(&check.docs()), "{}", check.docs());
+    }
+}
+
+#[test]
 fn a_consequence_is_a_check_that_there_is() {
     for check in Check::all() {
         for consequence in check.consequences {

@@ -295,16 +295,23 @@ impl<'w> Workload<'w> {
                     "every workload of the cluster reaches the Pods without a client certificate, and {FORGED}"
                 )),
             ),
-            (Access::Unknown, Err(reason)) => Some(
-                Finding::new(
-                    &check::WORKLOAD_NOT_CHECKED,
-                    format!("the AuthorizationPolicies of the {service} could not be listed: {reason}"),
-                    exposed.rbac(),
-                )
-                .because("whether AuthorizationPolicies keep other workloads of the cluster out is not known"),
-            ),
+            (Access::Unknown, Err(reason)) => self.policies_unseen(reason, exposed),
             _ => None,
         }
+    }
+
+    /// The finding on policies that could not be listed, unless no Pod has a sidecar that enforces any.
+    fn policies_unseen(&self, reason: &str, exposed: &Exposed<'_>) -> Option<Finding> {
+        let is_enforced = self.pods.is_empty() || self.pods.iter().any(|pod| is_enforced_at(pod));
+        is_enforced.then(|| {
+            let service = exposed.service;
+            Finding::new(
+                &check::WORKLOAD_NOT_CHECKED,
+                format!("the AuthorizationPolicies of the {service} could not be listed: {reason}"),
+                exposed.rbac(),
+            )
+            .because("whether AuthorizationPolicies reject the gateway's requests, or keep other workloads of the cluster out, is not known")
+        })
     }
 }
 

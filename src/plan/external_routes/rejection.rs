@@ -11,8 +11,8 @@ use crate::resources::workload_access::{Access, Arrival, Principal};
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
 
-/// The finding on policies that reject every request for a host from the gateway. A policy that cannot be evaluated counts as rejecting
-/// nobody.
+/// The finding on policies that reject every request for a host from the gateway, or that could not be listed. A policy that cannot be
+/// evaluated counts as rejecting nobody.
 pub fn rejection(
     exposed: &Exposed<'_>,
     host: &str,
@@ -20,8 +20,9 @@ pub fn rejection(
 ) -> Reconciled<Option<Finding>> {
     let workload = Workload::of(exposed, observed)?;
     let arrival = arrival(exposed, host, observed)?;
-    let Ok(policies) = &workload.policies else {
-        return Ok(None);
+    let policies = match &workload.policies {
+        Ok(policies) => policies,
+        Err(reason) => return Ok(workload.policies_unseen(reason, exposed)),
     };
     if workload.access(&arrival) != Access::Shut {
         return Ok(None);

@@ -12,11 +12,12 @@ use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
 impl Observed {
-    /// Blocks on reading those of these queries that were not read yet, all at once.
+    /// Blocks on reading those of these queries that were not read yet, all at once and each once.
     pub fn prefetch(&self, queries: impl IntoIterator<Item = Query>) -> Reconciled<()> {
+        let mut wanted = BTreeSet::new();
         let unread: Vec<Query> = queries
             .into_iter()
-            .filter(|query| !self.has_read(query))
+            .filter(|query| !self.has_read(query) && wanted.insert(query.clone()))
             .collect();
         if unread.is_empty() {
             return Ok(());
@@ -62,6 +63,17 @@ impl Observed {
     pub fn try_get(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
         let query = Query::Get(reference.clone());
         self.already_read(reference).ok_or_else(|| unread(query))
+    }
+
+    /// The result of reading an object of a list that a report reads anyway; if the list could not be read, the object alone is.
+    pub fn try_get_listed(&self, list: &Query, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let Seen::Found(objects) = self.try_list(list)? else {
+            return self.try_get(reference);
+        };
+        let found = objects
+            .iter()
+            .find(|object| object.reference() == reference);
+        Ok(found.map_or(Seen::Missing, Seen::Found))
     }
 
     /// The result of reading the metadata of an object.

@@ -35,7 +35,8 @@ pub(super) fn tell(
         "{}; only the listed clients may call the host: {allowed}",
         link.says
     );
-    if let Some(authority) = unable(&identities, host, facts, now)? {
+    let is_listed = |entry: &Entry| identities.contains(&entry.uri);
+    if let Some(authority) = without(is_listed, host, facts, now)? {
         link.add(nobody(&identities, host, authority, facts));
     }
     link.details.extend(identities);
@@ -51,10 +52,10 @@ pub(super) fn identities(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Ve
     })
 }
 
-/// The authority none of whose clients has a certificate with a listed identity; `None` if one has, or if that is not known: an external CA
-/// is trusted, or the inventory was not read completely.
-fn unable<'a>(
-    identities: &[String],
+/// The authority none of whose live certificates is accepted; `None` if one is, or if that is not known: an external CA is trusted, or the
+/// inventory was not read completely.
+pub(super) fn without<'a>(
+    is_accepted: impl Fn(&Entry) -> bool,
     host: &Host,
     facts: &'a Facts<'_>,
     now: OffsetDateTime,
@@ -71,12 +72,11 @@ fn unable<'a>(
     if has_external || is_partial {
         return Ok(None);
     }
-    let can_call = |identity: &String| {
-        readable(&facts.inventory).iter().any(|(_, entry)| {
-            entry.authority == state.authority && entry.is_live(now) && entry.uri == *identity
-        })
+    let is_one = |(_, entry): &(_, Entry)| {
+        entry.authority == state.authority && entry.is_live(now) && is_accepted(entry)
     };
-    Ok((!identities.iter().any(can_call)).then_some(state.authority.as_str()))
+    let has_one = readable(&facts.inventory).iter().any(is_one);
+    Ok((!has_one).then_some(state.authority.as_str()))
 }
 
 fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>) -> Finding {

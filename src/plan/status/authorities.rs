@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
+use super::authority;
 use super::facts::{Facts, blind, readable};
 use super::report::{
     AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HistoryReport, Role,
 };
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
-use crate::plan::command_line;
+use crate::plan::{Reconciled, command_line};
 use crate::resources::audit;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
@@ -24,7 +25,7 @@ pub(super) fn report(
     names: &[String],
     facts: &Facts<'_>,
     now: OffsetDateTime,
-) -> Vec<AuthorityReport> {
+) -> Reconciled<Vec<AuthorityReport>> {
     readable(&facts.states)
         .iter()
         .filter(|(_, state)| names.contains(&state.authority))
@@ -32,7 +33,11 @@ pub(super) fn report(
         .collect()
 }
 
-fn of_authority(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) -> AuthorityReport {
+fn of_authority(
+    state: &AuthorityState,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<AuthorityReport> {
     let is_inventory_read = blind(&facts.inventory).is_none();
     let entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
     let own: Vec<&Entry> = entries
@@ -81,14 +86,15 @@ fn of_authority(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) 
         .external
         .iter()
         .map(|ca| of_ca_report(ca, Role::External, None, &crls));
-    AuthorityReport {
+    Ok(AuthorityReport {
         name: state.authority.clone(),
         phase: state.phase(),
         next: next(state, &live, is_inventory_read),
         cas: own_cas.chain(external).collect(),
+        keys: authority::keys_seen(state, facts.observed)?,
         clients: is_inventory_read.then_some(clients),
         history: state.history.iter().map(|line| of_line(line)).collect(),
-    }
+    })
 }
 
 /// The end of each client's last live certificate, the first end first.

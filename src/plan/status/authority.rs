@@ -6,13 +6,13 @@ use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
 use super::facts::{Facts, readable, remedy};
-use super::{Finding, Link, check, crl};
+use super::{Finding, Keys, Link, check, crl};
 use crate::pki::inspect::Certificate;
 use crate::plan::check::Severity;
 use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::witness::Fault;
-use crate::plan::{Query, Reconciled, Seen, signers, weakness};
+use crate::plan::{Observed, Query, Reconciled, Seen, signers, weakness};
 use crate::resources::audit::rotation_began;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{
@@ -32,6 +32,18 @@ pub(super) fn queries(facts: &Facts<'_>) -> Vec<Query> {
         .filter(|state| state.issuing.is_some())
         .map(|state| Query::GetMetadataIfAllowed(keys(state)))
         .collect()
+}
+
+/// What is known of the keys of an authority.
+pub(super) fn keys_seen(state: &AuthorityState, observed: &Observed) -> Reconciled<Keys> {
+    if state.issuing.is_none() {
+        return Ok(Keys::None);
+    }
+    Ok(match observed.try_get_metadata_if_allowed(&keys(state))? {
+        Seen::Found(_) => Keys::Present,
+        Seen::Missing => Keys::Missing,
+        _ => Keys::NotChecked,
+    })
 }
 
 fn keys(state: &AuthorityState) -> ObjectRef {

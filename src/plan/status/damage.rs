@@ -1,7 +1,7 @@
 //! Trust bundles that istiod or Envoy cannot use.
 
 use super::{Finding, check};
-use crate::pki::bundle::{Bundle, Error};
+use crate::pki::bundle::Error;
 use crate::plan::command_line;
 use crate::resources::client_ca::Material;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
@@ -13,7 +13,7 @@ pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
     let (check, reason) = match Material::read(object) {
         Err(error) => (&check::CLIENT_CA_WRONG_KEYS, error.to_string()),
         Ok(material) => {
-            let error = Bundle::parse(&material.bundle).err()?;
+            let error = material.trust_bundle().err()?;
             let check = match &error {
                 Error::PrivateKey { .. } => &check::CLIENT_CA_PRIVATE_KEY_IN_BUNDLE,
                 Error::Leaf { .. } => &check::CLIENT_CA_LEAF_IN_BUNDLE,

@@ -1,8 +1,10 @@
 //! Whether any Pod behind a Service is Ready.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::facts::remedy;
+use super::facts::{blind, remedy};
 use super::hosts::Host;
 use super::workload;
 use super::{Link, check};
@@ -110,7 +112,7 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
             return Ok(());
         }
     };
-    if counted.ready > 0 || has_entry(&service, &found.selector, observed)? {
+    if counted.ready > 0 {
         return Ok(());
     }
     let seen = match counted.all {
@@ -118,6 +120,22 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
         1 => format!("the only Pod behind {service} is not Ready"),
         all => format!("none of the {all} Pods behind {service} is Ready"),
     };
+    let entries = observed.try_list(&entries(&service))?;
+    if let Some(reason) = blind(&entries) {
+        link.find(
+            &check::SERVICE_NOT_CHECKED,
+            format!("{seen}, and the WorkloadEntries, which may take its requests instead, could not be listed: {reason}"),
+            remedy(&entries),
+        );
+        return Ok(());
+    }
+    let entries = entries.found().copied().unwrap_or_default();
+    if entries
+        .iter()
+        .any(|entry| is_selected(entry, &found.selector))
+    {
+        return Ok(());
+    }
     link.find(
         &check::SERVICE_NO_ENDPOINTS,
         seen,
@@ -136,24 +154,12 @@ fn is_ready(pod: &Object) -> bool {
     unready(pod).is_none() && !["Pending", "Failed", "Succeeded"].contains(&phase)
 }
 
-/// Whether the Service has a workload outside the cluster. If that could not be read, it is assumed to have one.
-fn has_entry(
-    service: &ObjectRef,
-    selector: &std::collections::BTreeMap<String, String>,
-    observed: &Observed,
-) -> Reconciled<bool> {
-    let listed = observed.try_list(&entries(service))?;
-    if matches!(listed, Seen::Denied(_) | Seen::Failed(_)) {
-        return Ok(true);
-    }
-    let entries = listed.found().copied().unwrap_or_default();
-    let is_selected = |entry: &Object| {
-        selector.iter().all(|(key, value)| {
-            let said = entry
-                .at(&["spec", "labels"])
-                .and_then(|labels| labels.get(key));
-            said.and_then(Value::as_str).or(entry.label(key)) == Some(value)
-        })
-    };
-    Ok(entries.iter().any(is_selected))
+/// Whether a workload outside the cluster has the labels of a selector.
+fn is_selected(entry: &Object, selector: &BTreeMap<String, String>) -> bool {
+    selector.iter().all(|(key, value)| {
+        let said = entry
+            .at(&["spec", "labels"])
+            .and_then(|labels| labels.get(key));
+        said.and_then(Value::as_str).or(entry.label(key)) == Some(value)
+    })
 }

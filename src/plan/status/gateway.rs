@@ -1,14 +1,16 @@
 //! Checks of the Gateway's own fields.
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::{Finding, Link, Severity, check, guards, rivals};
+use super::{Finding, Link, Severity, allowed, check, guards, rivals};
 use crate::plan::command_line;
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::{Gateway, Server};
+use crate::resources::inventory::Entry;
 use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
 
 const NAME: &str = "Gateway";
@@ -17,6 +19,7 @@ pub(super) fn examine(
     host: &Host,
     handshakes: &Handshakes<'_>,
     facts: &Facts<'_>,
+    now: OffsetDateTime,
 ) -> Reconciled<Link> {
     let gateway = &host.gateway;
     let is_unseen = handshakes.ways.ways.is_empty();
@@ -25,7 +28,7 @@ pub(super) fn examine(
         trust_check(host, facts),
         credential_check(host, facts),
         verification_check(host),
-        pins_check(host),
+        pins_check(host, facts, now)?,
         protocol_check(host),
         bind_check(host),
         namespace_check(host),
@@ -132,18 +135,39 @@ fn verification_check(host: &Host) -> Option<Finding> {
     is_open.then(|| Finding::new(&check::GATEWAY_SKIPS_VERIFICATION, seen(), restore(host)))
 }
 
-/// The finding on fields that accept only some certificates of the client CA.
-fn pins_check(host: &Host) -> Option<Finding> {
-    let seen = || {
-        format!(
-            "the Gateway {} serves `{}` with `{}`",
-            host.gateway.name,
-            host.name,
-            host.server.pins.join("`, `")
-        )
-    };
-    let is_pinned = !host.server.pins.is_empty();
-    is_pinned.then(|| Finding::new(&check::GATEWAY_PINS, seen(), restore(host)))
+/// The finding on fields that accept only some certificates of the client CA: an error where they accept no live one. Which certificates
+/// have a hash is not known, and names are compared as Envoy does, exactly; what is no URI is no name that kubectl-mtls gives.
+fn pins_check(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Option<Finding>> {
+    let Server {
+        pins, client_names, ..
+    } = &host.server;
+    if pins.is_empty() {
+        return Ok(None);
+    }
+    let seen = format!(
+        "the Gateway {} serves `{}` with `{}`",
+        host.gateway.name,
+        host.name,
+        pins.join("`, `")
+    );
+    let finding = Finding::new(&check::GATEWAY_PINS, seen, restore(host));
+    let are_uris = client_names.iter().all(|name| name.contains("://"));
+    if client_names.is_empty() || !are_uris {
+        return Ok(Some(finding));
+    }
+    let is_named = |entry: &Entry| client_names.contains(&entry.uri);
+    let has_clients = allowed::without(|_| true, host, facts, now)?.is_none();
+    let accepts_nobody = allowed::without(is_named, host, facts, now)?.is_some();
+    Ok(Some(if has_clients && accepts_nobody {
+        Finding {
+            seen: format!("{}, and no live certificate has such a name", finding.seen),
+            ..finding
+        }
+        .graded(Severity::Error)
+        .because("every client is rejected")
+    } else {
+        finding
+    }))
 }
 
 /// The finding on a TCP server, for which istiod creates no HTTP routes, whatever its mode (`pilot/pkg/networking/core/gateway.go`).

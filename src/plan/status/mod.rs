@@ -54,7 +54,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use report::{
     AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, End, HistoryReport, HostReport,
-    Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
+    Keys, Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
 };
 
 use super::check;
@@ -155,20 +155,26 @@ pub fn reconcile(
     if !probes.is_empty() {
         return Err(Effect::Probe(probes.into()).into());
     }
-    let unprotected = unprotected.iter().map(|host| host.report(&facts));
-    let protected = hosts.iter().map(|host| examine(host, request, &facts, now));
-    let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
-    let mut others = facts.damages(request.namespace.as_deref());
-    others.extend(kyma::check(&facts));
-    if !reports.is_empty() {
-        others.extend(forwarding::check(&hosts, observed)?);
+    let at = |now| -> Reconciled<Report> {
+        let unprotected = unprotected.iter().map(|host| host.report(&facts));
+        let protected = hosts.iter().map(|host| examine(host, request, &facts, now));
+        let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
+        let mut others = facts.damages(request.namespace.as_deref());
+        others.extend(kyma::check(&facts));
+        if !reports.is_empty() {
+            others.extend(forwarding::check(&hosts, observed)?);
+        }
+        others.extend(facts.unlisted());
+        others.extend(facts.unseen_witnesses());
+        Ok(Report::new(reports, others))
+    };
+    let mut report = at(now)?;
+    if let Some(ahead) = skew(observed) {
+        // Which of the clocks is wrong is not known, so a certificate is expired only by both.
+        report.agree_with(&at(now + ahead)?, clock_skew(ahead));
     }
-    others.extend(facts.unlisted());
-    others.extend(facts.unseen_witnesses());
-    others.extend(clock(observed));
-    let mut report = Report::new(reports, others);
     report.namespace.clone_from(&request.namespace);
-    report.authorities = authorities::report(&report.authority_names(), &facts, now);
+    report.authorities = authorities::report(&report.authority_names(), &facts, now)?;
     if request.timeline {
         report.timeline = Some(timeline::of(&report, &facts, now));
     }
@@ -257,7 +263,6 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         ));
         queries.push(endpoints::slices(&service));
         queries.extend(destination::queries(&service, &roots));
-        queries.push(Query::Get(service));
     }
     Ok(queries)
 }
@@ -309,7 +314,7 @@ fn at_proxies(
     now: OffsetDateTime,
 ) -> Reconciled<[Link; 3]> {
     let handshakes = probes::handshakes(host, request, facts.observed)?;
-    let mut gateway = gateway::examine(host, &handshakes, facts)?;
+    let mut gateway = gateway::examine(host, &handshakes, facts, now)?;
     guards::examine(host, facts, &mut gateway)?;
     ingress_policies::examine(host, facts, &mut gateway)?;
     envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
@@ -361,23 +366,25 @@ fn links(
     ])
 }
 
-/// The finding on this computer's clock, if it differs from the cluster's, by which everything is
-/// judged.
-fn clock(observed: &Observed) -> Option<Finding> {
+/// How far the clock of this computer is ahead of the cluster's, if that matters.
+fn skew(observed: &Observed) -> Option<Duration> {
     let ahead = observed.clock_ahead()?;
-    (ahead.abs() > TOLERATED_SKEW).then(|| {
-        let direction = if ahead.is_positive() {
-            "ahead of"
-        } else {
-            "behind"
-        };
-        let seconds = ahead.whole_seconds().unsigned_abs();
-        Finding::new(
-            &check::CLOCK_SKEW,
-            format!("the clock of this computer is {seconds} s {direction} the cluster's"),
-            "set the clock of this computer",
-        )
-    })
+    (ahead.abs() > TOLERATED_SKEW).then_some(ahead)
+}
+
+/// The finding on two clocks that differ.
+fn clock_skew(ahead: Duration) -> Finding {
+    let direction = if ahead.is_positive() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let seconds = ahead.whole_seconds().unsigned_abs();
+    Finding::new(
+        &check::CLOCK_SKEW,
+        format!("the clock of this computer is {seconds} s {direction} the cluster's"),
+        check::CLOCK_SKEW.remedy,
+    )
 }
 
 /// How long before its end a certificate is reported: `at_most`, and a third of its life where that is shorter.

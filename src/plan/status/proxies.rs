@@ -13,6 +13,7 @@ use crate::plan::ingress::all_pods;
 use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
 use crate::resources::client_ca::{self, Material};
+use crate::resources::field_managers::written_at;
 use crate::resources::pod::unready;
 use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
 use crate::resources::{Object, ObjectRef, ingress};
@@ -114,12 +115,67 @@ pub(super) fn queries(
         for pod in ways.pods() {
             queries.push(Query::Proxy(pod.clone(), Part::ClientCas));
             queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
+            queries.push(Query::Proxy(pod.clone(), Part::AcceptedSecrets));
         }
         queries.extend(probe::rejections(&ways));
     }
     queries.sort();
     queries.dedup();
     Ok(queries)
+}
+
+/// Whether a proxy rejected the newest content of a Secret or client CA, by the name that Gateways give it. False where it is not known.
+fn has_rejected(
+    pod: &ObjectRef,
+    name: &str,
+    object: Option<&Object>,
+    observed: &Observed,
+) -> Reconciled<bool> {
+    let rejected = observed.proxy_config(pod, &Part::RejectedUpdates)?;
+    let accepted = observed.proxy_config(pod, &Part::AcceptedSecrets)?;
+    let written = object.and_then(|object| written_at(&["data"], object));
+    Ok(match (written, rejected.found(), accepted.found()) {
+        (Some(written), Some(rejected), Some(accepted)) => {
+            proxy_config::has_rejected(name, written, rejected, accepted)
+        }
+        _ => false,
+    })
+}
+
+/// Whether a proxy rejected the newest client CA.
+fn has_rejected_client_ca(
+    pod: &ObjectRef,
+    source: &ObjectRef,
+    observed: &Observed,
+) -> Reconciled<bool> {
+    let object = observed.try_get(source)?;
+    let object = object.found().copied();
+    has_rejected(pod, &client_ca::field(source), object, observed)
+}
+
+/// Whether a proxy rejected the newest content of a host's server Secret, which only some users may look at.
+fn has_rejected_server(pod: &ObjectRef, host: &Host, observed: &Observed) -> Reconciled<bool> {
+    let credential = host.server.credential.as_str();
+    if credential.is_empty() {
+        return Ok(false);
+    }
+    let secret = observed.try_get_metadata_if_allowed(&host.server.secret(credential))?;
+    has_rejected(pod, credential, secret.found().copied(), observed)
+}
+
+/// The proxies that rejected the newest content of a host's server Secret.
+pub(super) fn rejecting_server<'a>(
+    host: &Host,
+    ways: &'a Ways,
+    observed: &Observed,
+) -> Reconciled<Vec<&'a ObjectRef>> {
+    let mut pods = Vec::new();
+    for pod in ways.pods() {
+        if has_rejected_server(pod, host, observed)? {
+            pods.push(pod);
+        }
+    }
+    Ok(pods)
 }
 
 /// Reads again for a moment if a proxy has loaded something else: somebody may just have changed the client CA.
@@ -142,6 +198,12 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
                 progress.insert(format!("{} has not loaded {source} yet", pod.name));
                 reread.insert(Query::Get(source.clone()));
                 reread.insert(Query::Proxy(pod.clone(), Part::ClientCas));
+            }
+            if has_rejected_server(pod, host, observed)?
+                || has_rejected_client_ca(pod, &source, observed)?
+            {
+                progress.insert(format!("{} has not taken the newest Secrets yet", pod.name));
+                reread.insert(Query::Proxy(pod.clone(), Part::AcceptedSecrets));
             }
         }
     }
@@ -210,6 +272,12 @@ pub(super) fn faults(
                 format!("whether {pod} has loaded {source} could not be read: {reason}"),
                 "kubectl mtls status -v 6",
             );
+        } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::AcceptedSecrets)? {
+            link.find(
+                &check::PROXY_NOT_CHECKED,
+                format!("whether {pod} rejected a Secret could not be read: {reason}"),
+                "kubectl mtls status -v 6",
+            );
         } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::RejectedListeners)? {
             link.find(
                 &check::PROXY_NOT_CHECKED,
@@ -217,13 +285,16 @@ pub(super) fn faults(
                 "kubectl mtls status -v 6",
             );
         }
-        let load = load(&source, pod, observed)?.filter(|load| *load != Load::Current);
+        // A proxy shows what it was sent, also where it goes on with what it had.
+        let has_rejected = has_rejected_client_ca(pod, &source, observed)?;
+        let load = load(&source, pod, observed)?;
+        let load = load.filter(|load| has_rejected || *load != Load::Current);
         outdated.extend(load.map(|load| (pod, load)));
-        let rejected = observed.proxy_config(pod, &Part::RejectedUpdates)?;
-        if rejected
-            .found()
-            .is_some_and(|counters| !counters.is_empty())
-        {
+        if has_rejected {
+            rejecting.insert(pod);
+        }
+        let counted = observed.proxy_config(pod, &Part::RejectedUpdates)?;
+        if counted.found().is_some_and(|counters| !counters.is_empty()) {
             rejecting.insert(pod);
         }
     }

@@ -302,6 +302,22 @@ impl<'a> Records<'a> {
         format!("make the DNS record of `{}` lead to {to}", self.name)
     }
 
+    /// The finding on a DNSEntry without class annotation where it is not known whether the cluster needs one.
+    fn shoot_unseen(&self) -> Option<Finding> {
+        let reason = blind(&self.shoot)?;
+        let (object, _) = self.entries.first()?;
+        (!is_looked_at(object, true)).then(|| {
+            let (key, value) = DNS_CLASS;
+            let seen = format!(
+                "{} has no annotation `{key}: {value}`, and whether the cluster needs it is not known: {} could not be read: {reason}",
+                object.reference(),
+                shoot_info()
+            );
+            Finding::new(&check::DNS_NOT_CHECKED, seen, remedy(&self.shoot))
+                .because("without that annotation, no controller of a Gardener shoot keeps the record up to date")
+        })
+    }
+
     /// The findings on records that could not be read.
     pub fn unseen(&self) -> Vec<Finding> {
         let [entries, providers] = &self.listed;
@@ -315,7 +331,7 @@ impl<'a> Records<'a> {
             let finding = Finding::new(&check::DNS_NOT_CHECKED, seen, remedy);
             Some(finding.because("whether the record of the host is kept up to date is not known"))
         });
-        unseen.collect()
+        unseen.chain(self.shoot_unseen()).collect()
     }
 }
 

@@ -64,6 +64,12 @@ fn observe(
     Some(match &observation.outcome {
         Outcome::Answered(_) => Symptom::Admitted(missed),
         _ if observation.server.is_none() => Symptom::Nothing,
+        // The request for a certificate comes before the server's own: this one will not come.
+        Outcome::Broken(_) if covers(observation) && observation.offered.is_none() => {
+            Symptom::NotAsked(format!(
+                "the proxy requests no client certificate, {missed}"
+            ))
+        }
         Outcome::Denied(_)
         | Outcome::NotForwarded(_)
         | Outcome::Broken(_)

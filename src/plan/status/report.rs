@@ -184,10 +184,26 @@ pub struct AuthorityReport {
     pub next: Option<String>,
     /// The CAs in the trust bundle, the newest first, external ones last.
     pub cas: Vec<CaReport>,
+    /// Whether the Secret with the keys exists.
+    pub keys: Keys,
     /// The authority's clients; `None` if the inventory was not read.
     pub clients: Option<ClientsReport>,
     /// The authority's history, the oldest entry first.
     pub history: Vec<HistoryReport>,
+}
+
+/// What is known of the Secret with an authority's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Keys {
+    /// The Secret exists.
+    Present,
+    /// The Secret does not exist.
+    Missing,
+    /// Whether the Secret exists was not read: the right to read it covers the keys.
+    NotChecked,
+    /// The authority has no CA that issues.
+    None,
 }
 
 /// The role of a CA.
@@ -357,6 +373,26 @@ impl Report {
             hosts,
             findings,
             ..Self::default()
+        }
+    }
+
+    /// Keeps as findings what a report on the same facts by another clock finds too: the others are consequences of the `skew`.
+    pub(super) fn agree_with(&mut self, other: &Self, mut skew: Finding) {
+        let all = || {
+            let found = other.findings.iter();
+            found.flat_map(|finding| std::iter::once(finding).chain(&finding.consequences))
+        };
+        let is_found = |finding: &Finding| all().any(|known| known.check == finding.check);
+        (self.findings, skew.consequences) = std::mem::take(&mut self.findings)
+            .into_iter()
+            .partition(is_found);
+        self.findings.push(skew);
+        self.findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        for (host, other) in self.hosts.iter_mut().zip(&other.hosts) {
+            for (link, other) in host.links.iter_mut().zip(&other.links) {
+                link.mark = link.mark.min(other.mark);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{self, Backend, Route};
-use super::{Finding, Link, Severity, check, client_ca, duplicates, guards};
+use super::{Finding, Link, Severity, check, client_ca, duplicates, guards, workload};
 use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
@@ -320,7 +320,7 @@ pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -
         return Ok(link);
     };
     let mut link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
-    let seen = facts.observed.try_get(&service)?;
+    let seen = workload::read_service(&service, facts.observed)?;
     Ok(match seen.read_as(|object| Service::read(object)) {
         Seen::Found(found) => {
             let has = |port: u16| found.tcp_ports().any(|known| known.port == port);

@@ -8,7 +8,7 @@ use super::hosts::Host;
 use super::probes::Handshakes;
 use super::server_chain::{self, Issuer};
 use super::server_source::Source;
-use super::{Finding, Link, Severity, check, soon};
+use super::{Finding, Link, Severity, check, proxies, soon};
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::Reconciled;
@@ -54,6 +54,7 @@ pub(super) fn examine(
     if let Some(stale) = stale(host, &old, now) {
         link.add(stale);
     }
+    link.extend(rejected(host, handshakes, facts, &source, now)?);
     for ((server, chain), vias) in current {
         let fault = fault(host, server, &source, vias, (now, facts.within)).or_else(|| {
             let remedy = source.renewal(false, now);
@@ -132,6 +133,27 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
         let why = "clients that verify the outdated proxies refuse them";
         finding.graded(Severity::Error).because(why)
     })
+}
+
+/// The finding on proxies that rejected the newest content of the server Secret.
+fn rejected(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+    source: &Source<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<Option<Finding>> {
+    let pods = proxies::rejecting_server(host, &handshakes.ways, facts.observed)?;
+    let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+    let secret = host.server.secret(&host.server.credential);
+    Ok((!names.is_empty()).then(|| {
+        let seen = format!(
+            "{} rejected the newest content of {secret}",
+            names.join(", ")
+        );
+        let check = &check::SERVER_CERTIFICATE_REJECTED;
+        Finding::new(check, seen, source.renewal(false, now))
+    }))
 }
 
 /// The finding on a certificate itself.

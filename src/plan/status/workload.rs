@@ -3,11 +3,20 @@
 use super::hosts::Host;
 use super::routes::{Backend, Route};
 use crate::plan::external_routes::{self, labels_of};
-use crate::plan::{Observed, Reconciled};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::service::{Port, Service};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ObjectRef, ingress};
+
+/// A Service as its namespace lists it, which external routes are found in too.
+pub(super) fn read_service<'a>(
+    service: &ObjectRef,
+    observed: &'a Observed,
+) -> Reconciled<Seen<&'a Object>> {
+    let list = Query::within(Kind::Service, &service.namespace);
+    observed.try_get_listed(&list, service)
+}
 
 /// The Service behind a host, if it was found.
 pub(super) fn service(
@@ -17,8 +26,7 @@ pub(super) fn service(
     let Some(Backend { service, .. }) = host.backend() else {
         return Ok(None);
     };
-    let seen = observed.try_get(&service)?;
-    let found = seen
+    let found = read_service(&service, observed)?
         .read_as(|object| Service::read(object))
         .found()
         .cloned();

@@ -43,6 +43,8 @@ pub struct Cluster {
     pub has_cert_manager: bool,
     /// The API server's time.
     pub now: OffsetDateTime,
+    /// How far the clock of the user's computer is ahead of it, if the answers tell.
+    pub clock_ahead: Option<time::Duration>,
     /// The proxies of the gateway.
     pub proxies: Proxies,
     /// Who else acts in the cluster; nobody by default.
@@ -71,6 +73,7 @@ impl Default for Cluster {
             unserved: BTreeSet::new(),
             has_cert_manager: false,
             now: NOW,
+            clock_ahead: None,
             proxies: Proxies::default(),
             controllers: Controllers::default(),
             reads: 0,
@@ -97,7 +100,11 @@ impl Cluster {
                 | Effect::Notify(_)
         );
         let events = match effect {
-            Effect::Read(queries) => vec![self.read_all(queries)],
+            Effect::Read(queries) => {
+                let ahead = self.clock_ahead.map(Event::ClockAhead);
+                let read = self.read_all(queries);
+                ahead.into_iter().chain([read]).collect()
+            }
             Effect::DryRun(dry_run) => {
                 let answer = self.dry_run(&dry_run.write)?;
                 vec![Event::DryRun {

@@ -53,6 +53,8 @@ pub struct Proxies {
     pub lagging: Vec<usize>,
     /// Those that reject whatever is new.
     pub rejecting: Vec<usize>,
+    /// Secrets and client CAs whose newest content all of them reject, by the names that Gateways give.
+    pub rejected_secrets: BTreeSet<String>,
     /// Why those that reject something say that they do so with a listener.
     pub listener_error: Option<String>,
     /// Whether a server without its Secret has a certificate all the same; else it answers no handshake.
@@ -69,6 +71,7 @@ impl Default for Proxies {
             replicas: 1,
             lagging: Vec::new(),
             rejecting: Vec::new(),
+            rejected_secrets: BTreeSet::new(),
             listener_error: None,
             have_certificates: true,
             loaded: vec![Configuration::default()],
@@ -185,12 +188,32 @@ impl Proxies {
                 let line = |reason| format!("0.0.0.0_8443: {reason}");
                 error.into_iter().map(line).collect()
             }
+            Part::AcceptedSecrets => Self::secrets(loaded),
             Part::RejectedUpdates => {
-                let rejected = (loaded.rejected > 0)
+                let listener = (loaded.rejected > 0)
                     .then(|| "listener_manager.lds.update_rejected".to_owned());
-                rejected.into_iter().collect()
+                let secrets = self.rejected_secrets.iter().map(|name| {
+                    let name = match name.split_once("://") {
+                        Some((kind, name)) => format!("{kind}_{name}"),
+                        None => format!("kubernetes_{name}"),
+                    };
+                    format!("sds.{name}.update_rejected")
+                });
+                listener.into_iter().chain(secrets).collect()
             }
         })
+    }
+
+    /// The Secrets of a proxy with the versions that it took last.
+    fn secrets(loaded: &Configuration) -> BTreeSet<String> {
+        let servers = loaded.listeners.iter().map(|listener| &listener.server);
+        let names = servers.flat_map(|server| {
+            let client_ca = client_ca::field(&server.client_ca_source());
+            [server.credential.clone(), client_ca]
+        });
+        names
+            .map(|name| format!("{name} 2026-01-01T00:00:00Z/1"))
+            .collect()
     }
 
     fn shake_hands(

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{AuthorityState, Ends, Origin};
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
+use crate::pki::pem_text::of_whole_lines;
 use crate::pki::sha256;
 use crate::resources::names::{
     AUTHORITY_LABEL, CLIENT_CA_ANNOTATION, CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION,
@@ -209,6 +210,9 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         ))
     })?;
     let mut others = certificates(object, BUNDLE)?;
+    // A CA that stands there twice is trusted as one that does once.
+    let mut seen = BTreeSet::new();
+    others.retain(|ca| seen.insert(ca.fingerprint()));
     let mut trusted = Vec::new();
     for Generation { fingerprint, .. } in &state.generations {
         let place = others
@@ -246,7 +250,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         external,
         intruders,
         readmitted,
-        crls: pem_blocks(text(REVOCATIONS)),
+        crls: pem_blocks(&read_by_gateways(text(REVOCATIONS))),
         ends: Ends(state.ends),
         dropped: state.dropped,
         given: given
@@ -300,8 +304,13 @@ fn digest(pem: &str) -> String {
     sha256::hex_digest(text.as_bytes())
 }
 
+/// A PEM text without the blocks that gateways skip.
+fn read_by_gateways(text: &str) -> String {
+    String::from_utf8_lossy(&of_whole_lines(text.as_bytes())).into_owned()
+}
+
 fn certificates(object: &Object, key: &str) -> Result<Vec<Certificate>, Unreadable> {
-    Certificate::many_from_pem(object.text(&["data", key]).as_bytes())
+    Certificate::many_from_pem(read_by_gateways(object.text(&["data", key])))
         .map_err(|error| object.unreadable(format!("{key}: {error}")))
 }
 
@@ -311,14 +320,23 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-/// The CRLs of a PEM text, each with LF line ends and one at its end.
+/// The CRLs of a PEM text without what stands around them, each with LF line ends and one at its end. A text without any CRL stays as it
+/// is: it is none.
 pub(super) fn pem_blocks(text: &str) -> Vec<String> {
-    let mut text = text.replace('\r', "");
-    if !text.ends_with('\n') {
-        text.push('\n');
+    const BEGIN: &str = "-----BEGIN X509 CRL-----";
+    const END: &str = "-----END X509 CRL-----";
+    let text = text.replace('\r', "");
+    let mut starts: Vec<usize> = text.match_indices(BEGIN).map(|(at, _)| at).collect();
+    if starts.is_empty() && !text.trim().is_empty() {
+        starts.push(0);
     }
-    text.split_inclusive("-----END X509 CRL-----\n")
-        .filter(|block| !block.trim().is_empty())
-        .map(str::to_owned)
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let blocks = starts.iter().zip(ends).map(|(&start, end)| {
+        let block = &text[start..end];
+        let end = block.find(END).map(|at| at + END.len());
+        end.map_or(block, |end| &block[..end])
+    });
+    blocks
+        .map(|block| format!("{}\n", block.trim_end()))
         .collect()
 }

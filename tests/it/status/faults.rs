@@ -225,6 +225,39 @@ fn a_server_secret_that_is_gone() {
 }
 
 #[test]
+fn a_server_secret_with_the_key_of_another_certificate() {
+    let exposed = broken("mismatch", |exposed| {
+        // Some time after the proxies took the first one.
+        std::thread::sleep(std::time::Duration::from_secs(8));
+        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let data = json!({"stringData": {"tls.key": key}});
+        exposed.patch("istio-system", "secrets", exposed.names.credential(), &data);
+    });
+    let finding = exposed.finds("server-certificate/rejected", "warning");
+    exposed.is_repaired_by_remedy(&finding);
+}
+
+/// Envoy skips such a list, and rejects every client for want of one.
+#[test]
+fn a_byte_order_mark_before_the_revocation_list_shuts_everybody_out() {
+    let exposed = broken("marked", |exposed| {
+        let authority = exposed.names.authority.as_str();
+        let of_it = ["--authority", authority];
+        let run = |words: &[&str]| {
+            exposed.desk.run(&[words, &of_it].concat()).exits(0);
+        };
+        run(&["issue-client", "bob", "--format", "pem"]);
+        run(&["revoke-client", "bob"]);
+        let state = exposed.desk.get("kubectl-mtls", "configmap", authority);
+        let list = state["data"]["ca.crl"].as_str().unwrap();
+        let data = json!({"data": {"ca.crl": format!("\u{feff}{list}")}});
+        exposed.patch("kubectl-mtls", "configmaps", authority, &data);
+    });
+    let finding = exposed.finds("client-ca/crl-unreadable", "error");
+    exposed.is_repaired_by_remedy(&finding);
+}
+
+#[test]
 fn a_certificate_that_fills_another_secret() {
     let exposed = broken("elsewhere", |exposed| {
         let kind = "certificates.cert.gardener.cloud";

@@ -1,7 +1,9 @@
 //! The flags of `status`, and what it may be asked for, each by what it changes.
 
 use super::*;
-use crate::lab::{Desk, Run, no_namespace_on};
+use sandbox::Interceptor;
+
+use crate::lab::{Desk, Run, eventually, no_namespace_on};
 use crate::stage::{Stage, stage};
 
 /// The hosts of a report.
@@ -153,6 +155,8 @@ fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk)
     });
     assert_eq!(ids(&waited.exits(0)), [""; 0]);
 
+    waits_through_failures(desk);
+
     // Who may not look at each replica by itself.
     let read = Rule::in_cluster("*", &["*"], &["get", "list"]);
     let user = desk.instance.user(&[read]).unwrap();
@@ -166,6 +170,66 @@ fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk)
     ] {
         let run = desk.run(&[&["status", "-o", "json"], flags].concat());
         assert_eq!(ids(&run.exits(code)), [unknown], "{flags:?}");
+    }
+}
+
+/// While it waits, the host may be gone for a while: what was there at first comes back.
+fn waits_through_failures(desk: &Desk) {
+    let fallback = ["-n", "istio-system", "delete", "secret", "kyma-mtls-cacert"];
+    desk.kubectl(&fallback, "");
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let through = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    let waits = [
+        "status",
+        "httpbin",
+        "--wait",
+        "--ignore-unknown",
+        "-o",
+        "json",
+    ];
+    let waited = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| through.run(&[&waits[..], &["--timeout", "5m"]].concat()));
+        eventually("a second check", || door.seen() > 60);
+        desk.run(&["unexpose", "httpbin"]).exits(0);
+        std::thread::sleep(std::time::Duration::from_secs(8));
+        desk.run(&["expose", "httpbin"]).exits(0);
+        waiting.join().unwrap()
+    });
+    let waited = waited.exits(0);
+    assert_eq!(ids(&waited), [""; 0]);
+    let words = "the check could not be made, and is repeated: no host and no Service `httpbin`";
+    waited.says(words);
+    // What is not there at first is an error at once.
+    let started = std::time::Instant::now();
+    desk.run(&["status", "nosuch", "--wait"]).exits(2);
+    assert!(started.elapsed() < std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn clocks_that_differ_are_the_only_finding_whichever_is_wrong() {
+    let job = main_job();
+    let door = Interceptor::open(&job.desk.instance, job.desk.folder.path()).unwrap();
+    let desk = job
+        .desk
+        .with_kubeconfig(door.kubeconfig())
+        .at_the_balancer();
+    for (seconds, words) in [
+        (600, "s behind"),
+        (-600, "s ahead of"),
+        // Everything has ended by the API server's clock, or has not begun.
+        (900_000_000, "s behind"),
+        (-900_000_000, "s ahead of"),
+    ] {
+        door.set_clock_ahead(seconds);
+        let run = desk.run(&["status", &job.host, "-o", "json", "--severity", "warning"]);
+        let report = run.exits(1).json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let is_told = |finding: &&Value| finding["id"] != "proxy/replicas-not-told-apart";
+        let found: Vec<&Value> = findings.filter(is_told).collect();
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(found[0]["id"], "clock/skew");
+        let seen = found[0]["seen"].as_str().unwrap();
+        assert!(seen.contains(words), "{seen}");
     }
 }
 

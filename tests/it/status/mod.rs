@@ -212,7 +212,11 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
         Rule::in_cluster("operator.kyma-project.io", &["istios"], &read),
         Rule::in_cluster(
             "security.istio.io",
-            &["requestauthentications", "peerauthentications"],
+            &[
+                "authorizationpolicies",
+                "requestauthentications",
+                "peerauthentications",
+            ],
             &read,
         ),
         Rule::in_cluster("networking.istio.io", &["envoyfilters"], &read),
@@ -225,12 +229,6 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
         ),
         Rule::in_cluster("", &["services", "pods"], &read),
         Rule::in_namespace("istio-system", "", &["secrets"], &["get"]),
-        Rule::in_namespace(
-            "istio-system",
-            "security.istio.io",
-            &["authorizationpolicies"],
-            &read,
-        ),
         Rule::in_namespace(
             "istio-system",
             "",

@@ -87,7 +87,8 @@ impl Cluster {
         );
         cluster.list(pods(&IngressGateway::default()), [pod("gw-1"), pod("gw-2")]);
         let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
-        cluster.get(Object::new(service).with("spec", json!({"ports": [{"port": 8000}]})));
+        let service = Object::new(service).with("spec", json!({"ports": [{"port": 8000}]}));
+        cluster.list(Query::within(Kind::Service, "shop"), [service]);
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
         cluster.observed.resolved_to(HOST, here);
         cluster.policies([]);

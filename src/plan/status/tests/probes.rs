@@ -50,6 +50,23 @@ fn a_gateway_that_asks_for_no_certificate_is_an_error_also_when_it_refuses() {
 }
 
 #[test]
+fn a_gateway_that_asks_for_no_certificate_is_an_error_also_before_a_slow_service_answers() {
+    let mut cluster = Cluster::healthy();
+    cluster.observation.offered = None;
+    cluster.observation.outcome = Outcome::Broken("no answer within 10 s".to_owned());
+    let report = cluster.report();
+    let [finding] = report.findings.as_slice() else {
+        panic!("{:#?}", report.findings);
+    };
+    assert_eq!(finding.check.id, "proxy/requests-no-certificate");
+    assert!(
+        finding.seen.ends_with("no answer within 10 s"),
+        "{}",
+        finding.seen
+    );
+}
+
+#[test]
 fn a_client_that_is_let_in_without_certificate_is_one_error() {
     let mut cluster = Cluster::healthy();
     cluster.observation.outcome = Outcome::Answered(200);

@@ -115,6 +115,7 @@ fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown()
     let mut cluster = Cluster::unmoved();
     cluster.deny(certificates());
     cluster.deny(inventory());
+    cluster.deny(Query::within(Kind::Service, "shop"));
     cluster.deny(Query::Get(ObjectRef::new(Kind::Service, "shop", "httpbin")));
     cluster.deny(Query::Get(trust_secret("istio-system", SECRET)));
     cluster.deny(Query::GetMetadata(trust_secret(
@@ -175,7 +176,8 @@ fn endpoints_and_the_mesh_configuration_that_may_not_be_read_are_unknown() {
         // A Service without a selector has no endpoints of its own.
         let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
         let spec = json!({"selector": {"app": "httpbin"}, "ports": [{"port": 8000}]});
-        cluster.get(Object::new(service).with("spec", spec));
+        let service = Object::new(service).with("spec", spec);
+        cluster.list(Query::within(Kind::Service, "shop"), [service]);
         assert_eq!(findings(&cluster.report()), []);
         cluster.deny(query);
         let report = cluster.report();

@@ -7,8 +7,10 @@ use crate::plan::check::Severity;
 use crate::plan::expose::{self, DnsChoice};
 use crate::plan::testing::kyma::expose_request;
 use crate::plan::testing::{Cluster, issue_request};
+use crate::plan::{Query, Seen};
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::ProviderFor;
+use crate::resources::environment::shoot_info;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -124,6 +126,23 @@ fn a_record_without_class_is_annotated() {
     edit(&mut cluster, &entry(), unclass);
     cluster.act();
     only(&mut cluster, "dns/class-missing", Severity::Error);
+}
+
+#[test]
+fn a_record_without_class_is_not_checked_where_the_cluster_may_need_one() {
+    for answer in [
+        Seen::Denied("you may not read it".to_owned()),
+        Seen::Failed("HTTP 500: an error".to_owned()),
+    ] {
+        let mut cluster = custom();
+        edit(&mut cluster, &entry(), |body| {
+            let annotations = body["metadata"]["annotations"].as_object_mut().unwrap();
+            annotations.shift_remove("dns.gardener.cloud/class");
+        });
+        cluster.fixed.insert(Query::Get(shoot_info()), answer);
+        let finding = only(&mut cluster, "dns/not-checked", Severity::Unknown);
+        assert!(finding.seen.contains("shoot-info"), "{}", finding.seen);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// An `EndpointSlice` of the Service whose endpoints are Ready, or not.
-fn slice(ready: &[bool]) -> Object {
+pub fn slice(ready: &[bool]) -> Object {
     let endpoint =
         |ready: &bool| json!({"addresses": ["10.0.0.1"], "conditions": {"ready": ready}});
     let endpoints: Vec<Value> = ready.iter().map(endpoint).collect();

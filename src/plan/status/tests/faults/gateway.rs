@@ -107,16 +107,23 @@ fn a_gateway_that_takes_certificates_of_any_ca() {
 
 #[test]
 fn a_gateway_that_pins_certificates() {
-    for (field, value) in [
-        ("subjectAltNames", "spiffe://kyma-mtls-clients/bob"),
-        ("verifyCertificateHash", "00:11"),
-        ("verifyCertificateSpki", "AAAA"),
+    let (bob, alice) = (
+        "spiffe://kyma-mtls-clients/bob",
+        "spiffe://kyma-mtls-clients/alice",
+    );
+    for (field, value, severity) in [
+        // Only alice has a certificate.
+        ("subjectAltNames", bob, ERROR),
+        ("subjectAltNames", alice, Severity::Warning),
+        ("subjectAltNames", "alice.example.com", Severity::Warning),
+        ("verifyCertificateHash", "00:11", Severity::Warning),
+        ("verifyCertificateSpki", "AAAA", Severity::Warning),
     ] {
         for mut cluster in both() {
             edit(&mut cluster, &own_gateway(), |spec| {
                 spec["servers"][0]["tls"][field] = json!([value]);
             });
-            let finding = only_until_repaired(&mut cluster, "gateway/pins", Severity::Warning);
+            let finding = only_until_repaired(&mut cluster, "gateway/pins", severity);
             assert!(finding.seen.contains(field), "{}", finding.seen);
         }
     }

@@ -7,7 +7,7 @@ use crate::plan::check::Severity;
 use crate::plan::testing::Cluster;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::rotation::Entrance;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// Another CA is trusted from now on.
 fn trust_another(cluster: &mut Cluster) {
@@ -77,6 +77,48 @@ fn a_proxy_that_rejects_updates_is_named_as_such_and_forgiven_what_it_rejected_b
     assert_eq!(findings(&mut cluster), []);
     trust_another(&mut cluster);
     only(&mut cluster, "proxy/update-rejected", Severity::Error);
+}
+
+/// Notes when the data of an object was written, as the API server does.
+fn written(cluster: &mut Cluster, name: &ObjectRef, manager: &str, time: &str) {
+    let mut body = cluster.objects[name].body().clone();
+    let fields = json!({"f:data": {".": {}}});
+    body["metadata"]["managedFields"] = json!([
+        {"manager": manager, "operation": "Update", "time": time, "fieldsV1": fields},
+    ]);
+    cluster.put(&Object::from_server(name.kind, body).unwrap());
+}
+
+#[test]
+fn a_server_secret_or_client_ca_that_the_proxies_were_sent_and_did_not_take() {
+    let server = ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, "kyma-mtls");
+    let state = ObjectRef::new(Kind::ConfigMap, "kubectl-mtls", "kyma-mtls");
+    for (object, manager, name, id, severity) in [
+        (
+            &server,
+            "cert-controller",
+            "kyma-mtls",
+            "server-certificate/rejected",
+            Severity::Warning,
+        ),
+        (
+            &state,
+            "kubectl-mtls",
+            "configmap://kubectl-mtls/kyma-mtls",
+            "proxy/update-rejected",
+            Severity::Error,
+        ),
+    ] {
+        let mut cluster = kyma();
+        cluster.proxies.rejected_secrets = [name.to_owned()].into();
+        // An update that was rejected once, and followed by one that was taken.
+        written(&mut cluster, object, manager, "2026-01-01T00:00:00Z");
+        assert_eq!(findings(&mut cluster), []);
+        written(&mut cluster, object, manager, "2026-02-01T00:00:00Z");
+        let finding = only(&mut cluster, id, severity);
+        let pods = "istio-ingressgateway-1, istio-ingressgateway-2 rejected ";
+        assert!(finding.seen.starts_with(pods), "{}", finding.seen);
+    }
 }
 
 #[test]

@@ -19,6 +19,8 @@ const NOT_PLAYED: &[&str] = &[
     "authority/nearly-full",
     "client/removed-ca",
     "dns/challenge-hides-host",
+    "proxy/update-rejected",
+    "server-certificate/rejected",
     "server-certificate/secret-missing",
     "workload/no-sidecar",
 ];

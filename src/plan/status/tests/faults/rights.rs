@@ -3,27 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::plan::status::policies;
-use crate::plan::testing::Run;
-use crate::plan::{Effect, Query, Seen, probe};
+use crate::plan::status::Keys;
+use crate::plan::{Query, Seen, probe};
 use crate::resources::environment::shoot_info;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::proxy_config::Part;
 
 /// Everything that a healthy report reads.
 fn queries(cluster: &mut Cluster) -> BTreeSet<Query> {
-    let mut queries = BTreeSet::new();
-    let mut run = Run::begin(&request());
-    while let Some(effect) = run.next(cluster.now) {
-        if let Effect::Read(wanted) = &effect {
-            queries.extend(wanted.iter().cloned());
-        }
-        let events = cluster.perform(effect, &run.observed).unwrap();
-        for event in events {
-            run.observed.apply(event);
-        }
-    }
-    queries
+    requests::made(cluster).into_iter().collect()
 }
 
 /// Whether a healthy report needs the answer. Not where it only names the cause of another finding, or is a second source; not where
@@ -32,14 +20,11 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
     let is_denied = matches!(answer, Seen::Denied(_));
     match query {
         Query::List { kind, .. } => match kind {
+            // Needed without a Ready Pod only, and without a Ready DNSEntry.
             Kind::WorkloadEntry | Kind::DnsProvider => false,
             // Where a Certificate of Gardener's is known to fill the Secret, none of cert-manager's does.
             Kind::CertManagerCertificate => !(is_denied && is_kyma),
-            Kind::AuthorizationPolicy | Kind::Pod => {
-                !is_kyma
-                    || *query == policies("istio-system")
-                    || *query == probe::pods(&IngressGateway::default())
-            }
+            Kind::Pod => !is_kyma || *query == probe::pods(&IngressGateway::default()),
             _ => true,
         },
         Query::Get(name) => *name != shoot_info(),
@@ -54,10 +39,7 @@ fn a_read_that_fails_is_not_checked_and_makes_no_other_finding() {
     let mut wrong = Vec::new();
     for (healthy, is_kyma) in [(kyma(), true), (plain(), false)] {
         for query in queries(&mut healthy.clone()) {
-            for answer in [
-                Seen::Denied("you may not read it".to_owned()),
-                Seen::Failed("HTTP 500: an error".to_owned()),
-            ] {
+            for answer in unanswered() {
                 let mut cluster = healthy.clone();
                 cluster.fixed.insert(query.clone(), answer.clone());
                 let way = match answer {
@@ -81,6 +63,56 @@ fn a_read_that_fails_is_not_checked_and_makes_no_other_finding() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The two ways in which a query is not answered.
+fn unanswered() -> [Seen<()>; 2] {
+    [
+        Seen::Denied("you may not read it".to_owned()),
+        Seen::Failed("HTTP 500: an error".to_owned()),
+    ]
+}
+
+#[test]
+fn a_service_without_ready_pods_is_not_healthy_where_workload_entries_cannot_be_listed() {
+    for answer in unanswered() {
+        for mut cluster in both() {
+            add(&mut cluster, &super::endpoints::slice(&[false]));
+            let entries = Query::within(Kind::WorkloadEntry, "shop");
+            cluster.fixed.insert(entries, answer.clone());
+            let finding = only(&mut cluster, "service/not-checked", Severity::Unknown);
+            let words =
+                "the only Pod behind Service shop/httpbin is not Ready, and the WorkloadEntries";
+            assert!(finding.seen.starts_with(words), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn policies_of_the_pods_that_cannot_be_listed_may_reject_the_gateway() {
+    for answer in unanswered() {
+        for mut cluster in both() {
+            let policies = Query::within(Kind::AuthorizationPolicy, "shop");
+            cluster.fixed.insert(policies, answer.clone());
+            let finding = only(&mut cluster, "workload/not-checked", Severity::Unknown);
+            assert!(
+                finding.why.contains("reject the gateway's requests"),
+                "{}",
+                finding.why
+            );
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_not_looked_at_are_said_to_be_so_and_are_no_finding() {
+    let mut cluster = kyma();
+    let keys = |cluster: &mut Cluster| report(cluster).authorities[0].keys;
+    assert_eq!(keys(&mut cluster), Keys::Present);
+    let secret = ObjectRef::new(Kind::Secret, "kubectl-mtls", "kyma-mtls");
+    cluster.denied.push(secret);
+    assert_eq!(keys(&mut cluster), Keys::NotChecked);
+    assert_eq!(findings(&mut cluster), []);
 }
 
 #[test]

@@ -37,6 +37,23 @@ fn each_fault_of_a_revocation_list_is_a_finding_of_its_own() {
 }
 
 #[test]
+fn a_list_that_ends_within_the_time_that_is_asked_for_is_told() {
+    let ca = Ca::made(|_| {});
+    let mut cluster = by_hand(&ca.pem(), Some(&ca.list(-1, 30)));
+    let mut is_told = |days| {
+        let request = crate::plan::status::Request {
+            expiring_within: Some(Duration::days(days)),
+            ..super::super::request()
+        };
+        let findings = cluster.run(&request).unwrap().findings;
+        let mut ids = findings.iter().map(|finding| finding.check.id);
+        ids.any(|id| id == "client-ca/crl-ending")
+    };
+    assert!(is_told(40));
+    assert!(!is_told(20));
+}
+
+#[test]
 fn a_list_for_some_certificates_only_is_no_list_of_its_ca() {
     let ca = Ca::made(|_| {});
     let part = || rcgen::CrlIssuingDistributionPoint {

@@ -1,0 +1,81 @@
+//! What a report asks, and how often.
+
+use std::collections::BTreeSet;
+
+use super::endpoints::slice;
+use super::*;
+use crate::plan::testing::Run;
+use crate::plan::{Effect, Query};
+
+/// The queries of a report on all hosts, in order.
+pub fn made(cluster: &mut Cluster) -> Vec<Query> {
+    let mut queries = Vec::new();
+    let mut run = Run::begin(&request());
+    while let Some(effect) = run.next(cluster.now) {
+        if let Effect::Read(wanted) = &effect {
+            queries.extend(wanted.iter().cloned());
+        }
+        let events = cluster.perform(effect, &run.observed).unwrap();
+        for event in events {
+            run.observed.apply(event);
+        }
+    }
+    let hosts = run.result.unwrap().unwrap().hosts.len();
+    assert!(hosts > 0, "nothing was looked at");
+    queries
+}
+
+/// Adds hosts of the same Gateway, each with a Service of its own in one of these namespaces.
+fn add_hosts(cluster: &mut Cluster, hosts: usize, namespaces: usize) {
+    let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
+    let slice = cluster.put(&slice(&[true])).reference().clone();
+    for number in 1..=hosts {
+        let name = format!("s{number}");
+        for object in [&service, &slice, &own_route(cluster)] {
+            let object = &cluster.objects[object];
+            let mut body = object.body().to_string().replace("httpbin", &name);
+            if namespaces > 1 {
+                let namespace = format!("\"namespace\":\"n{}\"", number % namespaces);
+                body = body.replace("\"namespace\":\"shop\"", &namespace);
+            }
+            let body = serde_json::from_str(&body).unwrap();
+            cluster.put(&Object::from_server(object.reference().kind, body).unwrap());
+        }
+        let addresses = vec!["192.0.2.10".to_owned()];
+        let host = format!("{name}.mtls.c-1.kyma.example.com");
+        cluster.controllers.records.insert(host, addresses);
+    }
+    cluster.act();
+    cluster.load();
+    assert_eq!(report(cluster).hosts.len(), hosts + 1);
+}
+
+/// The queries for objects.
+fn of_objects(queries: &[Query]) -> usize {
+    queries.iter().filter(|query| query.is_of_objects()).count()
+}
+
+#[test]
+fn nothing_is_asked_twice() {
+    let mut crowded = kyma();
+    add_hosts(&mut crowded, 9, 3);
+    for mut cluster in [kyma(), plain(), crowded] {
+        let mut seen = BTreeSet::new();
+        for query in made(&mut cluster) {
+            assert!(seen.insert(query.clone()), "asked twice: {query:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hundred_hosts_in_one_namespace_cost_no_more_requests_than_one_and_each_namespace_its_lists() {
+    let mut cluster = kyma();
+    cluster.put(&slice(&[true]));
+    let one = of_objects(&made(&mut cluster));
+    let mut together = cluster.clone();
+    add_hosts(&mut together, 99, 1);
+    assert_eq!(of_objects(&made(&mut together)), one);
+    add_hosts(&mut cluster, 99, 20);
+    let spread = of_objects(&made(&mut cluster));
+    assert_eq!(spread, one + 20 * 7);
+}
