@@ -109,7 +109,9 @@ impl Observed {
     /// How long a proxy has been giving its last answer about this part while the run waited; zero if it was not asked.
     pub fn said_for(&self, pod: &ObjectRef, part: &Part) -> Duration {
         let said = self.proxies.get(&(pod.clone(), part.clone()));
-        said.map_or(Duration::ZERO, |(since, _)| self.waited.saturating_sub(*since))
+        said.map_or(Duration::ZERO, |(since, _)| {
+            self.waited.saturating_sub(*since)
+        })
     }
 
     /// The result of reading an object, if this run has read it; a report uses it to avoid further requests.
