@@ -97,3 +97,26 @@ fn a_wildcard_of_its_own_is_shared_only_with_the_hosts_under_it() {
         assert_eq!(confusion(&report).is_some(), is_shared, "{other:?}");
     }
 }
+
+#[test]
+fn a_host_without_an_address_in_dns_is_told_with_where_a_record_must_lead() {
+    let mut cluster = Cluster::plain();
+    let request = Request {
+        host: Some("api.example.com".to_owned()),
+        ..expose_request()
+    };
+    let told = |report: &Report| {
+        let mut notes = report.notes.iter();
+        let note = notes.find(|note| note.contains("has no address in DNS"));
+        note.cloned()
+    };
+    let report = run(&mut cluster, &request, "api.example.com");
+    let note = told(&report).unwrap();
+    for part in ["`api.example.com`", "load balancer at 192.0.2.10"] {
+        assert!(note.contains(part), "{note}");
+    }
+    let records = &mut cluster.controllers.records;
+    records.insert("api.example.com".to_owned(), vec!["192.0.2.10".to_owned()]);
+    let report = run(&mut cluster, &request, "api.example.com");
+    assert_eq!(told(&report), None);
+}
