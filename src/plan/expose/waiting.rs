@@ -337,7 +337,8 @@ pub(super) fn looked(
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.why_unknown(),
         own_client_admitted: own(trust, observed).is_some() && !ways.ways.is_empty(),
-        server_certificate_expires: server.map(|server| server.not_after()),
+        server_certificate_expires: server.as_ref().map(|server| server.not_after()),
+        server_names: server.map_or_else(Vec::new, |server| server.dns_sans().to_vec()),
         at: now,
     }
 }
