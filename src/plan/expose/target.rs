@@ -188,18 +188,7 @@ pub(super) fn decide(
     environment: Environment,
     observed: &Observed,
 ) -> Reconciled<Target> {
-    let route_name = names::route(&request.service);
-    if route_name.len() > api_rule::LONGEST_NAME {
-        return Err(Failure::refused(format!(
-            "the Service's name `{}` is too long",
-            request.service
-        ))
-        .hint(format!(
-            "the Service's route `{route_name}` may have at most {} characters",
-            api_rule::LONGEST_NAME
-        ))
-        .into());
-    }
+    check_route_name(request)?;
     let (live_options, kept) = route::known(request, environment, observed)?;
     let kept_port = kept
         .as_ref()
@@ -292,6 +281,22 @@ pub(super) fn decide(
         gateways: gateways.readable,
         gateways_unseen: gateways.unseen,
     })
+}
+
+/// Refuses a Service whose name is too long for a route.
+fn check_route_name(request: &Request) -> Result<(), Failure> {
+    let route_name = names::route(&request.service);
+    if route_name.len() <= api_rule::LONGEST_NAME {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the Service's name `{}` is too long",
+        request.service
+    ))
+    .hint(format!(
+        "the Service's route `{route_name}` may have at most {} characters",
+        api_rule::LONGEST_NAME
+    )))
 }
 
 /// The namespaces of the proxies that the Service's route noted when the run began.

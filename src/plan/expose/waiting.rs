@@ -15,6 +15,7 @@ use super::wanted::Wanted;
 use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Ways};
@@ -337,7 +338,7 @@ pub(super) fn looked(
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.why_unknown(),
         own_client_admitted: own(trust, observed).is_some() && !ways.ways.is_empty(),
-        server_certificate_expires: server.as_ref().map(|server| server.not_after()),
+        server_certificate_expires: server.as_ref().map(Certificate::not_after),
         server_names: server.map_or_else(Vec::new, |server| server.dns_sans().to_vec()),
         at: now,
     }
