@@ -56,11 +56,6 @@ const USES: &[(&str, usize, &str)] = &[
         "a Gateway without a note of its proxies' namespaces",
     ),
     (
-        "plan/probe/handshake.rs",
-        1,
-        "Pods there are named without their namespace",
-    ),
-    (
         "plan/status/facts.rs",
         1,
         "Certificates of a namespace that was not read",
@@ -103,7 +98,7 @@ const USES: &[(&str, usize, &str)] = &[
     ),
     (
         "resources/ingress.rs",
-        5,
+        6,
         "Istio's default ingress gateway, and what a missing note means",
     ),
     (

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use crate::pki::inspect::Certificate;
-use crate::resources::ingress::Proxy;
-use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::ingress::{Proxy, pod_name};
 
 /// One handshake, or several equal ones, each followed by one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,14 +25,10 @@ pub enum Via {
     Address(String),
 }
 
-/// The Pod's name, with its namespace unless that is `istio-system`: Pods of several namespaces may have the same name.
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proxy(Proxy { pod, .. }) if pod.namespace == INGRESS_NAMESPACE => {
-                f.write_str(&pod.name)
-            }
-            Self::Proxy(Proxy { pod, .. }) => write!(f, "{}/{}", pod.namespace, pod.name),
+            Self::Proxy(proxy) => f.write_str(&pod_name(&proxy.pod)),
             Self::Address(address) => f.write_str(address),
         }
     }
