@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::instance::Instance;
+use crate::instance::{CONTEXT, Instance};
 use crate::{Error, Result};
 
 /// What goes wrong with one request.
@@ -175,10 +175,10 @@ impl Drop for Interceptor {
 
 fn kubeconfig_for(address: SocketAddr) -> serde_json::Value {
     json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "intercepted",
+        "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
         "clusters": [{"name": "intercepted", "cluster": {"server": format!("http://{address}")}}],
         "users": [{"name": "intercepted", "user": {}}],
-        "contexts": [{"name": "intercepted", "context": {"cluster": "intercepted", "user": "intercepted"}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": "intercepted", "user": "intercepted"}}],
     })
 }
 

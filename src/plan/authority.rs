@@ -1,7 +1,9 @@
 //! The authority in the cluster: its keys are stored first, then the state that names them, which is also the object that gateways read.
 
 pub mod choice;
+mod earlier;
 
+pub use earlier::{earlier_secrets, earlier_secrets_unknown};
 use time::{Duration, OffsetDateTime};
 
 use super::identity::CLIENT_TTL;

@@ -128,6 +128,16 @@ pub struct Proxy {
     pub port: u16,
 }
 
+/// The name of a proxy's Pod in messages: with its namespace unless that is `istio-system`, since Pods of several namespaces may have the same
+/// name.
+pub fn pod_name(pod: &ObjectRef) -> String {
+    if pod.namespace == INGRESS_NAMESPACE {
+        pod.name.clone()
+    } else {
+        format!("{}/{}", pod.namespace, pod.name)
+    }
+}
+
 /// The proxy in a Pod, if the Pod runs and has the Service's HTTPS port.
 ///
 /// A Service's `targetPort` may be a name, which each Pod resolves for itself.

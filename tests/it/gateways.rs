@@ -1,11 +1,10 @@
 //! Ingress gateways in other namespaces than `istio-system`: the whole life of a host on real proxies there.
 
-use sandbox::{AuditEvent, Caller, Environment, IngressGateway, Reply, Rule};
-use serde_json::{Value, json};
+use sandbox::{Caller, Environment, IngressGateway, Mark, Replica, Reply, Rule};
+use serde_json::json;
 
-use crate::lab::{Desk, call, call_new, started};
-use crate::rbac::rules_in;
-use crate::situations::used;
+use crate::lab::{Desk, Run, call, call_new, requests, started};
+use crate::layout_roles::{Layout, commands_work_under_their_roles};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 const NAMESPACE: &str = "shop";
@@ -34,6 +33,17 @@ fn admits(desk: &Desk, door: &str, name: &str) {
     );
 }
 
+/// Whether a run names a replica among those that it looked at.
+fn names(run: &Run, replica: &Replica) -> bool {
+    let Replica { namespace, pod, .. } = replica;
+    let name = match namespace.as_str() {
+        "istio-system" => pod.clone(),
+        _ => format!("{namespace}/{pod}"),
+    };
+    let mut words = run.stdout.split([' ', ',', '\n']);
+    words.any(|word| word == name)
+}
+
 /// Exposes, issues, revokes, rotates, looks and removes, with the proxies of one ingress gateway.
 fn life(desk: &Desk, ingress: &IngressGateway, expose: &[&str]) {
     let doors = [ingress.connect_to.clone()];
@@ -42,11 +52,12 @@ fn life(desk: &Desk, ingress: &IngressGateway, expose: &[&str]) {
 
 /// The same with an ingress gateway in several namespaces, looked at through all these addresses.
 fn life_at(desk: &Desk, gateways: &[IngressGateway], doors: &[String], expose: &[&str]) {
+    let mark = desk.instance.audit_mark().unwrap();
     let first = desk
         .run(&[&["expose", "httpbin"], expose].concat())
         .exits(0);
     for replica in gateways.iter().flat_map(|ingress| &ingress.replicas) {
-        assert!(first.stdout.contains(&replica.pod), "{first:#?}");
+        assert!(names(&first, replica), "{first:#?}");
     }
     desk.run(&["issue-client", "alice", "bob"]).exits(0);
     let admits = |name| doors.iter().for_each(|door| admits(desk, door, name));
@@ -76,22 +87,28 @@ fn life_at(desk: &Desk, gateways: &[IngressGateway], doors: &[String], expose: &
         assert_eq!(revoked, refused, "{door}");
     }
 
-    desk.run(&["ca-rotate"]).exits(0);
+    let rotated = desk.run(&["ca-rotate"]).exits(0);
+    for replica in gateways.iter().flat_map(|ingress| &ingress.replicas) {
+        assert!(names(&rotated, replica), "{rotated:#?}");
+    }
     admits("alice");
+    let of_the_old_ca = doors.iter().map(|door| client(desk, door, Some("alice")));
+    let of_the_old_ca: Vec<Caller> = of_the_old_ca.collect();
     desk.run(&["renew-client", "alice", "--force"]).exits(0);
     admits("alice");
+    desk.run(&["revoke-client", "--superseded", "--older-than", "0s"])
+        .exits(0);
+    desk.run(&["ca-rotate", "--finish"]).exits(0);
+    admits("alice");
+    for old in &of_the_old_ca {
+        let refused = Reply::Refused("unknown_ca".to_owned());
+        assert_eq!(call(old, HOST, &[]), refused);
+    }
 
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
-    let status = desk.run(&["status", "-o", "json"]);
-    let report = status.json();
-    let findings = report["findings"].as_array().unwrap().iter();
-    let faults = findings.filter(|finding| {
-        let severity = finding["severity"].as_str().unwrap();
-        ["error", "unknown"].contains(&severity)
-    });
-    let faults: Vec<&Value> = faults.collect();
-    assert_eq!(faults, Vec::<&Value>::new(), "{status:#?}");
+    let status = desk.run(&["status", "-o", "json"]).exits(0);
+    assert_eq!(status.json()["findings"], json!([]), "{status:#?}");
 
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
@@ -104,6 +121,53 @@ fn life_at(desk: &Desk, gateways: &[IngressGateway], doors: &[String], expose: &
         });
         assert_eq!(left, [String::new(), String::new()], "{namespace}");
     }
+    lists_no_secrets(desk, mark);
+}
+
+/// The authority of a namespace is that of its Gateway, which lies beside the proxies.
+fn two_namespaces_have_clients_of_their_own(desk: &Desk, ingress: &IngressGateway) {
+    let second = Desk::new(&desk.instance, "second");
+    desk.instance.deploy_echo("second", "httpbin").unwrap();
+    desk.run(&["expose", "httpbin"]).exits(0);
+    let host = "second.mtls.local.kyma.dev";
+    second.run(&["expose", "httpbin", "--host", host]).exits(0);
+    let gateway = "istio-ingress/second-kyma-mtls-gateway";
+    let told = format!("of the Gateway `{gateway}`");
+    second.run(&["issue-client", "zoe"]).exits(0).says(&told);
+    let door = &ingress.connect_to;
+    let zoe = client(&second, door, Some("zoe"));
+    let reply = call_new(&zoe, host, &[]);
+    assert!(
+        matches!(reply, Reply::Answered { status: 200, .. }),
+        "{reply:?}"
+    );
+    let listed = second.run(&["list-clients"]).exits(0).says(&told);
+    assert!(listed.stdout.contains("zoe"), "{listed:#?}");
+    second.run(&["ca-rotate"]).exits(0).says(&told);
+    second.run(&["revoke-client", "zoe"]).exits(0).says(&told);
+    let revoked = Reply::Refused("certificate_revoked".to_owned());
+    assert_eq!(call(&zoe, host, &[]), revoked);
+    // The clients of the first namespace are others.
+    desk.run(&["issue-client", "yan"]).exits(0);
+    admits(desk, door, "yan");
+    desk.run(&["revoke-client", "yan"]).exits(0);
+    for desk in [&second, desk] {
+        desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+            .exits(0);
+    }
+}
+
+/// Whoever may list Secrets may read all of them.
+fn lists_no_secrets(desk: &Desk, since: Mark) {
+    let log = desk.instance.audit_log(since).unwrap();
+    let requests = requests(&log);
+    assert!(requests.iter().any(|event| event.resource == "secrets"));
+    let of_many = ["list", "watch", "deletecollection"];
+    let lists: Vec<_> = requests
+        .iter()
+        .filter(|event| event.resource == "secrets" && of_many.contains(&event.verb.as_str()))
+        .collect();
+    assert!(lists.is_empty(), "{lists:#?}");
 }
 
 #[test]
@@ -113,6 +177,12 @@ fn a_gateway_of_the_helm_chart_is_found_and_serves_a_host_for_all_its_life() {
         panic!("one gateway");
     };
     assert_eq!(ingress.namespace, "istio-ingress");
+    let layout = Layout {
+        ingress: &["istio-ingress"],
+        istiod: "istio-system",
+        revision: None,
+    };
+    commands_work_under_their_roles(&desk, &layout);
     life(&desk, ingress, &[]);
 }
 
@@ -129,19 +199,42 @@ fn two_gateways_with_the_same_labels_serve_a_host_together_for_all_its_life() {
     let balancers = gateways.iter().map(|ingress| ingress.connect_to.clone());
     let doors: Vec<String> = replicas.chain(balancers).collect();
     assert_eq!(doors.len(), 6);
+    let layout = Layout {
+        ingress: &["istio-system", "istio-ingress"],
+        istiod: "istio-system",
+        revision: None,
+    };
+    commands_work_under_their_roles(&desk, &layout);
     life_at(&desk, gateways, &doors, &[]);
     // Through the Service of the second one: the same proxies, and the same guards.
     let service = format!("{}/{}", second.namespace, second.service);
     desk.run(&["expose", "httpbin", "--ingress", &service])
         .exits(0);
-    desk.run(&["issue-client", "carol"]).exits(0);
+    desk.run(&["issue-client", "carol", "--force"]).exits(0);
     for door in &doors {
         admits(&desk, door, "carol");
         let nobody = call(&client(&desk, door, None), HOST, &[]);
         assert!(matches!(nobody, Reply::Refused(_)), "{door}: {nobody:?}");
     }
+    a_replica_that_lags_is_waited_for(&desk, &second.replicas[1]);
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
+}
+
+/// Whatever changes trust or access ends only when each proxy acts on it, whichever namespace it runs in.
+fn a_replica_that_lags_is_waited_for(desk: &Desk, replica: &Replica) {
+    let named = format!("{}/{}", replica.namespace, replica.pod);
+    for change in [
+        &["expose", "httpbin", "--allow", "carol"][..],
+        &["ca-rotate"],
+        &["revoke-client", "carol"],
+    ] {
+        desk.instance.hold_replica(replica.number);
+        let held = desk.run(&[change, &["--timeout", "5s"]].concat());
+        desk.instance.release_replica(replica.number);
+        held.exits(124).says(&named);
+        desk.run(change).exits(0);
+    }
 }
 
 #[test]
@@ -155,6 +248,7 @@ fn where_gateways_are_scoped_to_their_namespace_the_gateway_lies_beside_its_prox
         .says("PILOT_SCOPE_GATEWAY_TO_NAMESPACE")
         .says("--gateway istio-ingress/NAME");
     gateway_is_printed_for_an_administrator(&desk);
+    two_namespaces_have_clients_of_their_own(&desk, ingress);
     life(&desk, ingress, &[]);
 }
 
@@ -165,75 +259,18 @@ fn on_aks_the_control_plane_is_looked_at_where_the_proxies_say_that_it_is() {
         panic!("one gateway");
     };
     assert_eq!(ingress.namespace, AKS_INGRESS);
-    commands_work_under_their_roles_on_aks(&desk);
+    let layout = Layout {
+        ingress: &[AKS_INGRESS],
+        istiod: AKS_ROOT,
+        revision: Some("asm-1-31"),
+    };
+    commands_work_under_their_roles(&desk, &layout);
     life(&desk, ingress, &[]);
     policies_of_the_root_namespace_are_told(&desk, ingress);
 }
 
 const AKS_INGRESS: &str = "aks-istio-ingress";
 const AKS_ROOT: &str = "aks-istio-system";
-
-/// Each under exactly its Roles, and using each right on the control plane.
-fn commands_work_under_their_roles_on_aks(desk: &Desk) {
-    let instance = &desk.instance;
-    let namespace =
-        |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    // They come with the Roles.
-    let own = ["kubectl-mtls", "kubectl-mtls-clients"].map(namespace);
-    instance.create(own.into()).unwrap();
-    let mark = instance.audit_mark().unwrap();
-    let mut wrong = Vec::new();
-    for (command, arguments) in [
-        ("expose", &["httpbin"][..]),
-        ("issue-client", &["carol"]),
-        ("status", &["httpbin", "-o", "json"]),
-        ("unexpose", &["httpbin", "--purge", "--yes"]),
-    ] {
-        let place = [
-            ["--service", "httpbin"],
-            ["--ingress-namespace", AKS_INGRESS],
-            ["--istio-namespace", AKS_ROOT],
-            ["--revision", "asm-1-31"],
-        ];
-        let rules = rules_in(NAMESPACE, command, place.as_flattened());
-        let user = instance.user(&rules).unwrap();
-        let run = desk
-            .with_kubeconfig(&user.kubeconfig)
-            .run(&[&[command], arguments].concat());
-        if command == "status" {
-            let report = run.json();
-            let mut findings = report["findings"].as_array().unwrap().iter();
-            let unknown = findings.find(|finding| finding["severity"] == "unknown");
-            assert_eq!(unknown, None);
-        } else {
-            let run = run.exits(0);
-            assert!(!run.stderr.contains("not checked"), "{run:#?}");
-            assert!(!run.stderr.contains("was not read"), "{run:#?}");
-        }
-        let events = instance.audit_log_of(&user.name, mark).unwrap();
-        // A default installation is guessed first.
-        let is_guess = |event: &AuditEvent| event.namespace == "istio-system";
-        let denied = events.iter().filter(|event| event.code == 403);
-        let denied = denied.filter(|event| !is_guess(event));
-        wrong
-            .extend(denied.map(|event| {
-                format!("{command} was denied: {} {}", event.verb, event.request_uri)
-            }));
-        // It is asked where proxies of several namespaces have the labels of a Gateway.
-        let is_for_several = |rule: &Rule| command == "status" && rule.resources == ["deployments"];
-        let of_root = rules
-            .iter()
-            .filter(|rule| rule.namespace.as_deref() == Some(AKS_ROOT) && !is_for_several(rule));
-        for rule in of_root {
-            for verb in &rule.verbs {
-                if !events.iter().any(|event| used(rule, verb, event)) {
-                    wrong.push(format!("{command} never used `{verb}` of {rule:?}"));
-                }
-            }
-        }
-    }
-    assert_eq!(wrong, Vec::<String>::new());
-}
 
 /// A policy of the mesh's root namespace keeps everybody out, and `status` names it.
 fn policies_of_the_root_namespace_are_told(desk: &Desk, ingress: &IngressGateway) {

@@ -43,6 +43,8 @@ mod issue_faults;
 mod lab;
 mod lacking;
 mod layout;
+mod layout_namespaces;
+mod layout_roles;
 mod links;
 mod list_clients;
 mod main_job;

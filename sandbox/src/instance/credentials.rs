@@ -9,6 +9,9 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::run_dir::RunDirectory;
 
+/// The context of kubeconfig files: of the form of kind's, by which the plugin knows a cluster on this machine.
+pub(crate) const CONTEXT: &str = "kind-sandbox";
+
 /// Users that tests may get, `user-0` and so on.
 pub(crate) const POOL: usize = 256;
 
@@ -131,8 +134,8 @@ impl Credentials {
                 "server": self.server, "certificate-authority-data": authority,
             }}],
             "users": [{"name": user, "user": {"token": self.token(account)?}}],
-            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": user, "namespace": "default"}}],
-            "current-context": "sandbox",
+            "contexts": [{"name": CONTEXT, "context": {"cluster": "sandbox", "user": user, "namespace": "default"}}],
+            "current-context": CONTEXT,
         });
         let text = serde_saphyr::to_string(&config)
             .map_err(|error| Error::Malformed(error.to_string()))?;

@@ -43,6 +43,7 @@ use crate::run_dir::RunDirectory;
 use crate::stand_in::{Controller, Echo, StandIns};
 use addresses::Addresses;
 use control_plane::ControlPlane;
+pub(crate) use credentials::CONTEXT;
 use credentials::{Account, Credentials};
 use mesh::Mesh;
 use start::{Sign, Started};

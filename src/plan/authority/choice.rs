@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::plan::reconcile::{join, tolerate};
 use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::{Gateway, Server};
-use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
+use crate::resources::names::{FIRST_AUTHORITY, GatewayName, SERVICE_ANNOTATION};
 use crate::resources::{Kind, Object};
 
 /// How the user chooses the authority.
@@ -23,7 +23,7 @@ pub enum Choice {
         /// The namespace to search when the Gateways of all namespaces may not be listed.
         namespace: String,
     },
-    /// By the namespace of its Gateway; without a Gateway there, the first authority.
+    /// By the namespace of its Gateway, or of the Service for which its Gateway was made; without one, the first authority.
     Namespace(String),
 }
 
@@ -142,13 +142,46 @@ fn no_mutual_tls(name: &GatewayName) -> Failure {
 fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
     let listed = observed.try_list(&Query::within(Kind::Gateway, namespace))?;
     let gateways = match &listed {
-        Seen::Found(objects) => readable(objects),
+        Seen::Found(objects) => readable(*objects),
         Seen::Missing | Seen::NotServed => Vec::new(),
         other => {
             let what = format!("which Gateways are in the namespace `{namespace}`");
             return Err(unknown(&what, other).into());
         }
     };
+    let inside = format!("the Gateways in the namespace `{namespace}`");
+    if let Some(chosen) = of_gateways(&inside, &gateways)? {
+        return Ok(chosen);
+    }
+    // Where Gateways configure proxies of their own namespace only, they lie there.
+    let everywhere = observed.try_list(&Query::everywhere(Kind::Gateway))?;
+    let objects: &[Object] = everywhere.found().copied().unwrap_or_default();
+    let is_for_it = |object: &&Object| {
+        let service = object.annotation(SERVICE_ANNOTATION);
+        let service = service.and_then(|service| service.split_once('/'));
+        object.is_ours() && service.is_some_and(|(of, _)| of == namespace)
+    };
+    let made_for_it = readable(objects.iter().filter(is_for_it));
+    let outside = format!("the Gateways for Services of the namespace `{namespace}`");
+    if let Some(chosen) = of_gateways(&outside, &made_for_it)? {
+        return Ok(chosen);
+    }
+    let mut note = format!(
+        "using the authority `{FIRST_AUTHORITY}`: no Gateway in the namespace `{namespace}` has mutual TLS"
+    );
+    if let (Some(reason), false) = (everywhere.unknown(), everywhere == Seen::NotServed) {
+        note.push_str(&format!(
+            "; whether a Gateway in another namespace serves its Services was not checked ({reason}), `--authority NAME` names the authority"
+        ));
+    }
+    Ok(Chosen {
+        authority: FIRST_AUTHORITY.to_owned(),
+        note: Some(note),
+    })
+}
+
+/// The authority of these Gateways; `None` if none of them has mutual TLS.
+fn of_gateways(which: &str, gateways: &[Gateway]) -> Result<Option<Chosen>, Failure> {
     let served: Vec<(&Gateway, BTreeSet<String>)> = gateways
         .iter()
         .map(|gateway| (gateway, authorities(gateway)))
@@ -156,24 +189,17 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
         .collect();
     let all: BTreeSet<&String> = served.iter().flat_map(|(_, each)| each).collect();
     match (served.as_slice(), all.len()) {
-        ([], _) => Ok(Chosen {
-            authority: FIRST_AUTHORITY.to_owned(),
-            note: Some(format!(
-                "using the authority `{FIRST_AUTHORITY}`: no Gateway in the namespace `{namespace}` has mutual TLS"
-            )),
-        }),
+        ([], _) => Ok(None),
         ([(gateway, authorities), ..], 1) => {
             let authority = authorities.iter().next().map_or("", String::as_str);
-            Ok(Chosen::of_gateway(authority, &gateway.name))
+            Ok(Some(Chosen::of_gateway(authority, &gateway.name)))
         }
-        _ => Err(several(namespace, &served).into()),
+        _ => Err(several(which, &served)),
     }
 }
 
-fn several(namespace: &str, served: &[(&Gateway, BTreeSet<String>)]) -> Failure {
-    let failure = Failure::refused(format!(
-        "the Gateways in the namespace `{namespace}` have several authorities"
-    ));
+fn several(which: &str, served: &[(&Gateway, BTreeSet<String>)]) -> Failure {
+    let failure = Failure::refused(format!("{which} have several authorities"));
     let lines = served.iter().map(|(gateway, authorities)| {
         format!(
             "`--gateway {}`: the authority {}",
@@ -196,7 +222,7 @@ fn of_host(host: &str, namespace: &str, observed: &Observed) -> Reconciled<Chose
         everywhere
     };
     let gateways = match &listed {
-        Seen::Found(objects) => readable(objects),
+        Seen::Found(objects) => readable(*objects),
         Seen::Missing | Seen::NotServed => Vec::new(),
         other => return Err(unknown(&format!("which Gateway serves `{host}`"), other).into()),
     };
@@ -244,11 +270,11 @@ fn of_host(host: &str, namespace: &str, observed: &Observed) -> Reconciled<Chose
 }
 
 /// Gateways that can be read; an unreadable Gateway has no server to choose.
-fn readable(objects: &[Object]) -> Vec<Gateway> {
-    let gateways = objects
-        .iter()
-        .filter_map(|object| Gateway::read(object).ok());
-    gateways.collect()
+fn readable<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Gateway> {
+    let objects = objects.into_iter();
+    objects
+        .filter_map(|object| Gateway::read(object).ok())
+        .collect()
 }
 
 fn unknown<T>(what: &str, seen: &Seen<T>) -> Failure {
@@ -274,7 +300,7 @@ mod tests {
     use crate::plan::Effect;
     use crate::plan::testing::{blocked_on, why_failed};
     use crate::resources::ObjectRef;
-    use crate::resources::names::CredentialNames;
+    use crate::resources::names::{CredentialNames, FIELD_MANAGER, MANAGED_BY};
     use serde_json::{Value, json};
 
     const SHOP: &str = "shop";
@@ -296,8 +322,13 @@ mod tests {
         gateway("gw", &json!([server("*.mtls.x.org", "shop-gw", client_ca)]))
     }
 
+    /// No Gateway is in another namespace.
     fn listed(objects: Vec<Object>) -> Observed {
         let mut observed = Observed::default();
+        observed.saw(
+            Query::everywhere(Kind::Gateway),
+            Seen::Found(objects.clone()),
+        );
         observed.saw(Query::within(Kind::Gateway, SHOP), Seen::Found(objects));
         observed
     }
@@ -322,6 +353,42 @@ mod tests {
             assert_eq!(chosen.authority, FIRST_AUTHORITY);
             assert!(chosen.note.unwrap().contains("no Gateway in the namespace"));
         }
+    }
+
+    #[test]
+    fn without_one_it_is_that_of_the_gateway_made_for_a_service_of_the_namespace() {
+        let made_for = |service: &str, name: &str| {
+            let servers = json!([server("a.x.org", name, "")]);
+            Object::new(ObjectRef::new(Kind::Gateway, "istio-ingress", name))
+                .with("spec", json!({"selector": {}, "servers": servers}))
+                .with_annotation(SERVICE_ANNOTATION, service)
+                .with_label(MANAGED_BY, FIELD_MANAGER)
+        };
+        let of = |everywhere: Seen<Vec<Object>>| {
+            let mut observed = listed(Vec::new());
+            observed.saw(Query::everywhere(Kind::Gateway), everywhere);
+            Choice::Namespace(SHOP.to_owned()).resolve(&observed)
+        };
+        let others = made_for("shopping/web", "others");
+        let ours = made_for("shop/web", "ours");
+        let chosen = of(Seen::Found(vec![others.clone(), ours.clone()])).unwrap();
+        assert_eq!(chosen.authority, "ours");
+        let note = chosen.note.unwrap();
+        assert!(note.contains("Gateway `istio-ingress/ours`"), "{note}");
+        assert_eq!(
+            of(Seen::Found(vec![others])).unwrap().authority,
+            FIRST_AUTHORITY
+        );
+        let failure = why_failed(of(Seen::Found(vec![ours, made_for("shop/api", "api")])));
+        assert!(failure.to_string().contains("have several authorities"));
+        // It is said where that may not be seen.
+        let chosen = of(Seen::Denied("you may not `list` `gateways`".to_owned())).unwrap();
+        assert_eq!(chosen.authority, FIRST_AUTHORITY);
+        let note = chosen.note.unwrap();
+        assert!(
+            note.contains("was not checked") && note.contains("--authority NAME"),
+            "{note}"
+        );
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host is
 //! then answered with 404, 421 or, by a guard, 403.
 
+use super::report::Looked;
 use super::target::{Target, wildcard_over};
+use super::{Request, ServerChoice};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::listing::shortened;
 
@@ -12,12 +14,17 @@ use crate::resources::listing::shortened;
 const SERVERS_SHOWN: usize = 3;
 
 /// A note on hosts of these proxies that may share a connection with the host although another server serves them.
-pub(super) fn note(target: &Target) -> Option<String> {
+pub(super) fn note(request: &Request, target: &Target, looked: Option<&Looked>) -> Option<String> {
+    let names = match (&request.server, looked) {
+        (_, Some(looked)) => looked.server_names.as_slice(),
+        (ServerChoice::Given(identity), None) => identity.certificate().dns_sans(),
+        _ => &[],
+    };
     let shares_proxies = |gateway: &&Gateway| gateway.shares_proxies_with(&target.ingress);
     let gateways = target.gateways.iter().filter(shares_proxies);
     let others: Vec<String> = gateways
         .flat_map(|gateway| gateway.tls_servers().map(move |server| (gateway, server)))
-        .filter(|(gateway, server)| may_share_connections(target, gateway, server))
+        .filter(|(gateway, server)| may_share_connections(target, names, gateway, server))
         .map(|(gateway, server)| {
             let hosts = server.hosts.join(", ");
             format!(
@@ -37,9 +44,17 @@ pub(super) fn note(target: &Target) -> Option<String> {
     })
 }
 
-/// Whether the certificate of one server may cover a host of the other, so that clients use one connection for both. Certificates are not
-/// read: their names are assumed to be the hosts of their servers, in which a wildcard stands for one label (RFC 9525, section 6.3).
-fn may_share_connections(target: &Target, gateway: &Gateway, server: &Server) -> bool {
+/// Whether the certificate of one server may cover a host of the other, so that clients use one connection for both. A wildcard stands for
+/// one label (RFC 9525, section 6.3).
+///
+/// `names` are those in the certificate of the host, as far as it was seen. Other certificates are not read: their names are assumed to be
+/// the hosts of their servers.
+fn may_share_connections(
+    target: &Target,
+    names: &[String],
+    gateway: &Gateway,
+    server: &Server,
+) -> bool {
     // The Gateway's routes are reached through each of its mutual-TLS servers.
     let is_own = gateway.name == target.gateway && server.is_mutual();
     if is_own || server.forwards_tcp() {
@@ -48,7 +63,10 @@ fn may_share_connections(target: &Target, gateway: &Gateway, server: &Server) ->
     let shares_certificate = server.credential == target.names.credential();
     let over_ours = wildcard_over(&target.host);
     let covers_host = |pattern: &String| *pattern == over_ours;
-    let is_covered = |pattern: &String| wildcard_over(pattern) == target.gateway_host;
+    let is_covered = |pattern: &String| {
+        let above = wildcard_over(pattern);
+        above == target.gateway_host || names.iter().any(|name| *name == above || name == pattern)
+    };
     let differs = |pattern: &String| *pattern != target.gateway_host;
     let mut others = server.hosts.iter().filter(|pattern| differs(pattern));
     others.any(|pattern| shares_certificate || covers_host(pattern) || is_covered(pattern))

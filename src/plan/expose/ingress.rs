@@ -1,4 +1,4 @@
-//! The ingress gateway of the host: Istio's default one, the only one in the cluster, or the one that the user names.
+//! The ingress gateway of the host: Kyma's, the only one in the cluster, or the one that the user names.
 
 use super::existing::Existing;
 use super::{Request, get};
@@ -37,12 +37,13 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// An existing Gateway keeps its ingress gateway, and so does a deleted one whose route notes the namespace of its proxies. A new Gateway
-/// gets the ingress gateway that the user names, else Istio's default one, else the only one in the cluster.
+/// gets the ingress gateway that the user names, else Kyma's, else the only one in the cluster.
 pub(super) fn choose(
     request: &Request,
     gateway: &GatewayName,
     existing: Option<&Existing>,
     noted: Option<&str>,
+    routing: Routing,
     observed: &Observed,
 ) -> Reconciled<IngressGateway> {
     let named = named(request, observed)?;
@@ -52,7 +53,7 @@ pub(super) fn choose(
             (None, Some(_)) => with_labels(guess(request), observed),
             (None, None) => match noted {
                 Some(namespace) => former(gateway, namespace, observed),
-                None => only_one(observed),
+                None => only_one(routing, observed),
             },
         };
     };
@@ -190,13 +191,24 @@ fn former(gateway: &GatewayName, note: &str, observed: &Observed) -> Reconciled<
     }
 }
 
-/// Istio's default ingress gateway if it has proxies, or may have them; else the only other one.
-fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
+/// With Kyma, Istio's default ingress gateway; else the only one. The default one counts without proxies too, if it may have some.
+fn only_one(routing: Routing, observed: &Observed) -> Reconciled<IngressGateway> {
     let default = IngressGateway::default();
     let pods = probe::pods(&default);
     observed.prefetch([pods.clone()])?;
     let seen = observed.try_list(&pods)?;
     if seen.found().is_some_and(|pods| !pods.is_empty()) {
+        let found = match routing {
+            Routing::ApiRule => Vec::new(),
+            Routing::VirtualService => candidates(observed)?,
+        };
+        // A Gateway with the default labels configures these, too.
+        let is_another =
+            |(key, value): (&String, &String)| default.selector.get(key) != Some(value);
+        let mut others = found.iter().map(|one| &one.ingress.selector);
+        if others.any(|labels| labels.iter().any(is_another)) {
+            return Err(several(&found).into());
+        }
         return Ok(default);
     }
     // Where it is scaled to nothing, or its Pods may not be seen, its Service tells that it is there.
@@ -218,12 +230,13 @@ fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
             observed.list(&pods)?;
             Ok(one.ingress.clone())
         }
-        several => Err(hinted(
-            Failure::usage("this cluster has several ingress gateways"),
-            several,
-        )
-        .into()),
+        found => Err(several(found).into()),
     }
+}
+
+fn several(found: &[Candidate]) -> Failure {
+    let failure = Failure::usage("this cluster has several ingress gateways");
+    hinted(failure, found).hint("or choose proxies by their labels: `--selector KEY=VALUE`")
 }
 
 /// The ingress gateways that could be read.

@@ -157,6 +157,9 @@ pub struct Looked {
     /// End of the server certificate, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub server_certificate_expires: Option<OffsetDateTime>,
+    /// The DNS names in the server certificate.
+    #[serde(skip)]
+    pub server_names: Vec<String>,
     /// The time of the last probe by the API server's clock, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
@@ -273,6 +276,7 @@ fn report(
         changes,
         dry_run: false,
         pending: Vec::new(),
+        notes: notes(plan, wanted, looked.as_ref(), observed),
         looked,
         record: None,
         allowed: guards
@@ -284,7 +288,6 @@ fn report(
         allowed_removed: guards.removed.clone(),
         guarded: guards.clients.is_some(),
         server_ca: plan.server.ca.as_ref().map(Certificate::pem),
-        notes: notes(plan, wanted, observed),
         objects: wanted
             .iter()
             .filter(|wanted| !matches!(wanted.write, Some(Write::Delete(_))))

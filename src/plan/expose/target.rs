@@ -188,25 +188,14 @@ pub(super) fn decide(
     environment: Environment,
     observed: &Observed,
 ) -> Reconciled<Target> {
-    let route_name = names::route(&request.service);
-    if route_name.len() > api_rule::LONGEST_NAME {
-        return Err(Failure::refused(format!(
-            "the Service's name `{}` is too long",
-            request.service
-        ))
-        .hint(format!(
-            "the Service's route `{route_name}` may have at most {} characters",
-            api_rule::LONGEST_NAME
-        ))
-        .into());
-    }
+    check_route_name(request)?;
     let (live_options, kept) = route::known(request, environment, observed)?;
     let kept_port = kept
         .as_ref()
         .and_then(LiveRoute::service)
         .map(|service| service.2);
     let port = service::port(request, kept_port, observed)?;
-    let gateway = chosen_gateway(request, kept.as_ref(), observed)?;
+    let gateway = chosen_gateway(request, kept.as_ref(), environment.routing, observed)?;
     let gateways = gateway::observe(&gateway, observed)?;
     let options = route::options(&request.route, live_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
@@ -250,7 +239,14 @@ pub(super) fn decide(
             .into());
     }
     let noted = noted(request, environment, observed)?;
-    let ingress = ingress::choose(request, &gateway, existing.as_ref(), noted, observed)?;
+    let ingress = ingress::choose(
+        request,
+        &gateway,
+        existing.as_ref(),
+        noted,
+        environment.routing,
+        observed,
+    )?;
     let ingress = placement::widened(ingress, observed)?;
     ingress::require_further(&ingress, observed)?;
     let names = super::names::of(
@@ -287,6 +283,22 @@ pub(super) fn decide(
     })
 }
 
+/// Refuses a Service whose name is too long for a route.
+fn check_route_name(request: &Request) -> Result<(), Failure> {
+    let route_name = names::route(&request.service);
+    if route_name.len() <= api_rule::LONGEST_NAME {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the Service's name `{}` is too long",
+        request.service
+    ))
+    .hint(format!(
+        "the Service's route `{route_name}` may have at most {} characters",
+        api_rule::LONGEST_NAME
+    )))
+}
+
 /// The namespaces of the proxies that the Service's route noted when the run began.
 fn noted<'a>(
     request: &Request,
@@ -306,11 +318,12 @@ fn noted<'a>(
 fn chosen_gateway(
     request: &Request,
     kept: Option<&LiveRoute>,
+    routing: Routing,
     observed: &Observed,
 ) -> Reconciled<GatewayName> {
     let gateway = match gateway_name(request, kept) {
         Some(gateway) => gateway,
-        None => default_gateway(request, observed)?,
+        None => default_gateway(request, routing, observed)?,
     };
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
@@ -328,10 +341,15 @@ fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayNa
 
 /// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
 /// namespace, with a name that includes the Service's namespace.
-fn default_gateway(request: &Request, observed: &Observed) -> Reconciled<GatewayName> {
+fn default_gateway(
+    request: &Request,
+    routing: Routing,
+    observed: &Observed,
+) -> Reconciled<GatewayName> {
     let own = GatewayName::new(&request.namespace, GATEWAY);
     // Where there is no choice, that is told for the Gateway itself, which may exist.
-    let Ok(proxies) = tolerate(ingress::choose(request, &own, None, None, observed))? else {
+    let proxies = ingress::choose(request, &own, None, None, routing, observed);
+    let Ok(proxies) = tolerate(proxies)? else {
         return Ok(own);
     };
     if proxies.namespace == request.namespace || !Serving::of(&proxies, observed)?.is_scoped() {

@@ -15,11 +15,13 @@ use super::wanted::Wanted;
 use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
 use crate::resources::authority::AuthorityState;
+use crate::resources::ingress::pod_name;
 use crate::resources::progress::Progress;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -273,7 +275,11 @@ pub(super) fn until_routed(
             .found()
             .is_some_and(|hosts| !hosts.contains(&target.host))
         {
-            lines.push(format!("{}: no route for {} yet", pod.name, target.host));
+            lines.push(format!(
+                "{}: no route for {} yet",
+                pod_name(pod),
+                target.host
+            ));
             again.push(route(pod));
         }
         if !is_changed {
@@ -286,7 +292,10 @@ pub(super) fn until_routed(
         };
         let is_taken_over = !has_excluded || observed.said_for(pod, &Part::Policies) >= TAKEN_OVER;
         if !guards.are_enforced(&pod.namespace, enforced) || !is_taken_over {
-            lines.push(format!("{}: the guards are not enforced yet", pod.name));
+            lines.push(format!(
+                "{}: the guards are not enforced yet",
+                pod_name(pod)
+            ));
             again.push(policies(pod));
             again.extend(guards.queries());
         }
@@ -337,7 +346,8 @@ pub(super) fn looked(
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.why_unknown(),
         own_client_admitted: own(trust, observed).is_some() && !ways.ways.is_empty(),
-        server_certificate_expires: server.map(|server| server.not_after()),
+        server_certificate_expires: server.as_ref().map(Certificate::not_after),
+        server_names: server.map_or_else(Vec::new, |server| server.dns_sans().to_vec()),
         at: now,
     }
 }

@@ -152,15 +152,23 @@ fn unknown_to_ztunnel(
                 .to_owned(),
         ));
     }
-    let service = observed.try_get(&service::reference(request))?;
-    let namespace = observed.try_get(&ObjectRef::namespace(&request.namespace))?;
-    let mut labelled = [service, namespace]
-        .into_iter()
-        .filter_map(|seen| seen.found().copied());
-    Ok(labelled.find(|object| access_policy::is_behind_waypoint(object)).map(|object| {
-        format!(
-            "requests of ingress gateways come through a waypoint, whose identity is another one (label of the {})",
-            object.reference()
-        )
+    let mut unread = None;
+    for reference in [
+        service::reference(request),
+        ObjectRef::namespace(&request.namespace),
+    ] {
+        let seen = observed.try_get(&reference)?;
+        if seen
+            .found()
+            .is_some_and(|object| access_policy::is_behind_waypoint(object))
+        {
+            return Ok(Some(format!(
+                "requests of ingress gateways come through a waypoint, whose identity is another one (label of the {reference})"
+            )));
+        }
+        unread = unread.or(seen.unknown());
+    }
+    Ok(unread.map(|reason| {
+        format!("whether requests of ingress gateways come through a waypoint could not be read ({reason})")
     }))
 }

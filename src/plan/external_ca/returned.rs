@@ -12,11 +12,11 @@ use crate::pki::foreign;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::names::{ClientName, check_uri_san};
-use crate::plan::authority::follower;
+use crate::plan::authority::{earlier_secrets, follower};
 use crate::plan::{Observed, Query, Reconciled, Seen, control_plane};
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE};
+use crate::resources::client_ca::ClientCa;
+use crate::resources::names::CredentialNames;
 use crate::resources::{Object, ObjectRef, environment};
 
 /// A certificate that an external CA signed.
@@ -112,9 +112,7 @@ pub fn reconcile(
     check(request, &trust_domains, now)?;
     let sources = match state.found() {
         Some(state) => vec![follower(state).unwrap_or_else(|| names.state())],
-        None => [names.earlier_client_ca(), names.derived_client_ca()]
-            .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name))
-            .into(),
+        None => earlier_secrets(&names, observed)?,
     };
     observed.prefetch(sources.iter().cloned().map(Query::Get))?;
     let answers: Vec<(&ObjectRef, Seen<&Object>)> = sources
@@ -206,6 +204,8 @@ mod tests {
     use crate::pki::crl::{Crl, Reason, Revoked};
     use crate::pki::tests::{NOW, authority, client};
     use crate::plan::testing::Cluster;
+    use crate::plan::testing::kyma::{HELM_NAMESPACE, helm_labels};
+    use crate::resources::{Kind, client_ca};
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use serde_json::json;
@@ -287,6 +287,32 @@ mod tests {
         ] {
             let failure = outcome(&request, &answer).unwrap_err();
             assert!(failure.to_string().contains(reason), "{failure}");
+        }
+    }
+
+    #[test]
+    fn the_secret_is_looked_for_beside_the_proxies_of_the_gateway_that_reads_it() {
+        let (ca, other) = (authority(), authority());
+        for (trusted, is_accepted) in [(&ca, true), (&other, false)] {
+            let mut cluster = Cluster::helm();
+            let name = ObjectRef::new(Kind::Gateway, "shop", "by-hand");
+            let labels = std::collections::BTreeMap::from(helm_labels());
+            let server = json!({
+                "hosts": ["a.example.com"],
+                "port": {"number": 443, "protocol": "HTTPS", "name": "https"},
+                "tls": {"mode": "MUTUAL", "credentialName": "kyma-mtls"},
+            });
+            let spec = json!({"selector": labels, "servers": [server]});
+            cluster.put(&Object::new(name).with("spec", spec));
+            let secret = client_ca::secret(HELM_NAMESPACE, "kyma-mtls-cacert");
+            let data = json!({"cacert": BASE64.encode(trusted.certificate().pem())});
+            cluster.put(&Object::new(secret).with("data", data));
+            let request = request(&ca);
+            let plan = |observed: &Observed, now| reconcile(&request, observed, now);
+            match cluster.run(&plan) {
+                Ok(report) => assert!(is_accepted && report.notes.is_empty(), "{report:?}"),
+                Err(failure) => assert!(!is_accepted, "{failure}"),
+            }
         }
     }
 

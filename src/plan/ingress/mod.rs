@@ -90,8 +90,8 @@ pub struct Candidate {
     pub ingress: IngressGateway,
 }
 
-/// The ingress gateways of the cluster: routers behind a Service for HTTPS that clients outside the cluster can reach. An egress gateway
-/// has no such Service.
+/// The ingress gateways of the cluster: routers behind a Service for HTTPS that clients outside the cluster can reach, each with the first of
+/// several such Services. An egress gateway has none.
 pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
     let labelled = Query::List {
         kind: Kind::Pod,
@@ -125,10 +125,12 @@ pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
             };
             let has_https = service.tcp_ports().any(|port| port.port == HTTPS);
             let is_reachable = ["LoadBalancer", "NodePort"].contains(&service.kind.as_str());
-            if has_https && is_reachable && routers.iter().any(leads) {
+            let ingress = IngressGateway::new(namespace, service.selector.clone());
+            let is_known = found.iter().any(|one: &Candidate| one.ingress == ingress);
+            if has_https && is_reachable && !is_known && routers.iter().any(leads) {
                 found.push(Candidate {
                     service: object.reference().clone(),
-                    ingress: IngressGateway::new(namespace, service.selector.clone()),
+                    ingress,
                 });
             }
         }

@@ -226,7 +226,7 @@ pub(super) fn stand(
     }
     standing
         .unchecked
-        .extend(trust::others_unknown(&names, observed));
+        .extend(trust::others_unknown(&names, observed)?);
     standing.admission = admission;
     standing.who = observed.who().map(str::to_owned);
     if let Some(first) = observed.first_read(&names.state())

@@ -13,8 +13,9 @@ use serde_json::json;
 use super::*;
 use crate::pki::key::KeyType;
 use crate::pki::tests::NOW;
+use crate::plan::testing::kyma::{HELM_NAMESPACE, helm_labels};
 use crate::plan::testing::{Cluster, Command, Run, every_fault};
-use crate::plan::{Effect, Event, Generate, Write};
+use crate::plan::{Effect, Event, Generate, Seen, Write};
 use crate::resources::authority::{AuthorityState, Origin, keys_object};
 use crate::resources::client_ca::ClientCa;
 use crate::resources::inventory::{Entry, EntryState, is_entry};
@@ -232,6 +233,37 @@ fn no_authority_is_made_beside_a_gateway_that_reads_cas_of_others() {
         failure.what_to_do()[0].contains("--fail-closed"),
         "{failure:?}"
     );
+}
+
+#[test]
+fn no_authority_is_made_where_that_gateway_has_its_proxies_elsewhere() {
+    let mut cluster = Cluster::helm();
+    let foreign = AuthorityState::new("other", cluster.ca("other").certificate().clone(), "other");
+    let held = secret("kyma-mtls-cacert", &foreign);
+    let beside = client_ca::secret(HELM_NAMESPACE, "kyma-mtls-cacert");
+    let data = held.at(&["data"]).cloned().unwrap();
+    cluster.put(&Object::new(beside.clone()).with("data", data));
+    let server = json!({
+        "hosts": ["a.example.com"],
+        "port": {"number": 443, "protocol": "HTTPS", "name": "https"},
+        "tls": {"mode": "MUTUAL", "credentialName": "kyma-mtls"},
+    });
+    let labels = std::collections::BTreeMap::from(helm_labels());
+    let spec = json!({"selector": labels, "servers": [server]});
+    let gateway = GatewayName::new("shop", "by-hand").reference();
+    cluster.put(&Object::new(gateway).with("spec", spec));
+    let failure = cluster.run(&request("alice")).unwrap_err();
+    let told = format!("{beside} holds CAs whose keys are not in this cluster");
+    assert_eq!(failure.to_string(), told);
+    assert!(cluster.writes.is_empty(), "{:?}", cluster.writes);
+
+    // Who may not list Gateways is told what was not looked at.
+    let everywhere = Query::everywhere(Kind::Gateway);
+    let denied = Seen::Denied("`list` Gateways".to_owned());
+    cluster.fixed.insert(everywhere, denied);
+    let report = cluster.run(&request("alice")).unwrap();
+    let is_told = |note: &String| note.contains("was not checked outside of `istio-system`");
+    assert!(report.notes.iter().any(is_told), "{report:?}");
 }
 
 #[test]

@@ -4,11 +4,11 @@ use time::OffsetDateTime;
 
 use super::{Issuer, Place};
 use crate::error::Failure;
-use crate::plan::authority::{Unmoved, absent, unmoved};
+use crate::plan::authority::{Unmoved, absent, earlier_secrets, earlier_secrets_unknown, unmoved};
 use crate::plan::{Observed, Query, Reconciled, Seen, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::client_ca::ClientCa;
 use crate::resources::names::{
     AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY, INGRESS_NAMESPACE,
 };
@@ -39,7 +39,7 @@ pub(super) fn may_be_made(
         let makes_one = ["`kubectl mtls expose SERVICE` creates the authority of a Gateway"];
         return Err(absent(&issuer.authority, &makes_one, observed)?.into());
     }
-    let secrets = earlier_secrets(names);
+    let secrets = earlier_secrets(names, observed)?;
     observed.prefetch(secrets.iter().cloned().map(Query::Get))?;
     for secret in &secrets {
         if observed.try_get(secret)?.found().is_none() {
@@ -55,22 +55,28 @@ pub(super) fn may_be_made(
     Ok(())
 }
 
-/// The Secrets that would hold external CAs.
-fn earlier_secrets(names: &CredentialNames) -> [ObjectRef; 2] {
-    [names.earlier_client_ca(), names.derived_client_ca()]
-        .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name))
-}
-
 /// The note on checks that [`may_be_made`] could not make, if this run created the authority.
-pub(super) fn others_unknown(names: &CredentialNames, observed: &Observed) -> Option<String> {
-    observed.change_of(&names.state())?;
+pub(super) fn others_unknown(
+    names: &CredentialNames,
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    if observed.change_of(&names.state()).is_none() {
+        return Ok(None);
+    }
+    let unchecked = "whether gateways already trust external CAs was not checked";
+    if let Some(reason) = earlier_secrets_unknown(observed) {
+        return Ok(Some(format!(
+            "{unchecked} outside of `{INGRESS_NAMESPACE}`: the Gateways of all namespaces could not be listed ({reason})"
+        )));
+    }
     let denied = |secret| match observed.already_read(&secret) {
-        Some(Seen::Denied(reason)) => Some(format!(
-            "whether gateways already trust external CAs was not checked: {secret} may not be read ({reason})"
-        )),
+        Some(Seen::Denied(reason)) => {
+            Some(format!("{unchecked}: {secret} may not be read ({reason})"))
+        }
         _ => None,
     };
-    earlier_secrets(names).into_iter().find_map(denied)
+    let secrets = earlier_secrets(names, observed)?;
+    Ok(secrets.into_iter().find_map(denied))
 }
 
 /// Whether gateways accept the certificate, as far as it is known.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::pki::inspect::Certificate;
-use crate::resources::ingress::Proxy;
+use crate::resources::ingress::{Proxy, pod_name};
 
 /// One handshake, or several equal ones, each followed by one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub enum Via {
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proxy(proxy) => f.write_str(&proxy.pod.name),
+            Self::Proxy(proxy) => f.write_str(&pod_name(&proxy.pod)),
             Self::Address(address) => f.write_str(address),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Ways;
 use crate::plan::{Observed, Query};
 use crate::resources::ObjectRef;
+use crate::resources::ingress::pod_name;
 use crate::resources::proxy_config::Part;
 
 /// A proxy loads a change within this time, unless it rejects it or istiod is busy.
@@ -39,7 +40,7 @@ pub fn rejecting<'a>(
 pub fn rejected(all: &[Ways], observed: &Observed) -> BTreeSet<String> {
     let rejecting = all.iter().flat_map(|ways| rejecting(ways, observed));
     let lines = rejecting.flat_map(|(pod, listeners)| {
-        let line = |listener| format!("{}: it rejects the listener {listener}", pod.name);
+        let line = |listener| format!("{}: it rejects the listener {listener}", pod_name(pod));
         listeners.iter().map(line)
     });
     lines.collect()

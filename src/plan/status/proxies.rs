@@ -14,6 +14,7 @@ use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
 use crate::resources::client_ca::{self, Material};
 use crate::resources::field_managers::written_at;
+use crate::resources::ingress::pod_name;
 use crate::resources::pod::unready;
 use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
 use crate::resources::{Object, ObjectRef, ingress};
@@ -73,7 +74,7 @@ fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconcile
 /// Proxies that keep an old listener, since they reject the new one.
 fn listeners_rejected(ways: &Ways, observed: &Observed) -> Option<Finding> {
     let rejecting: Vec<_> = probe::rejecting(ways, observed).collect();
-    let pods: Vec<&str> = rejecting.iter().map(|(pod, _)| pod.name.as_str()).collect();
+    let pods: Vec<String> = rejecting.iter().map(|(pod, _)| pod_name(pod)).collect();
     let reasons: BTreeSet<&str> = rejecting
         .iter()
         .flat_map(|(_, listeners)| listeners.iter().map(String::as_str))
@@ -195,7 +196,7 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
         .pods()
         {
             if load(&source, pod, observed)?.is_some_and(|load| load != Load::Current) {
-                progress.insert(format!("{} has not loaded {source} yet", pod.name));
+                progress.insert(format!("{} has not loaded {source} yet", pod_name(pod)));
                 reread.insert(Query::Get(source.clone()));
                 reread.insert(Query::Proxy(pod.clone(), Part::ClientCas));
             }
@@ -327,6 +328,7 @@ pub(super) fn faults(
     for (check, pods, says) in groups {
         if let Some(first) = pods.first() {
             let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+            let shown: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
             // New proxies would load nothing either.
             let remedy = if is_everywhere {
                 let planes = control_plane::named(&host.gateway.ingress, observed)?;
@@ -344,12 +346,12 @@ pub(super) fn faults(
             };
             link.find(
                 check,
-                format!("{} {says} {source}", names.join(", ")),
+                format!("{} {says} {source}", shown.join(", ")),
                 remedy,
             );
         }
     }
     link.extend(listeners_rejected(ways, observed));
     link.extend(not_ready(host, observed, now)?);
-    Ok(outdated.iter().map(|(pod, _)| pod.name.clone()).collect())
+    Ok(outdated.iter().map(|(pod, _)| pod_name(pod)).collect())
 }

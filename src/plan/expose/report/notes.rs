@@ -1,8 +1,8 @@
 //! The notes of a run on what the user must know or do.
 
 use super::{
-    Certificate, Existing, FIRST_AUTHORITY, IngressGateway, Kind, ObjectRef, Observed, Plan,
-    Wanted, command_line, connection_reuse, moving, weakness,
+    Certificate, Existing, FIRST_AUTHORITY, IngressGateway, Kind, Looked, ObjectRef, Observed,
+    Plan, Wanted, command_line, connection_reuse, moving, weakness,
 };
 
 /// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
@@ -26,7 +26,12 @@ fn several_namespaces(
     })
 }
 
-pub(super) fn notes(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> Vec<String> {
+pub(super) fn notes(
+    plan: &Plan<'_>,
+    wanted: &[Wanted],
+    looked: Option<&Looked>,
+    observed: &Observed,
+) -> Vec<String> {
     let Plan {
         target,
         view,
@@ -39,7 +44,7 @@ pub(super) fn notes(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> 
     notes.extend(plan.workload.notes.clone());
     notes.extend(several_namespaces(&target.ingress, wanted, observed));
     notes.extend(plan.ingress_notes.clone());
-    notes.extend(connection_reuse::note(target));
+    notes.extend(connection_reuse::note(plan.request, target, looked));
     notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
     if let Some(Existing {

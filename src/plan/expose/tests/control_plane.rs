@@ -194,6 +194,27 @@ fn of_two_revisions_both_mesh_configurations_count() {
 }
 
 #[test]
+fn no_client_gets_a_uri_of_a_trust_domain_that_is_an_alias() {
+    let mut cluster = Cluster::aks();
+    let mesh = "trustDomain: new.example\ntrustDomainAliases: [old.example]\n";
+    cluster.put_istiod(AKS_REVISION, "1.31.0", mesh);
+    run(&mut cluster, &plain_request(), HOST);
+    for (domain, is_refused) in [("old.example", true), ("other.example", false)] {
+        let mut of_workload = issue::request("web");
+        of_workload.names.uris = vec![format!("spiffe://{domain}/ns/shop/sa/web")];
+        match cluster.run(&of_workload) {
+            Ok(_) => assert!(!is_refused, "{domain}"),
+            Err(refused) => {
+                assert!(
+                    is_refused && refused.to_string().contains(domain),
+                    "{refused}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn the_authority_notes_the_mesh_of_its_gateway_and_issuing_tells_when_that_is_gone() {
     let mut cluster = Cluster::aks();
     run(&mut cluster, &plain_request(), HOST);

@@ -1,8 +1,13 @@
 //! Hosts: where their domain comes from, and which of them share connections.
 
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
 use super::*;
+use crate::plan::testing::kyma::server_identity;
 use crate::resources::environment::shoot_info;
 use crate::resources::{Kind, ObjectRef};
 
@@ -63,18 +68,69 @@ fn a_host_under_the_wildcard_of_another_server_shares_its_connections() {
     assert!(note.contains("kyma-system/kyma-gateway"), "{note}");
 }
 
+/// A Gateway of somebody else, for clients without a certificate.
+fn simple(host: &str, credential: &str) -> Object {
+    let servers = json!([{
+        "hosts": [host],
+        "port": {"name": "https", "number": 443, "protocol": "HTTPS"},
+        "tls": {"mode": "SIMPLE", "credentialName": credential},
+    }]);
+    let spec = json!({"selector": {"istio": "ingressgateway"}, "servers": servers});
+    Object::new(ObjectRef::new(Kind::Gateway, "others", "web")).with("spec", spec)
+}
+
+#[test]
+fn the_names_in_the_certificate_count() {
+    let host = "api.example.com";
+    for (names, other, is_shared) in [
+        ("*.example.com", "www.example.com", true),
+        ("api.example.com", "www.example.com", false),
+        ("*.example.com", "www.example.org", false),
+    ] {
+        let mut cluster = Cluster::plain();
+        cluster.put(&simple(other, "others"));
+        let request = Request {
+            host: Some(host.to_owned()),
+            server: ServerChoice::Given(Arc::new(server_identity(names))),
+            ..expose_request()
+        };
+        let report = run(&mut cluster, &request, host);
+        let note = confusion(&report);
+        assert_eq!(note.is_some(), is_shared, "{names} {other}");
+        // What the proxies show is known without the files, too.
+        let again = Request {
+            server: ServerChoice::Auto,
+            ..request
+        };
+        let again = run(&mut cluster, &again, host);
+        assert_eq!(confusion(&again), note, "{names} {other}");
+    }
+}
+
+#[test]
+fn a_server_with_the_same_certificate_shares_connections() {
+    let host = "api.example.com";
+    let mut cluster = Cluster::plain();
+    let identity = server_identity(host);
+    let data = json!({
+        "tls.crt": BASE64.encode(identity.chain_pem()),
+        "tls.key": BASE64.encode(identity.key().to_pem().as_bytes()),
+    });
+    let secret = ObjectRef::new(Kind::Secret, "istio-system", "others");
+    cluster.put(&Object::new(secret).with("data", data));
+    cluster.put(&simple("www.example.org", "others"));
+    let request = Request {
+        host: Some(host.to_owned()),
+        server: ServerChoice::Secret("others".to_owned()),
+        ..expose_request()
+    };
+    let report = run(&mut cluster, &request, host);
+    let note = confusion(&report).unwrap();
+    assert!(note.contains("`www.example.org`"), "{note}");
+}
+
 #[test]
 fn a_wildcard_of_its_own_is_shared_only_with_the_hosts_under_it() {
-    let plain = |host: &str| {
-        let servers = json!([{
-            "hosts": [host],
-            "port": {"name": "https", "number": 443, "protocol": "HTTPS"},
-            "tls": {"mode": "SIMPLE", "credentialName": "others"},
-        }]);
-        let spec = json!({"selector": {"istio": "ingressgateway"}, "servers": servers});
-        let reference = ObjectRef::new(Kind::Gateway, "others", "web");
-        Object::new(reference).with("spec", spec)
-    };
     for (other, is_shared) in [
         (None, false),
         (Some("www.example.com"), false),
@@ -82,7 +138,7 @@ fn a_wildcard_of_its_own_is_shared_only_with_the_hosts_under_it() {
     ] {
         let mut cluster = Cluster::plain();
         if let Some(other) = other {
-            cluster.put(&plain(other));
+            cluster.put(&simple(other, "others"));
         }
         let host = "httpbin.mtls.example.com";
         let request = Request {
@@ -96,4 +152,27 @@ fn a_wildcard_of_its_own_is_shared_only_with_the_hosts_under_it() {
         let report = run(&mut cluster, &request, host);
         assert_eq!(confusion(&report).is_some(), is_shared, "{other:?}");
     }
+}
+
+#[test]
+fn a_host_without_an_address_in_dns_is_told_with_where_a_record_must_lead() {
+    let mut cluster = Cluster::plain();
+    let request = Request {
+        host: Some("api.example.com".to_owned()),
+        ..expose_request()
+    };
+    let told = |report: &Report| {
+        let mut notes = report.notes.iter();
+        let note = notes.find(|note| note.contains("has no address in DNS"));
+        note.cloned()
+    };
+    let report = run(&mut cluster, &request, "api.example.com");
+    let note = told(&report).unwrap();
+    for part in ["`api.example.com`", "load balancer at 192.0.2.10"] {
+        assert!(note.contains(part), "{note}");
+    }
+    let records = &mut cluster.controllers.records;
+    records.insert("api.example.com".to_owned(), vec!["192.0.2.10".to_owned()]);
+    let report = run(&mut cluster, &request, "api.example.com");
+    assert_eq!(told(&report), None);
 }

@@ -89,6 +89,45 @@ fn of_several_ingress_gateways_one_must_be_named() {
 }
 
 #[test]
+fn the_default_one_beside_others_is_taken_at_once_with_kyma_only() {
+    let mut cluster = Cluster::plain();
+    another_gateway(&mut cluster, "edge", "edge-gateway");
+    let told = refusal(&mut cluster, &plain_request());
+    for line in [
+        "several ingress gateways",
+        "--ingress edge/edge-gateway",
+        "--ingress istio-system/istio-ingressgateway",
+        "`--selector KEY=VALUE`",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    let default = Request {
+        ingress: Some(named("istio-system", "istio-ingressgateway")),
+        ..plain_request()
+    };
+    run(&mut cluster, &default, HOST);
+    // A Gateway that stands is not asked for.
+    run(&mut cluster, &plain_request(), HOST);
+
+    let mut cluster = Cluster::kyma();
+    another_gateway(&mut cluster, "edge", "edge-gateway");
+    cluster.run(&expose_request()).unwrap();
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let gateway = Gateway::read(&cluster.objects[&gateway]).unwrap();
+    assert!(gateway.ingress.is_default());
+}
+
+#[test]
+fn two_services_before_the_same_proxies_are_one_ingress_gateway() {
+    let mut cluster = Cluster::helm();
+    let service = cluster.objects[&named(HELM_NAMESPACE, HELM_SERVICE)].clone();
+    let spec = service.at(&["spec"]).cloned().unwrap();
+    let second = Object::new(named(HELM_NAMESPACE, "internal"));
+    cluster.put(&second.with("spec", spec));
+    run(&mut cluster, &plain_request(), HOST);
+}
+
+#[test]
 fn a_service_that_is_no_ingress_gateway_is_refused_with_the_reason() {
     for (namespace, name, reason) in [
         ("istio-ingress", "nothing", "does not exist"),

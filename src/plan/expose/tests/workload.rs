@@ -86,3 +86,17 @@ fn ztunnel_that_would_not_know_the_gateway_is_told_and_nothing_shut_out() {
         assert!(notes.iter().any(|note| note.contains(told)), "{notes:?}");
     }
 }
+
+#[test]
+fn where_it_may_not_be_read_whether_there_is_a_waypoint_nothing_is_shut_out() {
+    let mut cluster = with_pods(&[ambient("a")]);
+    cluster.denied.push(ObjectRef::namespace("shop"));
+    let (is_written, notes) = outcome(&mut cluster);
+    assert!(!is_written);
+    assert!(notes[0].contains("waypoint could not be read"), "{notes:?}");
+    // One that is there stays.
+    cluster.denied.clear();
+    assert!(outcome(&mut cluster).0);
+    cluster.denied.push(ObjectRef::namespace("shop"));
+    assert_eq!(outcome(&mut cluster), (true, Vec::new()));
+}
