@@ -243,6 +243,19 @@ fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_righ
     desk.kubectl(&["-n", "brought", "delete", kinds, "--all"], "");
 }
 
+/// Runs something while there is a Service without selector for clients outside the cluster, which may lead anywhere.
+fn beside_a_public_service(stage: &Stage, run: impl FnOnce()) {
+    let public = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": NAMESPACE, "name": "public"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+    });
+    stage.desk.instance.create(vec![public]).unwrap();
+    run();
+    let delete = ["-n", NAMESPACE, "delete", "service", "public"];
+    stage.desk.kubectl(&delete, "");
+}
+
 #[test]
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -301,15 +314,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&rotate, 0, &["--restore", "--accept-loss"]);
     lose(&stage, "kubectl-mtls-clients", "authority-kyma-mtls");
     run(&rotate, 0, &["--accept-inventory"]);
-    let public = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"namespace": NAMESPACE, "name": "public"},
-        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
-    });
-    instance.create(vec![public]).unwrap();
-    run(&expose, 0, &[SERVICE, "--allow", "alice"]);
-    let delete = ["-n", NAMESPACE, "delete", "service", "public"];
-    stage.desk.kubectl(&delete, "");
+    beside_a_public_service(&stage, || run(&expose, 0, &[SERVICE, "--allow", "alice"]));
     run(&expose, 0, &[SERVICE, "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--dns-entry=false"]);
     run(&expose, 0, &[SERVICE, "--dns-entry"]);
