@@ -167,7 +167,10 @@ fn a_gateway_that_is_scaled_up_meanwhile_is_looked_at_with_its_new_replica() {
             assert!(said.contains("istio-ingress-3"), "{failure} {said}");
         } else {
             let through = result.unwrap().looked.unwrap().through;
-            assert!(through.contains(&name.name), "{through:?}");
+            assert!(
+                through.contains(&"istio-ingress/istio-ingress-3".to_owned()),
+                "{through:?}"
+            );
         }
     }
 }
