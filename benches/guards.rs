@@ -258,8 +258,9 @@ impl<'a> Bench<'a> {
     /// CPU time of all threads of the first proxy (`/proc/PID/task/*/schedstat`, nanoseconds).
     fn cpu_time(&self) -> Duration {
         let record = self.instance.record();
-        let pod = &self.instance.replicas()[0].pod;
-        let envoy = record.processes.iter().find(|process| process.name == *pod);
+        let proxy = self.instance.replicas()[0].process();
+        let mut processes = record.processes.iter();
+        let envoy = processes.find(|process| process.name == proxy);
         let tasks = format!("/proc/{}/task", envoy.expect("the proxy").id);
         let tasks = std::fs::read_dir(tasks).expect("the proxy runs");
         let nanoseconds = tasks.flatten().filter_map(|task| {

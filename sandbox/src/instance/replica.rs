@@ -52,7 +52,7 @@ impl Replica {
     }
 
     /// Name of its process and its log: `<pod>.<namespace>`, as istioctl names proxies.
-    pub(crate) fn process(&self) -> String {
+    pub fn process(&self) -> String {
         format!("{}.{}", self.pod, self.namespace)
     }
 }
