@@ -133,9 +133,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
                 Ok(Err(failure)) if passes(&failure) => {
                     let why = failure.to_string();
                     if why != said {
-                        terminal.note(&format!(
-                            "the check could not be made, and is repeated: {why}"
-                        ));
+                        terminal.note(&format!("the check failed and will be repeated: {why}"));
                         said = why;
                     }
                 }

@@ -125,7 +125,7 @@ fn authority(seen: &AuthorityReport, is_wide: bool) -> String {
     let keys = match seen.keys {
         Keys::Present | Keys::None => None,
         Keys::Missing => Some("missing"),
-        Keys::NotChecked => Some("not checked: the right to look for them is a right to read them"),
+        Keys::NotChecked => Some("not checked: this takes permission to read the Secret"),
     };
     if let Some(keys) = keys {
         text += &hanging(keys, "  keys         ", "               ");

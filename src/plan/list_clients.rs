@@ -165,56 +165,6 @@ pub fn inventories() -> Query {
     }
 }
 
-/// Entries of an inventory, and the errors of those that cannot be read.
-pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
-    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
-    for object in objects {
-        match entry(object) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => unreadable.push(error.to_string()),
-        }
-    }
-    (entries, unreadable)
-}
-
-/// As [`entries`], with those whose serial number is damaged among the others: what revokes certificates needs it.
-pub(super) fn with_serials(objects: &[Object]) -> (Vec<Entry>, Vec<Unreadable>) {
-    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
-    for object in objects {
-        match entry(object).and_then(|entry| entry.with_serial(object)) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => unreadable.push(error),
-        }
-    }
-    (entries, unreadable)
-}
-
-/// One entry.
-pub(super) fn entry(object: &Object) -> Result<Entry, Unreadable> {
-    Entry::read(object).and_then(|entry| checked(entry, object))
-}
-
-/// Refuses an entry whose annotations hold an invalid client name, or text that would control a terminal.
-fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
-    let name: Result<ClientName, _> = entry.name.parse();
-    if let Err(error) = name {
-        return Err(object.unreadable(error.to_string()));
-    }
-    let revoked_by = entry.revoked_by.as_deref().unwrap_or_default();
-    let issued_by = entry.issued_by.as_deref().unwrap_or_default();
-    let texts = [
-        &entry.serial,
-        &entry.issuer_ski,
-        &entry.uri,
-        revoked_by,
-        issued_by,
-    ];
-    if texts.iter().any(|text| text.chars().any(char::is_control)) {
-        return Err(object.unreadable("the annotations of the entry hold control characters"));
-    }
-    Ok(entry)
-}
-
 /// Which certificate of a name was renewed by which, in one inventory: delivered ones only.
 pub fn renewals(entries: &[Entry]) -> BTreeMap<(&str, u32), u32> {
     let delivered = entries
@@ -400,5 +350,6 @@ impl Request {
 mod generations;
 #[cfg(test)]
 mod tests;
+mod entries;
 
 use generations::Generations;

@@ -33,7 +33,7 @@ pub fn keys(state: &AuthorityState, observed: &Observed) -> Reconciled<Keys> {
 }
 
 /// What it means that the key of a trusted CA is lost.
-pub const LOST_KEY: &str = "this CA stays trusted for its present clients, with its last revocation list; it issues nothing, and nobody can be revoked until it is removed";
+pub const LOST_KEY: &str = "gateways still accept the clients of this CA and use its last revocation list; it cannot issue certificates, and nobody can be revoked until it is removed";
 
 /// The ways out where the key of a CA, or the Secret with all keys (`None`), is lost.
 pub fn ways_out(state: &AuthorityState, lost: Option<&Certificate>) -> [String; 2] {

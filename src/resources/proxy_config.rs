@@ -1,5 +1,8 @@
 //! An Envoy's own view of its configuration in Istio (`/config_dump`, `envoy.admin.v3.ListenersConfigDump`).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use base64::Engine;
@@ -258,7 +261,7 @@ pub fn has_rejected(
     rejected.contains(&statistic) && pushed.is_some_and(|pushed| pushed + NEWER < written)
 }
 
-/// The names of statistics have `_` in the place of `://`, which no name of a Kubernetes object holds.
+/// The lines of [`Part::AcceptedSecrets`]. Envoy's statistics have `_` for the `://` of a Secret's name; Kubernetes names contain no `_`.
 fn accepted_secrets(stats: &Value) -> Vec<String> {
     let texts = stats.get("stats").and_then(Value::as_array);
     let line = |text: &Value| {
@@ -292,139 +295,5 @@ fn collect(value: &Value, secrets: &mut BTreeSet<String>) {
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, secrets)),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use time::macros::datetime;
-
-    #[test]
-    fn what_a_listener_still_drains_counts_no_more() {
-        let with = |name: &str| {
-            json!({"listener": {"filter_chains": [{"transport_socket": {"typed_config": {
-                "common_tls_context": {"combined_validation_context": {
-                    "validation_context_sds_secret_config": {"name": format!("kubernetes://{name}")},
-                }},
-            }}}]}})
-        };
-        let dump =
-            json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
-        assert_eq!(Part::TrustedSecrets.read(&dump), ["new".to_owned()].into());
-    }
-
-    #[test]
-    fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart() {
-        let with = |policy: &str| {
-            let rule = format!("ns[istio-system]-policy[{policy}]-rule[0]");
-            json!({"listener": {"filter_chains": [{"rules": {"policies": {rule: {}}}}]}})
-        };
-        let http = json!({"name": "http", "active_state": with("guard")});
-        let https = json!({"name": "https", "active_state": with("other")});
-        let mut warming = https.clone();
-        warming["warming_state"] = with("guard");
-        let read = |listeners: [&Value; 2]| Part::Policies.read(&json!({"configs": listeners}));
-        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
-        let both: BTreeSet<String> = lines(&["guard", "other"]);
-        assert_eq!(read([&http, &https]), both);
-        let expected: BTreeSet<String> = lines(&[
-            "guard",
-            "guard https is warming",
-            "other",
-            "other https is warming",
-        ]);
-        assert_eq!(read([&http, &warming]), expected);
-    }
-
-    #[test]
-    fn a_listener_is_rejected_as_long_as_envoy_has_an_error_for_it() {
-        let dump = json!({"configs": [
-            {"name": "0.0.0.0_8080"},
-            {"name": "0.0.0.0_8443", "error_state": {"details": "script load error:\n\u{1b}[31m'=' expected"}},
-        ]});
-        let expected = "0.0.0.0_8443: script load error:  [31m'=' expected";
-        assert_eq!(
-            Part::RejectedListeners.read(&dump),
-            [expected.to_owned()].into()
-        );
-        assert_eq!(Part::RejectedListeners.read(&json!({})), [].into());
-    }
-
-    #[test]
-    fn a_client_ca_is_told_by_its_digests_and_a_key_pair_is_not() {
-        let bytes = |text: &str| json!({"inline_bytes": BASE64.encode(text)});
-        let dump = json!({"configs": [
-            {"name": "kubernetes://a-cacert", "secret": {"validation_context": {
-                "trusted_ca": bytes("A"), "crl": bytes("L"),
-            }}},
-            {"name": "configmap://n/b", "secret": {"validation_context": {"trusted_ca": bytes("B")}}},
-            {"name": "kubernetes://server", "secret": {"tls_certificate": {"certificate_chain": bytes("C")}}},
-        ]});
-        let lines = Part::ClientCas.read(&dump);
-        let expected = [
-            loaded("a-cacert", Material::Bundle, b"A"),
-            loaded("a-cacert", Material::Crl, b"L"),
-            loaded("configmap://n/b", Material::Bundle, b"B"),
-        ];
-        assert_eq!(lines, expected.into());
-        assert!(has_loaded(&lines, "a-cacert", Material::Crl));
-        assert!(!has_loaded(&lines, "configmap://n/b", Material::Crl));
-    }
-
-    #[test]
-    fn only_updates_that_were_rejected_are_told() {
-        let stats = json!({"stats": [
-            {"name": "listener_manager.lds.update_rejected", "value": 2},
-            {"name": "cluster_manager.cds.update_rejected", "value": 0},
-        ]});
-        let rejected = Part::RejectedUpdates.read(&stats);
-        assert_eq!(
-            rejected,
-            ["listener_manager.lds.update_rejected".to_owned()].into()
-        );
-    }
-
-    #[test]
-    fn a_secret_is_rejected_while_its_content_is_newer_than_what_was_taken() {
-        let pushed = "2026-09-01T12:00:00Z/6";
-        let accepted = Part::AcceptedSecrets.read(&json!({"stats": [
-            {"name": "sds.kubernetes_server.version_text", "value": pushed},
-            {"name": "sds.configmap_kubectl-mtls/kyma-mtls.version_text", "value": pushed},
-            {"name": "sds.kubernetes_new.version_text", "value": ""},
-        ]}));
-        let has_rejected = |name: &str, count: u64, second: u8| {
-            let counters = ["kubernetes_server", "configmap_kubectl-mtls/kyma-mtls"];
-            let counters = counters
-                .map(|name| json!({"name": format!("sds.{name}.update_rejected"), "value": count}));
-            let rejected = Part::RejectedUpdates.read(&json!({"stats": counters}));
-            let written = datetime!(2026-09-01 12:00 UTC)
-                .replace_second(second)
-                .unwrap();
-            has_rejected(name, written, &rejected, &accepted)
-        };
-        let client_ca = "configmap://kubectl-mtls/kyma-mtls";
-        for name in ["server", "kubernetes://server", client_ca] {
-            assert!(has_rejected(name, 1, 30), "{name}");
-            assert!(!has_rejected(name, 1, 2), "{name}");
-            assert!(!has_rejected(name, 0, 30), "{name}");
-        }
-        assert!(!has_rejected("new", 1, 30));
-        assert!(!has_rejected("other", 1, 30));
-    }
-
-    #[test]
-    fn hosts_are_told_without_their_ports() {
-        let routes =
-            |domains: &[&str]| json!({"route_config": {"virtual_hosts": [{"domains": domains}]}});
-        let dump =
-            json!({"configs": [routes(&["a.example", "a.example:443"]), routes(&["*"]), {}]});
-        let part = Part::Hosts(GatewayName::new("shop", "gateway"));
-        assert_eq!(
-            part.read(&dump),
-            ["a.example".to_owned(), "*".to_owned()].into()
-        );
-        assert!(part.path().ends_with("=https.*.gateway.shop.*"));
     }
 }

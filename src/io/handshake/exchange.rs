@@ -195,20 +195,19 @@ fn outcome(error: &std::io::Error) -> Outcome {
 
 /// rustls's words for a message that does not fit into its buffer (`msgs/deframer/buffers.rs`).
 const BUFFER_FULL: &str = "message buffer full";
-const TOO_LARGE: &str = "a message of the handshake is larger than 64 KiB, as a list of thousands of CAs is: clients may not read it either";
+const TOO_LARGE: &str = "a handshake message is larger than 64 KiB, for example because it lists thousands of CAs; clients may be unable to read it";
 
 /// What a message means that is none of TLS.
 fn invalid(message: &InvalidMessage) -> String {
     match message {
         // A server of plain HTTP answers in text, whose first byte is taken for the type of a record.
         InvalidMessage::InvalidContentType => {
-            "the port does not speak TLS, but answers in plain text as a port for HTTP does"
-                .to_owned()
+            "the port answers in plain text instead of TLS; it may be an HTTP port".to_owned()
         }
         InvalidMessage::HandshakePayloadTooLarge
         | InvalidMessage::MessageTooLarge
         | InvalidMessage::CertificatePayloadTooLarge => TOO_LARGE.to_owned(),
-        other => format!("the answer is not TLS as clients know it: {other:?}"),
+        other => format!("the answer is not a valid TLS message: {other:?}"),
     }
 }
 

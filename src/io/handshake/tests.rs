@@ -257,8 +257,7 @@ fn a_port_for_plain_http_is_said_not_to_speak_tls() {
             let _ = stream.write_all(answer).await;
         };
         let observation = meets(plain).await;
-        let words =
-            "the port does not speak TLS, but answers in plain text as a port for HTTP does";
+        let words = "the port answers in plain text instead of TLS; it may be an HTTP port";
         is_aborted(&observation, words);
     });
 }
@@ -313,7 +312,7 @@ fn thousands_of_cas_are_read_and_more_than_clients_take_are_one_clear_line() {
         let observation = meets(asks(names(few))).await;
         assert_eq!(observation.offered.unwrap().len(), few);
         let observation = meets(asks(names(65_500 / length))).await;
-        let words = "a message of the handshake is larger than 64 KiB, as a list of thousands of CAs is: clients may not read it either";
+        let words = "a handshake message is larger than 64 KiB, for example because it lists thousands of CAs; clients may be unable to read it";
         is_aborted(&observation, words);
     });
 }

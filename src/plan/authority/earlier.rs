@@ -36,7 +36,7 @@ pub fn earlier_secrets(names: &CredentialNames, observed: &Observed) -> Reconcil
     Ok(secrets.collect())
 }
 
-/// Why it is not known beside which proxies these Secrets may lie, if [`earlier_secrets`] looked for them.
+/// The reason why the Gateways of all namespaces could not be listed, if [`earlier_secrets`] listed them: its result may be incomplete.
 pub fn earlier_secrets_unknown(observed: &Observed) -> Option<String> {
     match observed.already_listed(&Query::everywhere(Kind::Gateway))? {
         Seen::NotServed => None,

@@ -103,7 +103,7 @@ pub(crate) const AUTHORITY_KEYS_MISSING: Check = Check {
     cause: "The key of the issuing CA does not exist",
     found_by: "the metadata of the Secret with the authority's keys, where the user may read that Secret",
     why: "nothing can be issued, renewed or revoked",
-    remedy: "restore the Secret from a backup; without one, kubectl mtls ca-rotate --authority AUTHORITY, then the same with --finish",
+    remedy: "restore the Secret from a backup; without a backup, run kubectl mtls ca-rotate --authority AUTHORITY, then kubectl mtls ca-rotate --finish --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -253,7 +253,7 @@ pub(crate) const CLOCK_SKEW: Check = Check {
     cause: "The clock of this computer differs from the cluster's",
     found_by: "the `Date` of the API server's answers",
     why: "the cluster's clock decides what has expired; certificates that this computer makes may not be valid yet",
-    remedy: "set the clock of this computer, or that of the API server, by the right time",
+    remedy: "correct the clock of this computer, or that of the API server",
     consequences: &[],
 };
 

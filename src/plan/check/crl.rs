@@ -95,7 +95,7 @@ pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
     severity: Severity::Error,
     cause: "The revocation list cannot be read",
     found_by: "the revocation lists beside the trust bundle",
-    why: "proxies reject every client, or reject the update: then those that restart reject every client",
+    why: "proxies reject every client, either at once or, if they reject the update and keep the previous list, after a restart",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "authority/lists-edited",

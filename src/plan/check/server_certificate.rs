@@ -155,9 +155,9 @@ pub(crate) const SERVER_CERTIFICATE_NOT_LOADED: Check = Check {
 pub(crate) const SERVER_CERTIFICATE_REJECTED: Check = Check {
     id: "server-certificate/rejected",
     severity: Severity::Warning,
-    cause: "A proxy rejected the newest content of the server Secret: the key is not that of the certificate, or one of them cannot be read",
-    found_by: "the counter of rejected updates of each proxy, and the version of the Secret that it took last, for users who may look at the Secret",
-    why: "the proxy goes on with the certificate before, and shows none after a restart",
+    cause: "A proxy rejected the newest content of the server Secret: the key does not match the certificate, or one of them cannot be read",
+    found_by: "each proxy's counter of rejected updates and the version of the Secret that it accepted last, where the user may read that Secret",
+    why: "the proxy keeps the previous certificate until it restarts, and then has none",
     remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[
         "server-certificate/not-loaded",

@@ -1,5 +1,6 @@
 //! The address at which a Service will be reachable: its port, host and Gateway.
 
+mod gateway_name;
 mod host;
 
 use super::environment::Environment;
@@ -312,73 +313,6 @@ fn noted<'a>(
     let before = observed.first_read(&route);
     let before = before.filter(|route| route.is_ours());
     Ok(before.and_then(|route| route.annotation(INGRESS_ANNOTATION)))
-}
-
-/// The Gateway of the host; never Kyma's own.
-fn chosen_gateway(
-    request: &Request,
-    kept: Option<&LiveRoute>,
-    routing: Routing,
-    observed: &Observed,
-) -> Reconciled<GatewayName> {
-    let gateway = match gateway_name(request, kept) {
-        Some(gateway) => gateway,
-        None => default_gateway(request, routing, observed)?,
-    };
-    if gateway.is_kymas_own() {
-        return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
-            .hint("a further server on it would stop every APIRule of the cluster; choose another Gateway with `--gateway`")
-            .into());
-    }
-    Ok(gateway)
-}
-
-/// The Gateway that the user names, or that an earlier run used.
-fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayName> {
-    let kept = kept.and_then(|route| route.gateway().parse().ok());
-    request.gateway.clone().or(kept)
-}
-
-/// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
-/// namespace, with a name that includes the Service's namespace.
-fn default_gateway(
-    request: &Request,
-    routing: Routing,
-    observed: &Observed,
-) -> Reconciled<GatewayName> {
-    let own = GatewayName::new(&request.namespace, GATEWAY);
-    // Where there is no choice, that is told for the Gateway itself, which may exist.
-    let proxies = ingress::choose(request, &own, None, None, routing, observed);
-    let Ok(proxies) = tolerate(proxies)? else {
-        return Ok(own);
-    };
-    if proxies.namespace == request.namespace || !Serving::of(&proxies, observed)?.is_scoped() {
-        return Ok(own);
-    }
-    let name = format!("{}-{GATEWAY}", request.namespace);
-    Ok(GatewayName::new(proxies.namespace, name))
-}
-
-fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
-    let reference = environment::kyma_gateway();
-    gateways
-        .iter()
-        .find(|gateway| gateway.name.reference() == reference)
-}
-
-/// Refuses an `APIRule` if Kyma's controller would not reconcile it, because of the shape of Kyma's
-/// Gateway.
-fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
-    let kymas = kymas_gateway(gateways);
-    match kymas.and_then(|kymas| Some((kymas, environment::kyma_gateway_fault(kymas)?))) {
-        None => Ok(()),
-        Some((kymas, fault)) => Err(Failure::refused(format!(
-            "Kyma's own Gateway `{}` differs from what Kyma creates: {fault}",
-            kymas.name
-        ))
-        .hint("until it is repaired, Kyma's controller silently reconciles no APIRule of the cluster")
-        .hint("give this Gateway one HTTPS server with one host that begins with `*.`; move other servers to Gateways of their own")),
-    }
 }
 
 /// The names of a deleted Gateway, from its route.

@@ -163,7 +163,7 @@ fn unknown_to_ztunnel(
             .is_some_and(|object| access_policy::is_behind_waypoint(object))
         {
             return Ok(Some(format!(
-                "requests of ingress gateways come through a waypoint, whose identity is another one (label of the {reference})"
+                "requests of ingress gateways come through a waypoint, which has a different identity (label of the {reference})"
             )));
         }
         unread = unread.or(seen.unknown());

@@ -84,7 +84,7 @@ pub(super) fn services<'w>(
     )
 }
 
-/// The endpoints of Services, if somebody chose those of a Service that can be reached from outside the cluster.
+/// The query for the namespace's `EndpointSlices`; `None` unless a Service without a selector can be reached from outside the cluster.
 pub(super) fn slices(exposed: &Exposed<'_>, services: &[Object]) -> Option<Query> {
     let is_chosen = |object: &Object| {
         let selects = Service::read(object).is_ok_and(|service| !service.selector.is_empty());

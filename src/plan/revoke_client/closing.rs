@@ -30,7 +30,7 @@ pub(super) fn close(
             Seen::Found(live) if live.is_ours() => {
                 if let Some(keeper) = keeper(live).filter(|_| !case.request.force_conflicts) {
                     told.push(format!(
-                        "open connections to the Gateway `{gateway}` continue: {keeper} manages {guard}, which `--force-conflicts` changes nevertheless"
+                        "open connections to the Gateway `{gateway}` continue: {keeper} manages {guard}; add `--force-conflicts` to change it anyway"
                     ));
                     continue;
                 }

@@ -4,6 +4,7 @@ mod concurrent;
 mod damaged;
 mod edited;
 mod shared_serials;
+mod superseded;
 
 use super::*;
 use crate::pki::crl::succession;
@@ -344,44 +345,6 @@ fn while_a_gateway_reads_a_secret_both_are_changed_and_what_a_tool_keeps_of_them
     forced.force_conflicts = true;
     cluster.run(&forced).unwrap();
     assert_eq!(cluster.answer(bob), Verdict::Revoked);
-}
-
-#[test]
-fn what_was_renewed_is_revoked_once_its_successor_is_old_enough() {
-    let mut cluster = Cluster::exposed();
-    let superseded = |days| request(Which::Superseded(Span::days(days)));
-    for name in ["alice", "bob"] {
-        cluster.issue(name);
-    }
-    let renewed = cluster.renew("alice");
-    let report = cluster.run(&superseded(7)).unwrap();
-    assert_eq!(fates(&report), []);
-    assert_eq!(report.notes, ["no certificate was renewed at least 7d ago"]);
-    cluster.now += Span::days(7);
-    let report = cluster.run(&superseded(7)).unwrap();
-    assert_eq!(fates(&report), [("alice", Fate::Revoked)]);
-    let states = [EntryState::Revoked, EntryState::Issued];
-    assert_eq!(booked(&cluster, "alice"), states);
-    assert_eq!(booked(&cluster, "bob"), [EntryState::Issued]);
-    assert_eq!(cluster.answers(renewed), [Verdict::LetIn]);
-    let again = cluster.run(&superseded(7)).unwrap();
-    assert_eq!(fates(&again), []);
-}
-
-#[test]
-fn a_certificate_whose_successor_is_revoked_is_not_superseded() {
-    let mut cluster = Cluster::exposed();
-    cluster.issue("alice");
-    cluster.renew("alice");
-    let mut entry = cluster.entries().pop().unwrap();
-    entry.state = EntryState::Revoked;
-    cluster.put(&entry.object(&"alice".parse().unwrap()));
-    cluster.now += Span::days(30);
-    let report = cluster
-        .run(&request(Which::Superseded(Span::ZERO)))
-        .unwrap();
-    assert!(!fates(&report).contains(&("alice", Fate::AlreadyRevoked)));
-    assert_eq!(booked(&cluster, "alice")[0], EntryState::Issued);
 }
 
 #[test]

@@ -160,7 +160,10 @@ fn pins_check(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled
     let accepts_nobody = allowed::without(is_named, host, facts, now)?.is_some();
     Ok(Some(if has_clients && accepts_nobody {
         Finding {
-            seen: format!("{}, and no live certificate has such a name", finding.seen),
+            seen: format!(
+                "{}, and no live client certificate has one of these names",
+                finding.seen
+            ),
             ..finding
         }
         .graded(Severity::Error)

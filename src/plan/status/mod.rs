@@ -47,6 +47,7 @@ mod tests;
 mod timeline;
 mod unprotected;
 mod workload;
+mod clock;
 
 use std::collections::BTreeSet;
 
@@ -72,12 +73,6 @@ use probes::Handshakes;
 use queries::{inventory, policies, states, witnesses};
 use routes::Backend;
 
-/// How many names a line of the report lists.
-const NAMES_SHOWN: usize = 5;
-/// The link of the client CA.
-const CLIENT_CA: &str = "client CA";
-/// A clock difference that does not matter for certificates.
-const TOLERATED_SKEW: Duration = Duration::minutes(1);
 
 /// The request of the user.
 #[derive(Debug, Clone, Default)]
@@ -169,9 +164,9 @@ pub fn reconcile(
         Ok(Report::new(reports, others))
     };
     let mut report = at(now)?;
-    if let Some(ahead) = skew(observed) {
+    if let Some(ahead) = clock::skew(observed) {
         // Which of the clocks is wrong is not known, so a certificate is expired only by both.
-        report.agree_with(&at(now + ahead)?, clock_skew(ahead));
+        report.agree_with(&at(now + ahead)?, clock::differ(ahead));
     }
     report.namespace.clone_from(&request.namespace);
     report.authorities = authorities::report(&report.authority_names(), &facts, now)?;
@@ -364,27 +359,6 @@ fn links(
         service,
         clients,
     ])
-}
-
-/// How far the clock of this computer is ahead of the cluster's, if that matters.
-fn skew(observed: &Observed) -> Option<Duration> {
-    let ahead = observed.clock_ahead()?;
-    (ahead.abs() > TOLERATED_SKEW).then_some(ahead)
-}
-
-/// The finding on two clocks that differ.
-fn clock_skew(ahead: Duration) -> Finding {
-    let direction = if ahead.is_positive() {
-        "ahead of"
-    } else {
-        "behind"
-    };
-    let seconds = ahead.whole_seconds().unsigned_abs();
-    Finding::new(
-        &check::CLOCK_SKEW,
-        format!("the clock of this computer is {seconds} s {direction} the cluster's"),
-        check::CLOCK_SKEW.remedy,
-    )
 }
 
 /// How long before its end a certificate is reported: `at_most`, and a third of its life where that is shorter.

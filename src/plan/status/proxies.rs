@@ -203,7 +203,10 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
             if has_rejected_server(pod, host, observed)?
                 || has_rejected_client_ca(pod, &source, observed)?
             {
-                progress.insert(format!("{} has not taken the newest Secrets yet", pod.name));
+                progress.insert(format!(
+                    "{} has not accepted the newest Secrets yet",
+                    pod_name(pod)
+                ));
                 reread.insert(Query::Proxy(pod.clone(), Part::AcceptedSecrets));
             }
         }

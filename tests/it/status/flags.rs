@@ -197,7 +197,7 @@ fn waits_through_failures(desk: &Desk) {
     });
     let waited = waited.exits(0);
     assert_eq!(ids(&waited), [""; 0]);
-    let words = "the check could not be made, and is repeated: no host and no Service `httpbin`";
+    let words = "the check failed and will be repeated: no host and no Service `httpbin`";
     waited.says(words);
     // What is not there at first is an error at once.
     let started = std::time::Instant::now();

@@ -42,7 +42,7 @@ impl Lists {
             let how = entry.revocation;
             let serial = entry.serial.parse().map_err(|error: serial::Error| {
                 Failure::refused(format!(
-                    "certificate {} of `{}` is revoked, and its inventory entry has no serial number",
+                    "certificate {} of `{}` is revoked, but its inventory entry has no valid serial number",
                     entry.number, entry.name
                 ))
                 .caused_by(error)

@@ -165,7 +165,7 @@ impl<'a> Directory<'a> {
                 uris
             };
             let on_list: Vec<String> = uris.intersection(current).cloned().collect();
-            // A client that a run took from the list already is none to fail for.
+            // A known client that is not on the list is no error: an earlier run may have removed it.
             let is_known = self.entries.iter().any(|entry| uris.contains(&entry.uri));
             if on_list.is_empty() && !may_lack && !is_known {
                 let known = self.names_of(current);

@@ -1,0 +1,70 @@
+//! The Gateway of a host.
+
+use super::*;
+
+/// The Gateway of the host; never Kyma's own.
+pub(super) fn chosen_gateway(
+    request: &Request,
+    kept: Option<&LiveRoute>,
+    routing: Routing,
+    observed: &Observed,
+) -> Reconciled<GatewayName> {
+    let gateway = match gateway_name(request, kept) {
+        Some(gateway) => gateway,
+        None => default_gateway(request, routing, observed)?,
+    };
+    if gateway.is_kymas_own() {
+        return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
+            .hint("a further server on it would stop every APIRule of the cluster; choose another Gateway with `--gateway`")
+            .into());
+    }
+    Ok(gateway)
+}
+
+/// The Gateway that the user names, or that an earlier run used.
+pub(super) fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayName> {
+    let kept = kept.and_then(|route| route.gateway().parse().ok());
+    request.gateway.clone().or(kept)
+}
+
+/// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
+/// namespace, with a name that includes the Service's namespace.
+pub(super) fn default_gateway(
+    request: &Request,
+    routing: Routing,
+    observed: &Observed,
+) -> Reconciled<GatewayName> {
+    let own = GatewayName::new(&request.namespace, GATEWAY);
+    // Where there is no choice, that is told for the Gateway itself, which may exist.
+    let proxies = ingress::choose(request, &own, None, None, routing, observed);
+    let Ok(proxies) = tolerate(proxies)? else {
+        return Ok(own);
+    };
+    if proxies.namespace == request.namespace || !Serving::of(&proxies, observed)?.is_scoped() {
+        return Ok(own);
+    }
+    let name = format!("{}-{GATEWAY}", request.namespace);
+    Ok(GatewayName::new(proxies.namespace, name))
+}
+
+pub(super) fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
+    let reference = environment::kyma_gateway();
+    gateways
+        .iter()
+        .find(|gateway| gateway.name.reference() == reference)
+}
+
+/// Refuses an `APIRule` if Kyma's controller would not reconcile it, because of the shape of Kyma's
+/// Gateway.
+pub(super) fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
+    let kymas = kymas_gateway(gateways);
+    match kymas.and_then(|kymas| Some((kymas, environment::kyma_gateway_fault(kymas)?))) {
+        None => Ok(()),
+        Some((kymas, fault)) => Err(Failure::refused(format!(
+            "Kyma's own Gateway `{}` differs from what Kyma creates: {fault}",
+            kymas.name
+        ))
+        .hint("until it is repaired, Kyma's controller silently reconciles no APIRule of the cluster")
+        .hint("give this Gateway one HTTPS server with one host that begins with `*.`; move other servers to Gateways of their own")),
+    }
+}
