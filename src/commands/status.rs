@@ -43,6 +43,8 @@ EXAMPLES:
 
 /// The time limit of a single read; checks that need a slower one are reported as not made.
 const READ_LIMIT: Duration = Duration::from_secs(20);
+/// The longest time that is waited: ten years, which can be added to every clock.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// The pause between two checks of `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -120,7 +122,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             expiring_within: args.expiring_within,
             timeline: args.timeline,
         };
-        let end = Instant::now() + args.timeout;
+        let end = Instant::now() + args.timeout.min(LONGEST);
         // As `kubectl wait` does, the first check fails if there is nothing to wait for; later ones may fail for a while.
         let mut report = check(args, &request, &cluster, terminal).await?;
         let is_healthy = |report: &Report| report.is_healthy(args.ignore_unknown);

@@ -154,7 +154,12 @@ impl Effects for Live<'_> {
             self.terminal.progress(&[]);
         }
         Ok(match effect {
-            Effect::Read(queries) => self.read(queries).await?,
+            Effect::Read(queries) => {
+                let waited = self.started.map(|started| Event::Waited(started.elapsed()));
+                let mut events: Vec<Event> = waited.into_iter().collect();
+                events.extend(self.read(queries).await?);
+                events
+            }
             Effect::DryRun(dry_run) => vec![Event::DryRun {
                 answer: self.store.dry_run(&dry_run).await?,
                 object: dry_run.write.object().reference().clone(),

@@ -47,12 +47,16 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Pem>, Error> {
 }
 
 /// A PEM text as OpenSSL and `BoringSSL`, and so Envoy, read it: they skip a block with anything before `-----BEGIN` on its first line, such as
-/// a byte order mark (`crypto/pem/pem_lib.cc`, `PEM_read_bio`). That line is left out, so what follows is no block.
+/// a byte order mark (`crypto/pem/pem_lib.cc`, `PEM_read_bio`). That line is left out, so what follows is no block. They read long lines in
+/// pieces, each of which is a line to them.
 pub fn of_whole_lines(text: &[u8]) -> Vec<u8> {
     const BEGIN: &[u8] = b"-----BEGIN ";
+    /// The buffer of `PEM_read_bio`, less its final NUL.
+    const PIECE: usize = 253;
     let is_read = |line: &&[u8]| {
-        let begin = line.windows(BEGIN.len()).position(|part| part == BEGIN);
-        begin.is_none_or(|at| at == 0)
+        let parts = line.windows(BEGIN.len()).enumerate();
+        let mut begins = parts.filter(|(_, part)| *part == BEGIN).peekable();
+        begins.peek().is_none() || begins.any(|(at, _)| at % PIECE == 0)
     };
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     lines.filter(is_read).flatten().copied().collect()

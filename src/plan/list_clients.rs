@@ -12,7 +12,7 @@ use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{self, Entry, EntryState, Revocation};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
-use crate::resources::{Kind, Object, Unreadable};
+use crate::resources::{Kind, Object};
 
 /// The request of the user.
 #[derive(Debug, Clone, Default)]
@@ -347,9 +347,11 @@ impl Request {
     }
 }
 
+mod entries;
 mod generations;
 #[cfg(test)]
 mod tests;
-mod entries;
 
+pub use entries::entries;
+pub(super) use entries::{entry, with_serials};
 use generations::Generations;

@@ -213,7 +213,7 @@ pub(crate) const CLIENT_REMOVED_CA: Check = Check {
     cause: "A client's certificate is of a CA that the gateway does not accept any more",
     found_by: "the inventory, and the trust bundle",
     why: "the gateway rejects the client",
-    remedy: "kubectl mtls renew-client NAME --authority AUTHORITY",
+    remedy: "kubectl mtls issue-client --another NAME --authority AUTHORITY",
     consequences: &[],
 };
 

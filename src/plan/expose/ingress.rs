@@ -1,5 +1,7 @@
 //! The ingress gateway of the host: Kyma's, the only one in the cluster, or the one that the user names.
 
+use std::collections::BTreeMap;
+
 use super::existing::Existing;
 use super::{Request, get};
 use crate::error::Failure;
@@ -203,10 +205,11 @@ fn only_one(routing: Routing, observed: &Observed) -> Reconciled<IngressGateway>
             Routing::VirtualService => candidates(observed)?,
         };
         // A Gateway with the default labels configures these, too.
-        let is_another =
-            |(key, value): (&String, &String)| default.selector.get(key) != Some(value);
-        let mut others = found.iter().map(|one| &one.ingress.selector);
-        if others.any(|labels| labels.iter().any(is_another)) {
+        let has_default = |labels: &BTreeMap<String, String>| {
+            let mut wanted = default.selector.iter();
+            wanted.all(|(key, value)| labels.get(key) == Some(value))
+        };
+        if !found.iter().all(|one| has_default(&one.ingress.selector)) {
             return Err(several(&found).into());
         }
         return Ok(default);

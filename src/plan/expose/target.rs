@@ -11,7 +11,6 @@ use super::{
 };
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
-use crate::plan::control_plane::Serving;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes, placement};
 use crate::resources::api_rule::RouteOptions;
@@ -26,6 +25,7 @@ use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
     Kind, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,
 };
+use gateway_name::{chosen_gateway, gateway_name, kymas_gateway, refuse_idle_controller};
 pub(super) use host::wildcard_over;
 use host::{default_host, is_default_form};
 

@@ -104,7 +104,8 @@ fn sharing<'w>(
 ) -> Vec<&'w Object> {
     let mut addresses = endpoint_slices::addresses(slices, exposed.service);
     let pods = workload.pods.iter();
-    addresses.extend(pods.map(|pod| pod.text(&["status", "podIP"])));
+    let lists = pods.filter_map(|pod| pod.at(&["status", "podIPs"])?.as_array());
+    addresses.extend(lists.flatten().filter_map(|one| one.get("ip")?.as_str()));
     let shares = |object: &&Object| {
         if object.reference() == exposed.service {
             return true;

@@ -1,6 +1,9 @@
 //! The entries of an inventory.
 
-use super::*;
+use crate::pki::names::ClientName;
+use crate::resources::Object;
+use crate::resources::Unreadable;
+use crate::resources::inventory::Entry;
 
 /// Entries of an inventory, and the errors of those that cannot be read.
 pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
@@ -15,7 +18,7 @@ pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
 }
 
 /// As [`entries`], but an entry with a damaged serial number counts as unreadable: a revocation needs the serial number.
-pub(super) fn with_serials(objects: &[Object]) -> (Vec<Entry>, Vec<Unreadable>) {
+pub(in crate::plan) fn with_serials(objects: &[Object]) -> (Vec<Entry>, Vec<Unreadable>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for object in objects {
         match entry(object).and_then(|entry| entry.with_serial(object)) {
@@ -27,7 +30,7 @@ pub(super) fn with_serials(objects: &[Object]) -> (Vec<Entry>, Vec<Unreadable>) 
 }
 
 /// One entry.
-pub(super) fn entry(object: &Object) -> Result<Entry, Unreadable> {
+pub(in crate::plan) fn entry(object: &Object) -> Result<Entry, Unreadable> {
     Entry::read(object).and_then(|entry| checked(entry, object))
 }
 

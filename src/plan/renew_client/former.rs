@@ -166,7 +166,10 @@ fn certificate(
         .map_err(|error| {
             Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
         })?;
-    let another = format!("  kubectl mtls issue-client {} --another", entry.name);
+    let another = format!(
+        "  kubectl mtls issue-client {} --another --authority {}",
+        entry.name, state.authority
+    );
     let object = observed.try_get(reference)?;
     if let Some(differs) = difference(entry, object.found().copied(), &certificate) {
         return Err(Failure::refused(format!(
@@ -184,7 +187,7 @@ fn certificate(
         "{what} was signed by no CA that the authority `{}` trusts now",
         state.authority
     ))
-    .hint("to issue a new certificate with the same names, run:")
+    .hint("issue a new certificate, and give its names yourself:")
     .hint(another)
     .into())
 }

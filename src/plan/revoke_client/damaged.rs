@@ -73,6 +73,8 @@ impl Damaged<'_> {
             "  kubectl mtls revoke-client --authority {} --certificate client.crt",
             self.request.authority
         ));
+        lines.push("that makes a new entry for it; then remove the damaged one:".to_owned());
+        lines.push(format!("  {}", kubectl("delete", &entry.object)));
         lines
     }
 }

@@ -264,7 +264,8 @@ impl Inventory<'_> {
             "clients have certificates of a removed CA only",
             &lost,
             |entry| format!("`{}`", entry.name),
-            "kubectl mtls renew-client",
+            // `renew-client` takes the names from the certificate, which must be signed by a CA of the authority.
+            "kubectl mtls issue-client --another",
         )
     }
 

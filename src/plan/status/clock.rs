@@ -6,10 +6,6 @@ use super::check;
 use crate::plan::Observed;
 use crate::plan::check::Finding;
 
-/// How many names a line of the report lists.
-const NAMES_SHOWN: usize = 5;
-/// The link of the client CA.
-const CLIENT_CA: &str = "client CA";
 /// A clock difference that does not matter for certificates.
 const TOLERATED_SKEW: Duration = Duration::minutes(1);
 

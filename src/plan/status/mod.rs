@@ -8,6 +8,7 @@ mod authority;
 mod bundle;
 mod client_ca;
 mod clients;
+mod clock;
 mod crl;
 mod damage;
 mod destination;
@@ -47,7 +48,6 @@ mod tests;
 mod timeline;
 mod unprotected;
 mod workload;
-mod clock;
 
 use std::collections::BTreeSet;
 
@@ -73,6 +73,10 @@ use probes::Handshakes;
 use queries::{inventory, policies, states, witnesses};
 use routes::Backend;
 
+/// How many names a line of the report lists.
+const NAMES_SHOWN: usize = 5;
+/// The link of the client CA.
+const CLIENT_CA: &str = "client CA";
 
 /// The request of the user.
 #[derive(Debug, Clone, Default)]

@@ -13,6 +13,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::Reconciled;
 use crate::plan::probe::Outcome;
+use crate::resources::ingress::pod_name;
 
 /// Gardener renews certificates 30 days ahead; one with less than this left was not renewed.
 const LATE: Duration = Duration::days(14);
@@ -144,7 +145,7 @@ fn rejected(
     now: OffsetDateTime,
 ) -> Reconciled<Option<Finding>> {
     let pods = proxies::rejecting_server(host, &handshakes.ways, facts.observed)?;
-    let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+    let names: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
     let secret = host.server.secret(&host.server.credential);
     Ok((!names.is_empty()).then(|| {
         let seen = format!(

@@ -11,8 +11,7 @@ fn what_a_listener_still_drains_counts_no_more() {
             }},
         }}}]}})
     };
-    let dump =
-        json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
+    let dump = json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
     assert_eq!(Part::TrustedSecrets.read(&dump), ["new".to_owned()].into());
 }
 
@@ -119,8 +118,7 @@ fn a_secret_is_rejected_while_its_content_is_newer_than_what_was_taken() {
 fn hosts_are_told_without_their_ports() {
     let routes =
         |domains: &[&str]| json!({"route_config": {"virtual_hosts": [{"domains": domains}]}});
-    let dump =
-        json!({"configs": [routes(&["a.example", "a.example:443"]), routes(&["*"]), {}]});
+    let dump = json!({"configs": [routes(&["a.example", "a.example:443"]), routes(&["*"]), {}]});
     let part = Part::Hosts(GatewayName::new("shop", "gateway"));
     assert_eq!(
         part.read(&dump),

@@ -1,6 +1,14 @@
 //! The Gateway of a host.
 
-use super::*;
+use super::{Request, ingress};
+use crate::error::Failure;
+use crate::plan::control_plane::Serving;
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Observed, Reconciled};
+use crate::resources::environment;
+use crate::resources::gateway::Gateway;
+use crate::resources::names::{GATEWAY, GatewayName};
+use crate::resources::route::{LiveRoute, Routing};
 
 /// The Gateway of the host; never Kyma's own.
 pub(super) fn chosen_gateway(
@@ -29,7 +37,7 @@ pub(super) fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Optio
 
 /// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
 /// namespace, with a name that includes the Service's namespace.
-pub(super) fn default_gateway(
+fn default_gateway(
     request: &Request,
     routing: Routing,
     observed: &Observed,

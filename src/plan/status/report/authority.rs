@@ -1,6 +1,9 @@
 //! What a report says of an authority.
 
-use super::*;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::resources::rotation::Phase;
 
 /// One authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -52,7 +52,7 @@ fn a_client_of_a_removed_ca_is_one_finding_unless_it_has_another_certificate() {
     let finding = only(&mut cluster, "client/removed-ca", Severity::Error);
     assert_eq!(
         finding.remedy,
-        "kubectl mtls renew-client alice --authority kyma-mtls"
+        "kubectl mtls issue-client --another alice --authority kyma-mtls"
     );
     cluster.issue("alice");
     assert_eq!(findings(&mut cluster), []);
