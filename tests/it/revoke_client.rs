@@ -341,7 +341,7 @@ fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
         (with("keysSecret", json!("nowhere")), "does not exist"),
         (
             json!({"ca.crl": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"}),
-            "cannot be read",
+            "were edited or removed by hand",
         ),
         (with("ends", json!("what")), "edited by hand"),
     ] {

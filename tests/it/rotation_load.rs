@@ -219,8 +219,6 @@ pub(crate) fn flawless(tally: &Tally) {
     ));
     assert_eq!(tally.wrongs, 0, "{:#?}", tally.wrong);
     assert!(tally.calls.values().all(|calls| *calls > 20), "{tally:?}");
-    // Soak asserts the whole rate; a busy machine does not come to it.
-    assert!(tally.rate() > 100.0, "{tally:?}");
 }
 
 #[test]

@@ -130,9 +130,12 @@ pub fn reconcile(
         entries: &unreadable,
     };
     let crls = commit::crls(&found.state).map_err(|error| {
-        Fault::ListsEdited
-            .refusal(&request.authority)
-            .caused_by(error)
+        let refusal = match &request.directory {
+            Some(folder) => Failure::refused(format!("`{folder}/ca.crl` cannot be read"))
+                .hint("restore the file from a backup: it holds what was revoked"),
+            None => Fault::ListsEdited.refusal(&request.authority),
+        };
+        refusal.caused_by(error)
     })?;
     let inventory = (entries.as_slice(), &damaged);
     let mut targets = targets::find(request, &found.state, inventory, observed, now)?;
