@@ -129,14 +129,8 @@ pub fn reconcile(
         request,
         entries: &unreadable,
     };
-    let crls = commit::crls(&found.state).map_err(|error| {
-        let refusal = match &request.directory {
-            Some(folder) => Failure::refused(format!("`{folder}/ca.crl` cannot be read"))
-                .hint("restore the file from a backup: it holds what was revoked"),
-            None => Fault::ListsEdited.refusal(&request.authority),
-        };
-        refusal.caused_by(error)
-    })?;
+    let crls =
+        commit::crls(&found.state).map_err(|error| unreadable_lists(request).caused_by(error))?;
     let inventory = (entries.as_slice(), &damaged);
     let mut targets = targets::find(request, &found.state, inventory, observed, now)?;
     let named: Vec<Stand<'_>> = targets
@@ -386,4 +380,13 @@ fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failu
     Err(failure.hints(lines).hint(
         "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host",
     ))
+}
+
+/// The refusal because of revocation lists that cannot be read.
+fn unreadable_lists(request: &Request) -> Failure {
+    match &request.directory {
+        Some(folder) => Failure::refused(format!("`{folder}/ca.crl` cannot be read"))
+            .hint("restore the file from a backup: it holds what was revoked"),
+        None => Fault::ListsEdited.refusal(&request.authority),
+    }
 }
