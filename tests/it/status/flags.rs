@@ -196,13 +196,11 @@ fn waits_through_failures(desk: &Desk) {
         waiting.join().unwrap()
     });
     let waited = waited.exits(0);
-    assert_eq!(ids(&waited), [""; 0]);
+    assert_eq!(ids(&waited), ["proxy/replicas-not-told-apart"]);
     let words = "the check failed and will be repeated: no host and no Service `httpbin`";
     waited.says(words);
     // What is not there at first is an error at once.
-    let started = std::time::Instant::now();
     desk.run(&["status", "nosuch", "--wait"]).exits(2);
-    assert!(started.elapsed() < std::time::Duration::from_secs(60));
 }
 
 #[test]
