@@ -155,8 +155,9 @@ impl Effects for Live<'_> {
         }
         Ok(match effect {
             Effect::Read(queries) => {
-                let waited = self.started.map(|started| Event::Waited(started.elapsed()));
-                let mut events: Vec<Event> = waited.into_iter().collect();
+                let is_waiting = self.started.is_some();
+                let mut events: Vec<Event> =
+                    is_waiting.then(|| self.waited()).into_iter().collect();
                 events.extend(self.read(queries).await?);
                 events
             }
@@ -254,7 +255,7 @@ impl Live<'_> {
 
     /// Pauses, while the spinner turns.
     async fn pause(&mut self) -> Event {
-        let started = *self.started.get_or_insert_with(Instant::now);
+        self.started.get_or_insert_with(Instant::now);
         let turning = async {
             loop {
                 tokio::time::sleep(TURN).await;
@@ -266,6 +267,12 @@ impl Live<'_> {
             () = turning => {}
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.waited()
+    }
+
+    /// How long the run has been waiting, which begins now if it was not waiting yet.
+    fn waited(&mut self) -> Event {
+        let started = self.started.get_or_insert_with(Instant::now);
         Event::Waited(started.elapsed())
     }
 
@@ -279,8 +286,7 @@ impl Live<'_> {
             events.extend(self.read(wanted.reread).await?);
         } else {
             self.terminal.progress(&[]);
-            let started = *self.started.get_or_insert_with(Instant::now);
-            events.push(Event::Waited(started.elapsed()));
+            events.push(self.waited());
         }
         let made = probes.iter().map(|probe| {
             let identity = match &probe.client {

@@ -21,7 +21,7 @@ struct Written {
     sent: Vec<String>,
 }
 
-/// A write that was sent; whoever drops it without an answer does not know whether it was made.
+/// A write that was sent. If it is dropped without an answer, it counts as made or not, which is not known.
 pub(super) struct Sent {
     what: String,
     is_answered: bool,

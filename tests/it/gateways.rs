@@ -157,7 +157,7 @@ fn two_namespaces_have_clients_of_their_own(desk: &Desk, ingress: &IngressGatewa
     }
 }
 
-/// Whoever may list Secrets may read all of them.
+/// Asserts that nobody listed Secrets: the right to list them is a right to read all of them.
 fn lists_no_secrets(desk: &Desk, since: Mark) {
     let log = desk.instance.audit_log(since).unwrap();
     let requests = requests(&log);

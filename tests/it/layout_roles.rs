@@ -110,7 +110,7 @@ pub(crate) fn commands_work_under_their_roles(desk: &Desk, layout: &Layout<'_>) 
         let desk = desk.with_kubeconfig(&cast.user.kubeconfig);
         desk.run(&[&[command], arguments].concat())
     };
-    // Whoever looks at less than all says so.
+    // A run that did not check everything says so.
     let done = |command: &str, arguments: &[&str]| {
         let run = run(command, arguments).exits(0);
         for words in [

@@ -37,9 +37,14 @@ impl Run<'_> {
         let secret = self.keys_secret();
         let keys = match self.observed.try_get(&secret)? {
             Seen::Missing => None,
-            Seen::Found(object) => {
-                Some(Keys::read(object).map_err(|error| self.damaged(&error.to_string()))?)
-            }
+            Seen::Found(object) => match Keys::read(object) {
+                Ok(keys) => Some(keys),
+                Err(error) => {
+                    return Ok(vec![format!(
+                        "the keys of the authority cannot be read: {error}; restore the Secret from a backup"
+                    )]);
+                }
+            },
             other => {
                 let why = other.unknown().unwrap_or_default();
                 return Ok(vec![format!(

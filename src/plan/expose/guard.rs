@@ -62,7 +62,7 @@ impl Guards {
         names.any(|name| observed.change_of(name).is_some())
     }
 
-    /// Whether this run has written a host guard: some client may be admitted no longer.
+    /// Whether this run has written a guard of a host that has a host guard: some requests may be admitted no longer.
     pub fn have_excluded(&self, observed: &Observed) -> bool {
         let mut wanted = self.wanted.iter().map(|guard| guard.object.reference());
         self.clients.is_some() && wanted.any(|name| observed.change_of(name).is_some())

@@ -257,7 +257,7 @@ fn no_authority_is_made_where_that_gateway_has_its_proxies_elsewhere() {
     assert_eq!(failure.to_string(), told);
     assert!(cluster.writes.is_empty(), "{:?}", cluster.writes);
 
-    // Who may not list Gateways is told what was not looked at.
+    // A user who may not list Gateways gets a note on what was not checked.
     let everywhere = Query::everywhere(Kind::Gateway);
     let denied = Seen::Denied("`list` Gateways".to_owned());
     cluster.fixed.insert(everywhere, denied);

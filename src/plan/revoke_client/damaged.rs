@@ -1,4 +1,5 @@
-//! Inventory entries that cannot be read: they stop no revocation of other certificates, and are reported with the way to revoke theirs.
+//! Inventory entries that cannot be read: they do not prevent the revocation of other certificates, and are reported with the
+//! commands that revoke their own.
 
 use super::{Request, Which};
 use crate::error::Failure;
@@ -24,7 +25,7 @@ impl Damaged<'_> {
         })
     }
 
-    /// The clients whom the user named and of whom an entry is damaged.
+    /// The clients that the user named and that have a damaged entry.
     pub fn named(&self) -> impl Iterator<Item = &ClientName> {
         let names = match &self.request.which {
             Which::Names(names) => names.as_slice(),

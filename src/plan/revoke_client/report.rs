@@ -31,7 +31,7 @@ pub struct Report {
     /// Inventory entries that cannot be read, each with the reason and what to do: they may belong to live certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
-    /// The clients whom the user named and who have such an entry.
+    /// The clients that the user named and that have a damaged entry.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_revoked: Vec<String>,
     /// Notes for the user.

@@ -11,10 +11,7 @@ use super::{Link, check};
 use crate::plan::{Observed, Query, Reconciled, Seen, external_routes};
 use crate::resources::listing::label_selector;
 use crate::resources::pod::unready;
-use crate::resources::{Kind, Object, ObjectRef};
-
-/// The label of `EndpointSlices` with the name of their Service (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+use crate::resources::{Kind, Object, ObjectRef, endpoint_slices};
 
 /// The endpoints of all Services of a namespace.
 pub(super) fn slices(service: &ObjectRef) -> Query {
@@ -56,15 +53,9 @@ fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>
     let Seen::Found(objects) = listed else {
         return Ok(listed.map(|_| Endpoints { all: 0, ready: 0 }));
     };
-    let is_its = |object: &&Object| object.label(SERVICE_NAME) == Some(&service.name);
-    let slices: Vec<&Object> = objects.iter().filter(is_its).collect();
-    if slices.is_empty() {
+    let Some(endpoints) = endpoint_slices::endpoints(objects, service) else {
         return Ok(Seen::Missing);
-    }
-    let endpoints = slices
-        .iter()
-        .filter_map(|slice| slice.at(&["endpoints"])?.as_array())
-        .flatten();
+    };
     let mut counted = Endpoints { all: 0, ready: 0 };
     for endpoint in endpoints {
         counted.all += 1;

@@ -26,6 +26,24 @@ fn a_state_edited_by_hand_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn what_only_shows_a_rotation_says_that_the_keys_are_damaged() {
+    let mut cluster = Cluster::exposed();
+    let name = &cluster.state().keys_secret;
+    let mut secrets = cluster.objects.values();
+    let keys = secrets.find(|object| object.name() == name).unwrap();
+    let damaged = keys
+        .clone()
+        .with("data", serde_json::json!({"format": "?"}));
+    cluster.put(&damaged);
+    let notes = cluster.run(&status()).unwrap().notes.join("\n");
+    assert!(
+        notes.contains("the keys of the authority cannot be read"),
+        "{notes}"
+    );
+    cluster.run(&advance()).unwrap_err();
+}
+
+#[test]
 fn a_lost_inventory_is_no_evidence_until_it_is_accepted() {
     let (mut cluster, clients) = busy();
     cluster

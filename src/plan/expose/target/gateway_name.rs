@@ -43,7 +43,7 @@ fn default_gateway(
     observed: &Observed,
 ) -> Reconciled<GatewayName> {
     let own = GatewayName::new(&request.namespace, GATEWAY);
-    // Where there is no choice, that is told for the Gateway itself, which may exist.
+    // A failure to choose proxies is reported later, for the Gateway itself: it may exist and name them.
     let proxies = ingress::choose(request, &own, None, None, routing, observed);
     let Ok(proxies) = tolerate(proxies)? else {
         return Ok(own);

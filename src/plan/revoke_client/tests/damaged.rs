@@ -1,4 +1,4 @@
-//! Damaged inventory entries: they stop no revocation of other certificates, and are told.
+//! Damaged inventory entries: they do not prevent the revocation of other certificates, and are reported.
 
 use super::*;
 use crate::resources::inventory::is_entry;
@@ -61,12 +61,12 @@ fn a_client_with_a_damaged_entry_is_no_unknown_client() {
         let (says, hints) = refused(&mut cluster, &named("alice"));
         assert_eq!(says, "the inventory entry of `alice` is damaged");
         assert!(hints.contains("revoke-client --authority kyma-mtls --certificate"));
-        // Beside others it is told in the end.
+        // Beside other clients it is reported at the end.
         let both = ["alice", "carol"].map(|name| name.parse().unwrap());
         let report = cluster.run(&request(Which::Names(both.to_vec()))).unwrap();
         assert_eq!(report.not_revoked, ["alice"]);
         assert_eq!(cluster.answer(carol), Verdict::Revoked);
-        // The commands that are told.
+        // The printed commands.
         let certificate = cluster.certificate(alice).clone();
         let report = cluster
             .run(&request(Which::Certificates(vec![certificate])))
