@@ -25,7 +25,8 @@ pub enum Part {
     /// The hosts with routes, among those of a Gateway's HTTPS servers.
     Hosts(GatewayName),
     /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`]. One that a listener will
-    /// enforce otherwise once it has warmed has the line `NAME LISTENER is warming` as well.
+    /// enforce otherwise once it has warmed has the line `NAME LISTENER is warming` as well, and one that it would enforce otherwise if the
+    /// proxy did not reject its newest configuration the line `NAME LISTENER is rejected`.
     Policies,
     /// The client CAs that the proxy has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
     ClientCas,
@@ -85,7 +86,8 @@ impl Part {
                 "/config_dump?resource=dynamic_listeners&mask=active_state".to_owned()
             }
             Self::Policies => {
-                "/config_dump?resource=dynamic_listeners&mask=name,active_state,warming_state"
+                "/config_dump?resource=dynamic_listeners&mask=name,active_state,warming_state,\
+                 error_state.failed_configuration"
                     .to_owned()
             }
             Self::Hosts(gateway) => format!(
@@ -128,25 +130,32 @@ fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item 
     listeners.filter_map(|listener| listener.get("active_state"))
 }
 
-/// Collects the policies of a listener; its newer version enforces nothing until all that it needs has been loaded.
+/// Collects the policies of a listener. Its newer version enforces nothing until all that it needs has been loaded, and never if it is
+/// rejected, while another listener may enforce the same policy already.
 fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
-    let of_state = |state: &str| {
+    let found = |configuration: &Value| {
         let mut found = BTreeSet::new();
-        if let Some(state) = listener.get(state) {
-            policies(state, &mut found);
-        }
+        policies(configuration, &mut found);
         found
     };
-    let active = of_state("active_state");
-    if listener.get("warming_state").is_some() {
-        let name = listener.get("name").and_then(Value::as_str);
-        let warming = of_state("warming_state");
-        let changed = active.symmetric_difference(&warming);
+    // A listener that was never accepted serves nothing.
+    let Some(active) = listener.get("active_state").map(found) else {
+        return;
+    };
+    let newer = [
+        (listener.get("warming_state"), "is warming"),
+        (
+            listener.pointer("/error_state/failed_configuration"),
+            "is rejected",
+        ),
+    ];
+    let name = listener.get("name").and_then(Value::as_str);
+    let name = name.unwrap_or("a listener");
+    for (newer, state) in newer {
+        let newer = newer.map_or_else(|| active.clone(), found);
+        let changed = active.symmetric_difference(&newer);
         let changed = changed.filter_map(|line| line.split(' ').next());
-        told.extend(changed.map(|policy| {
-            let listener = name.unwrap_or("a listener");
-            format!("{policy} {listener} is warming")
-        }));
+        told.extend(changed.map(|policy| format!("{policy} {name} {state}")));
     }
     told.extend(active);
 }

@@ -28,7 +28,9 @@ impl Run {
     /// The same run, which must have ended with this exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
+        // In lines of its own, since a log may cut long ones.
+        let ended = format_args!("exit code {}, not {code}\n{}", self.code, self.stderr);
+        assert!(self.code == code, "{ended}\n{}", self.stdout);
         let is_in_words = |text: &str| !text.contains("os error");
         assert!(
             is_in_words(&self.stdout) && is_in_words(&self.stderr),

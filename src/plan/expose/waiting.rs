@@ -256,11 +256,12 @@ pub(super) fn until_routed(
     let routes = Part::Hosts(target.gateway.clone());
     let route = |pod: &ObjectRef| Query::Proxy(pod.clone(), routes.clone());
     let policies = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::Policies);
-    observed.prefetch(ways.pods().map(route))?;
-    // With many hosts a proxy takes long for the answer, so it is asked after a change only.
-    let is_changed = guards.are_changed(observed);
+    observed.prefetch(ways.pods().map(route).chain(probe::rejections(ways)))?;
+    // With many hosts a proxy takes long for the answer, so it is asked after a change only, or where it did not take a former one.
+    let is_rejecting = probe::rejecting(ways, observed).next().is_some();
+    let may_differ = guards.are_changed(observed) || is_rejecting;
     let has_excluded = guards.have_excluded(observed);
-    if is_changed {
+    if may_differ {
         observed.prefetch(ways.pods().map(policies))?;
     }
     let mut lines = Vec::new();
@@ -282,7 +283,7 @@ pub(super) fn until_routed(
             ));
             again.push(route(pod));
         }
-        if !is_changed {
+        if !may_differ {
             continue;
         }
         let enforced = observed.proxy_config(pod, &Part::Policies)?;
@@ -310,6 +311,7 @@ pub(super) fn until_routed(
     }
     if observed.waited() >= request.timeout {
         return Err(late(request, &lines)
+            .hints(probe::advice(std::slice::from_ref(ways), observed).map(str::to_owned))
             .hint("`kubectl mtls status` checks everything between DNS and the client")
             .hint(AFTERWARDS)
             .into());

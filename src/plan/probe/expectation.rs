@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{
-    ExpectedRefusal, Ways, know_pods, late_rejections, pods, probes, queries, rejected, ways,
+    ExpectedRefusal, Ways, advice, know_pods, late_rejections, pods, probes, queries, rejected,
+    ways,
 };
 use crate::error::Failure;
 use crate::plan::probe::{Client, Observation, Outcome, Probe, Via};
@@ -219,6 +220,7 @@ fn timed_out(
         options.timeout.as_secs()
     ))
     .hints(lines)
+    .hints(advice(all, observed).map(str::to_owned))
     .hint(format!(
         "`kubectl mtls status` checks everything between DNS and the client; {}",
         options.afterwards

@@ -28,6 +28,7 @@ mod ingress;
 mod ingress_policies;
 mod kyma;
 mod listed;
+mod listeners;
 mod network;
 mod outside;
 mod probes;

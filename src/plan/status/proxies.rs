@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::hosts::Host;
-use super::{Finding, Link, Request, Severity, check};
+use super::{Finding, Link, Request, Severity, check, listeners};
 use crate::plan::ingress::all_pods;
 use crate::plan::probe::{self, Via, Ways};
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
 use crate::resources::client_ca::{self, Material};
 use crate::resources::field_managers::written_at;
 use crate::resources::ingress::pod_name;
@@ -69,27 +69,6 @@ fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconcile
     } else {
         finding
     }))
-}
-
-/// Proxies that keep an old listener, since they reject the new one.
-fn listeners_rejected(ways: &Ways, observed: &Observed) -> Option<Finding> {
-    let rejecting: Vec<_> = probe::rejecting(ways, observed).collect();
-    let pods: Vec<String> = rejecting.iter().map(|(pod, _)| pod_name(pod)).collect();
-    let reasons: BTreeSet<&str> = rejecting
-        .iter()
-        .flat_map(|(_, listeners)| listeners.iter().map(String::as_str))
-        .collect();
-    let reasons: Vec<&str> = reasons.into_iter().collect();
-    let verb = if pods.len() == 1 { "rejects" } else { "reject" };
-    let seen = format!(
-        "{} {verb} a listener: {}",
-        pods.join(", "),
-        reasons.join("; ")
-    );
-    (!pods.is_empty()).then(|| {
-        let check = &check::PROXY_LISTENER_REJECTED;
-        Finding::new(check, seen, check.remedy)
-    })
 }
 
 /// Whether a proxy has loaded the material that is in the cluster.
@@ -334,12 +313,7 @@ pub(super) fn faults(
             let shown: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
             // New proxies would load nothing either.
             let remedy = if is_everywhere {
-                let planes = control_plane::named(&host.gateway.ingress, observed)?;
-                let plane = planes.into_iter().next().unwrap_or_default();
-                format!(
-                    "kubectl rollout restart deployments -n {} -l app=istiod",
-                    plane.namespace
-                )
+                listeners::restart_of_istiod(host, observed)?
             } else {
                 format!(
                     "kubectl delete pods -n {} {}",
@@ -354,7 +328,10 @@ pub(super) fn faults(
             );
         }
     }
-    link.extend(listeners_rejected(ways, observed));
+    // Then the server Secret is told as the cause.
+    if !listeners::wait_for_server(host, ways, observed)? {
+        link.extend(listeners::rejected(host, ways, observed)?);
+    }
     link.extend(not_ready(host, observed, now)?);
     Ok(outdated.iter().map(|(pod, _)| pod_name(pod)).collect())
 }

@@ -36,6 +36,18 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
         "other https is warming",
     ]);
     assert_eq!(read([&http, &warming]), expected);
+    // Port 80 needs no certificate, and has taken what port 443 rejects for one.
+    let mut rejected = https.clone();
+    rejected["error_state"] = json!({"failed_configuration": with("guard")["listener"]});
+    let expected: BTreeSet<String> = lines(&[
+        "guard",
+        "guard https is rejected",
+        "other",
+        "other https is rejected",
+    ]);
+    assert_eq!(read([&http, &rejected]), expected);
+    let never = json!({"error_state": rejected["error_state"]});
+    assert_eq!(read([&https, &never]), lines(&["other"]));
 }
 
 #[test]

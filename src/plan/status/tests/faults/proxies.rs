@@ -132,6 +132,27 @@ fn a_listener_that_a_proxy_rejects_is_the_cause_of_what_it_has_not_loaded() {
     assert_eq!(finding.seen, seen);
 }
 
+const OTHER_KEY: &str = "Failed to load private key from <inline>, Cause: KEY_VALUES_MISMATCH";
+
+#[test]
+fn the_key_of_another_certificate_for_which_listeners_are_rejected_is_one_error() {
+    let mut cluster = kyma();
+    cluster.proxies.rejecting = vec![0, 1];
+    cluster.proxies.listener_error = Some(OTHER_KEY.to_owned());
+    // Of some other Gateway: which one, Envoy does not tell.
+    let finding = only(&mut cluster, "proxy/listener-rejected", Severity::Error);
+    for part in [".tls.credentialName", "-n istio-system -l app=istiod"] {
+        assert!(finding.remedy.contains(part), "{finding:?}");
+    }
+
+    cluster.proxies.rejected_secrets = ["kyma-mtls".to_owned()].into();
+    let server = ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, "kyma-mtls");
+    let written_at = "2026-02-01T00:00:00Z";
+    written(&mut cluster, &server, "cert-controller", written_at);
+    let finding = only(&mut cluster, "server-certificate/rejected", Severity::Error);
+    assert!(finding.why.contains("serves no new host"), "{finding:?}");
+}
+
 #[test]
 fn a_pod_that_is_not_ready_is_one_finding_whatever_it_has_loaded() {
     let mut cluster = plain();

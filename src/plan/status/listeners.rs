@@ -1,0 +1,72 @@
+//! Listeners whose newest configuration a proxy rejects.
+
+use std::collections::BTreeSet;
+
+use super::hosts::Host;
+use super::{Finding, check, proxies};
+use crate::plan::probe::{self, Ways};
+use crate::plan::{Observed, Reconciled, control_plane};
+use crate::resources::ingress::pod_name;
+
+/// Proxies that keep an old listener, since they reject the new one.
+pub(super) fn rejected(
+    host: &Host,
+    ways: &Ways,
+    observed: &Observed,
+) -> Reconciled<Option<Finding>> {
+    let rejecting: Vec<_> = probe::rejecting(ways, observed).collect();
+    let pods: Vec<String> = rejecting.iter().map(|(pod, _)| pod_name(pod)).collect();
+    let reasons: BTreeSet<&str> = rejecting
+        .iter()
+        .flat_map(|(_, listeners)| listeners.iter().map(String::as_str))
+        .collect();
+    let is_for_a_secret = reasons.iter().copied().any(is_for_a_secret);
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    let verb = if pods.len() == 1 { "rejects" } else { "reject" };
+    let seen = format!(
+        "{} {verb} a listener: {}",
+        pods.join(", "),
+        reasons.join("; ")
+    );
+    if pods.is_empty() {
+        return Ok(None);
+    }
+    let check = &check::PROXY_LISTENER_REJECTED;
+    let finding = |remedy: &str| Finding::new(check, seen, remedy);
+    Ok(Some(if is_for_a_secret {
+        // The proxies' message does not tell which Secret it is, and they try again only what they are sent again.
+        finding(&format!(
+            "mend the Secret with that key or certificate (`{CREDENTIALS}` names those of all Gateways); then istiod must send the listeners \
+             again: `{}`",
+            restart_of_istiod(host, observed)?
+        ))
+    } else {
+        finding(check.remedy)
+    }))
+}
+
+const CREDENTIALS: &str = "kubectl get gateways.networking.istio.io -A -o \
+                           custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,SECRETS:.spec.servers[*].tls.credentialName";
+
+/// The command that restarts the control plane of a host's proxies: they go on with what they have, and then load all of it anew.
+pub(super) fn restart_of_istiod(host: &Host, observed: &Observed) -> Reconciled<String> {
+    let planes = control_plane::named(&host.gateway.ingress, observed)?;
+    let plane = planes.into_iter().next().unwrap_or_default();
+    Ok(format!(
+        "kubectl rollout restart deployments -n {} -l app=istiod",
+        plane.namespace
+    ))
+}
+
+/// Whether a listener is rejected for the key or certificate of a server, in Envoy's words (`source/common/tls/context_impl.cc`).
+fn is_for_a_secret(reason: &str) -> bool {
+    reason.contains("Failed to load private key")
+        || reason.contains("Failed to load certificate chain")
+}
+
+/// Whether the server Secret of the host is why its proxies reject a listener: all their later changes wait for its repair.
+pub(super) fn wait_for_server(host: &Host, ways: &Ways, observed: &Observed) -> Reconciled<bool> {
+    let mut rejected = probe::rejecting(ways, observed).flat_map(|(_, listeners)| listeners);
+    let is_for_a_secret = rejected.any(|reason| is_for_a_secret(reason));
+    Ok(is_for_a_secret && !proxies::rejecting_server(host, ways, observed)?.is_empty())
+}
