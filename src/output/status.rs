@@ -114,13 +114,17 @@ fn authority(seen: &AuthorityReport, is_wide: bool) -> String {
         let mut says = format!(
             "{}, until {}: {}",
             role(ca.role),
-            ca.not_after.date(),
-            ca.subject
+            ca.trusted.not_after.date(),
+            ca.trusted.subject
         );
         if let Some(count) = ca.clients {
             says += &format!("; {}", live(count));
         }
-        text += &hanging(&says, &format!("  CA {}  ", ca.id), "               ");
+        text += &hanging(
+            &says,
+            &format!("  CA {}  ", ca.trusted.id),
+            "               ",
+        );
     }
     let keys = match seen.keys {
         Keys::Present | Keys::None => None,
@@ -238,6 +242,8 @@ fn hanging(text: &str, first: &str, indent: &str) -> String {
     textwrap::fill(&text, options).trim_end().to_owned() + "\n"
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,10 +124,10 @@ fn cas(report: &Report) -> Family {
         for ca in &authority.cas {
             let labels = [
                 ("authority", authority.name.as_str()),
-                ("ca", &ca.id),
+                ("ca", &ca.trusted.id),
                 ("role", super::role(ca.role)),
             ];
-            family = family.end(&labels, ca.not_after);
+            family = family.end(&labels, ca.trusted.not_after);
         }
     }
     family
@@ -140,9 +140,12 @@ fn crls(report: &Report) -> Family {
     );
     for authority in &report.authorities {
         for ca in &authority.cas {
-            let end = ca.crl.as_ref().and_then(|crl| crl.next_update);
+            let end = ca.trusted.crl.as_ref().and_then(|crl| crl.next_update);
             if let Some(end) = end {
-                let labels = [("authority", authority.name.as_str()), ("ca", &ca.id)];
+                let labels = [
+                    ("authority", authority.name.as_str()),
+                    ("ca", &ca.trusted.id),
+                ];
                 family = family.end(&labels, end);
             }
         }
@@ -157,8 +160,11 @@ fn revoked(report: &Report) -> Family {
     );
     for authority in &report.authorities {
         for ca in &authority.cas {
-            if let Some(crl) = &ca.crl {
-                let labels = [("authority", authority.name.as_str()), ("ca", &ca.id)];
+            if let Some(crl) = &ca.trusted.crl {
+                let labels = [
+                    ("authority", authority.name.as_str()),
+                    ("ca", &ca.trusted.id),
+                ];
                 family = family.value(&labels, crl.revoked);
             }
         }
@@ -270,7 +276,8 @@ mod tests {
     use super::*;
     use crate::plan::check;
     use crate::plan::status::{
-        AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HostReport, Keys, Role,
+        AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, CrlReport, HostReport,
+        Keys, Role,
     };
     use crate::resources::rotation::Phase;
 
@@ -288,17 +295,19 @@ mod tests {
                 phase: Phase::Settled,
                 next: None,
                 cas: vec![CaReport {
-                    id: "1e54a643".to_owned(),
-                    fingerprint: "1e54a643".repeat(8),
-                    subject: "CN=a".to_owned(),
+                    trusted: ClientCaReport {
+                        id: "1e54a643".to_owned(),
+                        fingerprint: "1e54a643".repeat(8),
+                        subject: "CN=a".to_owned(),
+                        not_after: datetime!(2031-11-27 0:00 UTC),
+                        crl: Some(CrlReport {
+                            number: Some(7),
+                            next_update: Some(datetime!(9999-12-31 23:59:59 UTC)),
+                            revoked: 3,
+                        }),
+                    },
                     role: Role::Issuing,
-                    not_after: datetime!(2031-11-27 0:00 UTC),
                     clients: Some(2),
-                    crl: Some(CrlReport {
-                        number: Some(7),
-                        next_update: Some(datetime!(9999-12-31 23:59:59 UTC)),
-                        revoked: 3,
-                    }),
                 }],
                 clients: Some(ClientsReport {
                     live: 2,

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use super::authority;
 use super::facts::{Facts, blind, readable};
 use super::report::{
-    AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HistoryReport, Role,
+    AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, HistoryReport, Role,
 };
-use crate::pki::crl::{Crl, succession};
+use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Reconciled, command_line};
 use crate::resources::audit;
@@ -114,19 +114,10 @@ fn ends(live: &[&Entry]) -> Vec<ClientEnd> {
 }
 
 fn of_ca_report(ca: &Certificate, role: Role, clients: Option<usize>, crls: &[Crl]) -> CaReport {
-    let crl = succession::newest(ca, crls);
     CaReport {
-        id: ca.id(),
-        fingerprint: ca.fingerprint(),
-        subject: ca.subject().to_owned(),
+        trusted: ClientCaReport::new(ca, crls),
         role,
-        not_after: ca.not_after(),
         clients,
-        crl: crl.map(|crl| CrlReport {
-            number: crl.number(),
-            next_update: crl.next_update(),
-            revoked: crl.revoked().len(),
-        }),
     }
 }
 

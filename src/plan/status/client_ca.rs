@@ -8,7 +8,11 @@ use super::damage::damage;
 use super::facts::{Facts, Owner, remedy};
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::{CLIENT_CA, Finding, Link, authority, check, crl, fail_open, proxies, refusal};
+use super::report::ClientCaReport;
+use super::{
+    CLIENT_CA, Finding, Link, authority, check, crl, fail_open, listeners, proxies, refusal,
+};
+use crate::pki::crl::Crl;
 use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca::ClientCa;
@@ -37,6 +41,18 @@ pub(super) fn authority(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Str
         Owner::Ours(state) => Some(state.authority.clone()),
         _ => None,
     })
+}
+
+/// The CAs whose clients a host accepts, as far as they can be read.
+pub(super) fn report(host: &Host, observed: &Observed) -> Reconciled<Vec<ClientCaReport>> {
+    let seen = seen(&host.server, observed)?;
+    let Some(client_ca) = seen.found() else {
+        return Ok(Vec::new());
+    };
+    let lists = client_ca.crl.as_deref();
+    let lists = lists.map_or_else(Vec::new, |pem| Crl::many_from_pem(pem).unwrap_or_default());
+    let cas = client_ca.bundle.certificates().iter();
+    Ok(cas.map(|ca| ClientCaReport::new(ca, &lists)).collect())
 }
 
 pub(super) fn examine(
@@ -80,6 +96,7 @@ pub(super) fn examine(
     }
     link.extend(fail_open::taken(host, handshakes, facts.observed)?);
     let outdated = proxies::faults(host, &handshakes.ways, facts.observed, now, &mut link)?;
+    link.extend(listeners::rejected(host, &handshakes.ways, facts.observed)?);
     refusal::faults(host, handshakes, (seen.found(), &outdated), &mut link);
     Ok(link)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::hosts::Host;
 use super::{Finding, check, proxies};
 use crate::plan::probe::{self, Ways};
-use crate::plan::{Observed, Reconciled, control_plane};
+use crate::plan::{Observed, Reconciled};
 use crate::resources::ingress::pod_name;
 
 /// Proxies that keep an old listener, since they reject the new one.
@@ -15,6 +15,10 @@ pub(super) fn rejected(
     observed: &Observed,
 ) -> Reconciled<Option<Finding>> {
     let rejecting: Vec<_> = probe::rejecting(ways, observed).collect();
+    // Where the host's own server Secret is the cause, that is told instead.
+    if rejecting.is_empty() || wait_for_server(host, ways, observed)? {
+        return Ok(None);
+    }
     let pods: Vec<String> = rejecting.iter().map(|(pod, _)| pod_name(pod)).collect();
     let reasons: BTreeSet<&str> = rejecting
         .iter()
@@ -28,9 +32,6 @@ pub(super) fn rejected(
         pods.join(", "),
         reasons.join("; ")
     );
-    if pods.is_empty() {
-        return Ok(None);
-    }
     let check = &check::PROXY_LISTENER_REJECTED;
     let finding = |remedy: &str| Finding::new(check, seen, remedy);
     Ok(Some(if is_for_a_secret {
@@ -38,7 +39,7 @@ pub(super) fn rejected(
         finding(&format!(
             "mend the Secret with that key or certificate (`{CREDENTIALS}` names those of all Gateways); then istiod must send the listeners \
              again: `{}`",
-            restart_of_istiod(host, observed)?
+            proxies::restart_of_istiod(host, observed)?
         ))
     } else {
         finding(check.remedy)
@@ -47,16 +48,6 @@ pub(super) fn rejected(
 
 const CREDENTIALS: &str = "kubectl get gateways.networking.istio.io -A -o \
                            custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,SECRETS:.spec.servers[*].tls.credentialName";
-
-/// The command that restarts the control plane of a host's proxies: they go on with what they have, and then load all of it anew.
-pub(super) fn restart_of_istiod(host: &Host, observed: &Observed) -> Reconciled<String> {
-    let planes = control_plane::named(&host.gateway.ingress, observed)?;
-    let plane = planes.into_iter().next().unwrap_or_default();
-    Ok(format!(
-        "kubectl rollout restart deployments -n {} -l app=istiod",
-        plane.namespace
-    ))
-}
 
 /// Whether a listener is rejected for the key or certificate of a server, in Envoy's words (`source/common/tls/context_impl.cc`).
 fn is_for_a_secret(reason: &str) -> bool {

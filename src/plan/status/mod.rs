@@ -55,8 +55,8 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 pub use report::{
-    AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, End, HistoryReport, HostReport,
-    Keys, Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
+    AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, CrlReport, End,
+    HistoryReport, HostReport, Keys, Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
 };
 
 use super::check;
@@ -276,7 +276,8 @@ fn examine(
 ) -> Reconciled<HostReport> {
     let observed = facts.observed;
     let handshakes = probes::handshakes(host, request, observed)?;
-    let shown: Vec<(Certificate, String)> = handshakes.group(|shown| shown.server.clone());
+    let shown: Vec<(Certificate, Vec<String>)> =
+        handshakes.group_ways(|shown| shown.server.clone());
     let seen = HostReport {
         host: host.name.clone(),
         addresses: match observed.addresses_of(&host.probe)? {
@@ -300,6 +301,7 @@ fn examine(
         route: route.map(|route| route.reference().to_string()),
         service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
         authority: client_ca::authority(host, facts)?,
+        client_cas: client_ca::report(host, observed)?,
         allowed: allowed::identities(host, facts)?,
         links: links(host, &handshakes, request, facts, now)?,
         ..seen

@@ -29,6 +29,17 @@ impl Handshakes<'_> {
         &self,
         observe: impl Fn(&Observation) -> Option<T>,
     ) -> Vec<(T, String)> {
+        let groups = self.group_ways(observe).into_iter();
+        groups
+            .map(|(symptom, vias)| (symptom, vias.join(", ")))
+            .collect()
+    }
+
+    /// As [`Self::group`], with each way by itself.
+    pub fn group_ways<T: PartialEq>(
+        &self,
+        observe: impl Fn(&Observation) -> Option<T>,
+    ) -> Vec<(T, Vec<String>)> {
         let mut groups: Vec<(T, Vec<String>)> = Vec::new();
         for (via, observation) in self.each() {
             let Some(symptom) = observe(observation) else {
@@ -41,10 +52,7 @@ impl Handshakes<'_> {
                 None => groups.push((symptom, vec![via])),
             }
         }
-        let joined = groups.into_iter();
-        joined
-            .map(|(symptom, vias)| (symptom, vias.join(", ")))
-            .collect()
+        groups
     }
 }
 

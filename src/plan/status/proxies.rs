@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::hosts::Host;
-use super::{Finding, Link, Request, Severity, check, listeners};
+use super::{Finding, Link, Request, Severity, check};
 use crate::plan::ingress::all_pods;
 use crate::plan::probe::{self, Via, Ways};
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
 use crate::resources::client_ca::{self, Material};
 use crate::resources::field_managers::written_at;
 use crate::resources::ingress::pod_name;
@@ -69,6 +69,16 @@ fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconcile
     } else {
         finding
     }))
+}
+
+/// The command that restarts the control plane of a host's proxies: they go on with what they have, and then load all of it anew.
+pub(super) fn restart_of_istiod(host: &Host, observed: &Observed) -> Reconciled<String> {
+    let planes = control_plane::named(&host.gateway.ingress, observed)?;
+    let plane = planes.into_iter().next().unwrap_or_default();
+    Ok(format!(
+        "kubectl rollout restart deployments -n {} -l app=istiod",
+        plane.namespace
+    ))
 }
 
 /// Whether a proxy has loaded the material that is in the cluster.
@@ -313,7 +323,7 @@ pub(super) fn faults(
             let shown: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
             // New proxies would load nothing either.
             let remedy = if is_everywhere {
-                listeners::restart_of_istiod(host, observed)?
+                restart_of_istiod(host, observed)?
             } else {
                 format!(
                     "kubectl delete pods -n {} {}",
@@ -327,10 +337,6 @@ pub(super) fn faults(
                 remedy,
             );
         }
-    }
-    // Then the server Secret is told as the cause.
-    if !listeners::wait_for_server(host, ways, observed)? {
-        link.extend(listeners::rejected(host, ways, observed)?);
     }
     link.extend(not_ready(host, observed, now)?);
     Ok(outdated.iter().map(|(pod, _)| pod_name(pod)).collect())

@@ -3,7 +3,8 @@
 mod authority;
 
 pub use authority::{
-    AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HistoryReport, Keys, Role,
+    AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, CrlReport, HistoryReport,
+    Keys, Role,
 };
 
 use serde::Serialize;
@@ -135,12 +136,12 @@ pub struct ServerCertificate {
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The Pods, or the address, that use the certificate.
-    pub shown_by: String,
+    pub shown_by: Vec<String>,
 }
 
 impl ServerCertificate {
     /// A certificate, and the ways through which it was seen.
-    pub(super) fn new(certificate: &Certificate, shown_by: String) -> Self {
+    pub(super) fn new(certificate: &Certificate, shown_by: Vec<String>) -> Self {
         Self {
             fingerprint: certificate.fingerprint(),
             serial: certificate.serial_hex(),
@@ -167,6 +168,8 @@ pub struct HostReport {
     pub service: Option<String>,
     /// The authority whose clients are accepted.
     pub authority: Option<String>,
+    /// The CAs in the Gateway's client CA, in their order, whoever manages it; empty if it was not read.
+    pub client_cas: Vec<ClientCaReport>,
     /// The identities on the allow-list; `None` if every client may call the host.
     pub allowed: Option<Vec<String>>,
     /// The addresses in the resolver's answer.

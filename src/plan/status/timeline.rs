@@ -20,11 +20,12 @@ pub(super) fn of(report: &Report, facts: &Facts<'_>, now: OffsetDateTime) -> Tim
             name: host.host.clone(),
         })
     });
-    let cas = report
-        .authorities
-        .iter()
-        .flat_map(|authority| &authority.cas);
-    let of_cas = cas.flat_map(|ca| {
+    let of_authorities = report.authorities.iter();
+    let of_authorities =
+        of_authorities.flat_map(|authority| authority.cas.iter().map(|ca| &ca.trusted));
+    // A Gateway may read what somebody else manages.
+    let of_hosts = report.hosts.iter().flat_map(|host| &host.client_cas);
+    let of_cas = of_authorities.chain(of_hosts).flat_map(|ca| {
         let crl = ca.crl.as_ref().and_then(|crl| crl.next_update);
         let list = crl.map(|at| End {
             at,

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::pki::crl::{Crl, succession};
+use crate::pki::inspect::Certificate;
 use crate::resources::rotation::Phase;
 
 /// One authority.
@@ -57,21 +59,43 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaReport {
+    /// The certificate and its revocation list.
+    #[serde(flatten)]
+    pub trusted: ClientCaReport,
+    /// The CA's role.
+    pub role: Role,
+    /// Number of live certificates; `None` if the inventory was not read, and for external CAs.
+    pub clients: Option<usize>,
+}
+
+/// A CA whose clients a Gateway accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCaReport {
     /// The first eight hexadecimal digits of the CA's fingerprint.
     pub id: String,
     /// SHA-256 fingerprint, lower-case hexadecimal.
     pub fingerprint: String,
     /// The subject, RFC 4514.
     pub subject: String,
-    /// The CA's role.
-    pub role: Role,
     /// The CA's end, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// Number of live certificates; `None` if the inventory was not read, and for external CAs.
-    pub clients: Option<usize>,
     /// The CA's revocation list, if there is one.
     pub crl: Option<CrlReport>,
+}
+
+impl ClientCaReport {
+    /// A CA, with the newest of these lists that it signed.
+    pub(in crate::plan::status) fn new(ca: &Certificate, crls: &[Crl]) -> Self {
+        Self {
+            id: ca.id(),
+            fingerprint: ca.fingerprint(),
+            subject: ca.subject().to_owned(),
+            not_after: ca.not_after(),
+            crl: succession::newest(ca, crls).map(CrlReport::new),
+        }
+    }
 }
 
 /// One revocation list.
@@ -85,6 +109,16 @@ pub struct CrlReport {
     pub next_update: Option<OffsetDateTime>,
     /// Number of revoked certificates on the list.
     pub revoked: usize,
+}
+
+impl CrlReport {
+    fn new(crl: &Crl) -> Self {
+        Self {
+            number: crl.number(),
+            next_update: crl.next_update(),
+            revoked: crl.revoked().len(),
+        }
+    }
 }
 
 /// The clients of an authority.

@@ -6,13 +6,14 @@ mod secrets;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::Duration;
 
-use super::{add, findings, kyma, only, only_until_repaired, report};
+use super::{add, findings, kyma, only, only_until_repaired, report, request};
 use crate::pki::inspect::Certificate;
 use crate::pki::tests::NOW;
 use crate::plan::check::{Finding, Severity};
+use crate::plan::status::Request;
 use crate::plan::testing::{Cluster, foreign_ca, server_issuer};
 use crate::resources::Object;
 use crate::resources::authority::Keys;
@@ -131,6 +132,28 @@ fn read(cluster: &mut Cluster, field: &str) {
     spec["servers"][0]["tls"]["caCertCredentialName"] = field.into();
     cluster.put(&live.without_label(MANAGED_BY).with("spec", spec));
     cluster.load();
+}
+
+#[test]
+fn the_cas_of_a_host_are_fields_of_the_report_whoever_manages_them() {
+    let ca = foreign_ca();
+    let mut cluster = by_hand(&ca.certificate().pem(), None);
+    let request = Request {
+        timeline: true,
+        ..request()
+    };
+    let report = cluster.run(&request).unwrap();
+    let report = serde_json::to_value(&report).unwrap();
+    let host = &report["hosts"][0];
+    assert_eq!(host["authority"], Value::Null);
+    let fingerprint = ca.certificate().fingerprint();
+    assert_eq!(host["clientCas"][0]["fingerprint"], *fingerprint);
+    assert_eq!(host["clientCas"][0]["crl"], Value::Null);
+    let pods = json!(["istio-ingressgateway-1", "istio-ingressgateway-2"]);
+    assert_eq!(host["serverCertificates"][0]["shownBy"], pods);
+    let ends = report["timeline"]["ends"].as_array().unwrap();
+    let is_its = |end: &&Value| end["kind"] == "client CA" && end["name"] == ca.certificate().id();
+    assert_eq!(ends.iter().filter(is_its).count(), 1, "{ends:?}");
 }
 
 #[track_caller]
@@ -290,7 +313,7 @@ fn a_ca_from_which_strangers_get_certificates_is_one_finding() {
 #[test]
 fn an_external_ca_where_it_is_meant_to_be_is_a_note() {
     let ca = Ca::made(|_| {});
-    let mut cluster = by_hand(&ca.pem(), None);
+    let mut cluster = by_hand(&ca.certificate().pem(), None);
     let finding = only(&mut cluster, "client-ca/external", Severity::Note);
     assert!(super::report(&mut cluster).is_healthy(false));
     assert!(finding.seen.contains(&ca.certificate.fingerprint()[..8]));
