@@ -38,11 +38,15 @@ impl Render for Report {
             }
         }
         for at in &self.seen {
-            text += &format!(
+            let line = format!(
                 "refused at {} through {}\n",
                 at.gateway,
                 at.through.join(", ")
             );
+            // A Gateway may have several servers.
+            if !text.ends_with(&line) {
+                text += &line;
+            }
         }
         if let Some(restart) = &self.restart {
             text += &format!(

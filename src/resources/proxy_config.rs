@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -133,13 +133,8 @@ fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item 
 /// Collects the policies of a listener. Its newer version enforces nothing until all that it needs has been loaded, and never if it is
 /// rejected, while another listener may enforce the same policy already.
 fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
-    let found = |configuration: &Value| {
-        let mut found = BTreeSet::new();
-        policies(configuration, &mut found);
-        found
-    };
     // A listener that was never accepted serves nothing.
-    let Some(active) = listener.get("active_state").map(found) else {
+    let Some(active) = listener.get("active_state").map(Rules::of) else {
         return;
     };
     let newer = [
@@ -152,39 +147,68 @@ fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
     let name = listener.get("name").and_then(Value::as_str);
     let name = name.unwrap_or("a listener");
     for (newer, state) in newer {
-        let newer = newer.map_or_else(|| active.clone(), found);
-        let changed = active.symmetric_difference(&newer);
-        let changed = changed.filter_map(|line| line.split(' ').next());
+        let Some(newer) = newer.map(Rules::of) else {
+            continue;
+        };
+        let names = active.0.keys().chain(newer.0.keys());
+        let changed = names.filter(|policy| active.0.get(*policy) != newer.0.get(*policy));
         told.extend(changed.map(|policy| format!("{policy} {name} {state}")));
     }
-    told.extend(active);
-}
-
-/// Collects the policies of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names
-/// `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]` (`pilot/pkg/security/authz/builder`).
-fn policies(value: &Value, told: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let name = key.split_once("]-policy[").and_then(|(namespace, rest)| {
-                    let (name, _) = rest.split_once("]-rule[")?;
-                    namespace.starts_with("ns[").then_some(name)
-                });
-                match name {
-                    Some(name) => {
-                        told.insert(name.to_owned());
-                        matched(name, field, told);
-                    }
-                    None => policies(field, told),
-                }
-            }
+    for (policy, rules) in active.0 {
+        told.insert(policy.clone());
+        for (action, rule) in rules {
+            told.insert(format!("{policy} action {action}"));
+            matched(&policy, rule, told);
         }
-        Value::Array(items) => items.iter().for_each(|item| policies(item, told)),
-        _ => {}
     }
 }
 
-/// Collects the identities and headers in a policy's rules, each after the policy's name.
+/// The rules of a configuration, each with its action, by the name of their `AuthorizationPolicy`.
+#[derive(Default)]
+struct Rules<'a>(BTreeMap<String, Vec<(&'a str, &'a Value)>>);
+
+impl<'a> Rules<'a> {
+    fn of(configuration: &'a Value) -> Self {
+        let mut rules = Self::default();
+        rules.collect(configuration);
+        rules
+    }
+
+    /// Collects the rules of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]`
+    /// (`pilot/pkg/security/authz/builder`). Those of a trial, `shadow_rules`, enforce nothing.
+    fn collect(&mut self, value: &'a Value) {
+        match value {
+            Value::Object(fields) => {
+                // The default of the protocol.
+                let action = fields.get("action").and_then(Value::as_str);
+                let action = action.unwrap_or("ALLOW");
+                let policies = fields.get("policies").and_then(Value::as_object);
+                for (key, rule) in policies.into_iter().flatten() {
+                    if let Some(name) = policy_of(key) {
+                        let rules = self.0.entry(name.to_owned()).or_default();
+                        rules.push((action, rule));
+                    }
+                }
+                let inner = fields
+                    .iter()
+                    .filter(|(key, _)| !["policies", "shadow_rules"].contains(&key.as_str()));
+                inner.for_each(|(_, field)| self.collect(field));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
+            _ => {}
+        }
+    }
+}
+
+/// The name of the policy of a rule.
+fn policy_of(rule: &str) -> Option<&str> {
+    let (namespace, rest) = rule.split_once("]-policy[")?;
+    let (name, _) = rest.split_once("]-rule[")?;
+    namespace.starts_with("ns[").then_some(name)
+}
+
+/// Collects what a rule matches, each after the policy's name: identities and headers as they are, and `host`, `port` and `sni` with their
+/// values, where `*` stands for what a prefix or suffix leaves open.
 fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -193,6 +217,14 @@ fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
             let header = text("name").filter(|name| !name.starts_with(':'));
             let found = identity.into_iter().chain(header);
             told.extend(found.map(|found| format!("{policy} {found}")));
+            if text("name") == Some(":authority") {
+                let host = fields.get("string_match").and_then(pattern);
+                told.extend(host.map(|host| format!("{policy} host {host}")));
+            }
+            let name = fields.get("requested_server_name").and_then(pattern);
+            told.extend(name.map(|name| format!("{policy} sni {name}")));
+            let port = fields.get("destination_port").and_then(Value::as_u64);
+            told.extend(port.map(|port| format!("{policy} port {port}")));
             fields
                 .values()
                 .for_each(|field| matched(policy, field, told));
@@ -200,6 +232,15 @@ fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| matched(policy, item, told)),
         _ => {}
     }
+}
+
+/// The value of a `StringMatcher` as an `AuthorizationPolicy` has it; `None` if it matches anything.
+fn pattern(matcher: &Value) -> Option<String> {
+    let text = |key: &str| matcher.get(key).and_then(Value::as_str);
+    let exact = text("exact").map(str::to_owned);
+    let prefix = || text("prefix").map(|prefix| format!("{prefix}*"));
+    let suffix = || text("suffix").map(|suffix| format!("*{suffix}"));
+    exact.or_else(prefix).or_else(suffix)
 }
 
 /// The hosts of a route configuration, without ports.

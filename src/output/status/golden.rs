@@ -86,6 +86,7 @@ fn shown(mut cluster: Cluster, form: Form, timeline: bool) -> String {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test has no flags")]
 fn whole_reports_are_what_they_were() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/output/status/golden");
     let cases = [

@@ -68,6 +68,7 @@ impl Run<'_> {
             looked.through.extend(through);
             looked.replicas_unknown = looked.replicas_unknown.or(ways.why_unknown());
         }
+        looked.gateways.dedup();
         looked.through.sort();
         looked.through.dedup();
         Ok(looked)

@@ -265,6 +265,7 @@ impl Run<'_> {
             looked.gateways.push(at.gateway.to_string());
             looked.replicas_unknown = looked.replicas_unknown.or(ways.why_unknown());
         }
+        looked.gateways.dedup();
         looked.through.sort();
         looked.through.dedup();
         let was_probed = looked.gateways.is_empty() || !looked.through.is_empty();

@@ -9,7 +9,7 @@ pub(crate) const GUARD_MISSING: Check = Check {
     found_by: "the AuthorizationPolicies in the namespace of the proxies, and the route's annotation",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["route/headers-forgeable"],
+    consequences: &["route/headers-forgeable", "guard/not-enforced"],
 };
 
 pub(crate) const GUARD_WEAKENED: Check = Check {
@@ -19,7 +19,17 @@ pub(crate) const GUARD_WEAKENED: Check = Check {
     found_by: "the AuthorizationPolicies in the namespace of the proxies",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["route/headers-forgeable"],
+    consequences: &["route/headers-forgeable", "guard/not-enforced"],
+};
+
+pub(crate) const GUARD_NOT_ENFORCED: Check = Check {
+    id: "guard/not-enforced",
+    severity: Severity::Error,
+    cause: "A proxy does not enforce a guard as it is in the cluster",
+    found_by: "the guards, and the policies that each proxy enforces",
+    why: "the proxy goes on with what it had: whom the guard keeps out may reach the Service",
+    remedy: "kubectl rollout restart deployments -n NAMESPACE -l app=istiod",
+    consequences: &[],
 };
 
 pub(crate) const GUARD_DIFFERS: Check = Check {
@@ -106,6 +116,7 @@ pub(crate) const INGRESS_POLICY_NOT_CHECKED: Check = Check {
 pub(super) const ALL: &[&Check] = &[
     &GUARD_MISSING,
     &GUARD_WEAKENED,
+    &GUARD_NOT_ENFORCED,
     &GUARD_DIFFERS,
     &GUARD_CUTS_OTHERS,
     &GUARD_NOT_CHECKED,

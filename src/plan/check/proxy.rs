@@ -70,6 +70,7 @@ pub(crate) const PROXY_LISTENER_REJECTED: Check = Check {
     why: "until it is mended, the proxy keeps what it had: it serves no new host, and enforces no changed guard",
     remedy: "kubectl get envoyfilters.networking.istio.io -A",
     consequences: &[
+        "guard/not-enforced",
         "proxy/accepts-everybody",
         "proxy/requests-no-certificate",
         "proxy/outdated-bundle",
@@ -93,6 +94,7 @@ pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
     why: "what the Gateway and the guards say may not be what the proxies do",
     remedy: "kubectl edit envoyfilters.networking.istio.io -n NAMESPACE NAME",
     consequences: &[
+        "guard/not-enforced",
         "proxy/accepts-everybody",
         "proxy/requests-no-certificate",
         "proxy/not-checked",

@@ -56,12 +56,6 @@ impl Guards {
         !self.removed.is_empty()
     }
 
-    /// Whether this run has changed a guard.
-    pub fn are_changed(&self, observed: &Observed) -> bool {
-        let mut names = self.names.iter();
-        names.any(|name| observed.change_of(name).is_some())
-    }
-
     /// Whether this run has written a guard of a host that has a host guard: some requests may be admitted no longer.
     pub fn have_excluded(&self, observed: &Observed) -> bool {
         let mut wanted = self.wanted.iter().map(|guard| guard.object.reference());

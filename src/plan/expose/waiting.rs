@@ -256,14 +256,9 @@ pub(super) fn until_routed(
     let routes = Part::Hosts(target.gateway.clone());
     let route = |pod: &ObjectRef| Query::Proxy(pod.clone(), routes.clone());
     let policies = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::Policies);
-    observed.prefetch(ways.pods().map(route).chain(probe::rejections(ways)))?;
-    // With many hosts a proxy takes long for the answer, so it is asked after a change only, or where it did not take a former one.
-    let is_rejecting = probe::rejecting(ways, observed).next().is_some();
-    let may_differ = guards.are_changed(observed) || is_rejecting;
+    // Also where this run wrote no guard: the proxies may not have taken that of a former one.
+    observed.prefetch(ways.pods().flat_map(|pod| [route(pod), policies(pod)]))?;
     let has_excluded = guards.have_excluded(observed);
-    if may_differ {
-        observed.prefetch(ways.pods().map(policies))?;
-    }
     let mut lines = Vec::new();
     let mut unknown = Vec::new();
     let mut again: Vec<Query> = reread(observed)
@@ -282,9 +277,6 @@ pub(super) fn until_routed(
                 target.host
             ));
             again.push(route(pod));
-        }
-        if !may_differ {
-            continue;
         }
         let enforced = observed.proxy_config(pod, &Part::Policies)?;
         unknown.extend(enforced.unknown());
@@ -305,9 +297,14 @@ pub(super) fn until_routed(
         lines.extend(probe::rejected(std::slice::from_ref(ways), observed));
     }
     if lines.is_empty() {
-        return Ok(unknown.first().map(|reason| {
+        let unknown = unknown.first().map(|reason| {
             format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
-        }));
+        });
+        let is_unseen = ways.pods().next().is_none() && !ways.ways.is_empty();
+        let unseen = is_unseen.then(|| {
+            "whether the proxies have the route and enforce the guards was not seen: an address does not tell".to_owned()
+        });
+        return Ok(unknown.or(unseen));
     }
     if observed.waited() >= request.timeout {
         return Err(late(request, &lines)

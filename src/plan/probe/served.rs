@@ -39,7 +39,8 @@ impl Served {
     }
 }
 
-/// Every Gateway that reads the authority, or the Secret with its content: the one that the state names, and any other.
+/// Every server that reads the authority, or the Secret with its content, of the Gateway that the state names and of any other: each has a
+/// TLS context of its own in the proxies, and one of them may be stuck.
 ///
 /// If the Gateways of all namespaces may not be listed, the others are not known.
 pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Served>> {
@@ -69,10 +70,10 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
     let readers = placement::located(readers.collect(), observed)?;
     Ok(readers
         .iter()
-        .filter_map(|gateway| {
-            let mut servers = gateway.tls_servers();
-            let server = servers.find(|server| reads(server, state))?;
-            Served::of(gateway, server)
+        .flat_map(|gateway| {
+            let servers = gateway.tls_servers();
+            let reading = servers.filter(|server| reads(server, state));
+            reading.filter_map(|server| Served::of(gateway, server))
         })
         .collect())
 }

@@ -17,7 +17,9 @@ pub(super) fn close(
         return Ok(Vec::new());
     }
     let mut told = Vec::new();
-    let guards = served.iter().flat_map(|at| {
+    // Several servers of a Gateway share its guard.
+    let gateways = served.chunk_by(|one, next| one.gateway == next.gateway);
+    let guards = gateways.filter_map(<[Served]>::first).flat_map(|at| {
         let namespaces = at.ingress.namespaces();
         namespaces.map(move |namespace| (at, headers_reference(namespace, &at.gateway)))
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::facts::{Facts, acting};
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::{Finding, Link, Request, Severity, check};
+use super::{Finding, Link, Severity, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
 use crate::plan::probe::{self, Outcome, Via};
@@ -35,32 +35,6 @@ pub(super) fn lists(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> 
     Ok(namespaces
         .map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
         .collect())
-}
-
-/// The reads of what the proxies enforce, if a filter may change that.
-pub(super) fn queries(
-    hosts: &[Host],
-    request: &Request,
-    observed: &Observed,
-) -> Reconciled<Vec<Query>> {
-    let mut queries = Vec::new();
-    for host in hosts.iter().filter(|host| !host.is_from_outside) {
-        let mut filters = Vec::new();
-        for list in lists(host, observed)? {
-            let listed = observed.try_list(&list)?;
-            filters.extend(listed.found().copied().unwrap_or_default());
-        }
-        let is_about =
-            |filter: &&Object| subjects(filter, &host.server.hosts).contains(&Subject::Policies);
-        if !filters.iter().any(is_about) {
-            continue;
-        }
-        let connect_to = request.connect_to.as_deref();
-        let ways = probe::ways(observed, &host.gateway.ingress, connect_to)?;
-        let asked = ways.pods().cloned();
-        queries.extend(asked.map(|pod| Query::Proxy(pod, Part::Policies)));
-    }
-    Ok(queries)
 }
 
 /// Adds findings on filters, with their effect at the proxies.

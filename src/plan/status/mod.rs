@@ -16,6 +16,7 @@ mod dns;
 mod duplicates;
 mod elsewhere;
 mod endpoints;
+mod enforcement;
 mod envoy_filters;
 mod external;
 mod facts;
@@ -139,9 +140,10 @@ pub fn reconcile(
     }
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
-    second.extend(envoy_filters::queries(&hosts, request, observed)?);
+    second.extend(enforcement::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
     proxies::settle(&hosts, request, observed)?;
+    enforcement::settle(&hosts, request, &facts)?;
     for host in &hosts {
         let ingress = &host.gateway.ingress;
         probe::know_pods(observed, ingress, request.connect_to.as_deref())?;
@@ -320,6 +322,7 @@ fn at_proxies(
     guards::examine(host, facts, &mut gateway)?;
     ingress_policies::examine(host, facts, &mut gateway)?;
     envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
+    enforcement::examine(host, &handshakes, facts, &mut gateway)?;
     Ok([
         server::examine(host, &handshakes, facts, now)?,
         client_ca::examine(host, &handshakes, facts, now)?,

@@ -20,7 +20,7 @@ use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
 use crate::resources::{Object, ObjectRef, ingress};
 
 /// The time within which istiod sends a change to the proxies, except for a burst of changes.
-const SETTLED: Duration = Duration::from_secs(1);
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
 /// How long a starting Pod may take to become Ready.
 const STARTING: time::Duration = time::Duration::minutes(2);
 

@@ -121,7 +121,8 @@ fn has_same_rules(one: &Object, other: &Object) -> bool {
     rules(one).into_iter().all(is_among) && rest.is_empty()
 }
 
-/// What proxies show of an enforced guard: its name, and its name with each identity and each header in its rules.
+/// What proxies show of an enforced guard: its name, and its name with its action and with each identity, header, host, port and TLS server
+/// name in its rules. See [`crate::resources::proxy_config::Part::Policies`].
 pub fn traces(guard: &Object) -> BTreeSet<String> {
     let name = guard.name();
     let mut traces = BTreeSet::from([name.to_owned()]);
@@ -134,7 +135,11 @@ pub fn traces(guard: &Object) -> BTreeSet<String> {
     let items = |value: Option<&Value>| -> Vec<Value> {
         value.and_then(Value::as_array).cloned().unwrap_or_default()
     };
-    for rule in items(guard.at(&["spec", "rules"])) {
+    let rules = items(guard.at(&["spec", "rules"]));
+    if !rules.is_empty() {
+        traces.insert(format!("{name} action {}", guard.text(&["spec", "action"])));
+    }
+    for rule in rules {
         for from in items(rule.get("from")) {
             let principals = texts(from.pointer("/source/notPrincipals"));
             let exact = principals
@@ -142,13 +147,25 @@ pub fn traces(guard: &Object) -> BTreeSet<String> {
                 .filter(|principal| !principal.contains('*'));
             traces.extend(exact.map(|principal| format!("{name} spiffe://{principal}")));
         }
+        for to in items(rule.get("to")) {
+            let field = |field: &str| texts(to.pointer(&format!("/operation/{field}")));
+            let hosts = field("hosts").into_iter();
+            traces.extend(hosts.map(|host| format!("{name} host {host}")));
+            let ports = field("ports").into_iter().chain(field("notPorts"));
+            traces.extend(ports.map(|port| format!("{name} port {port}")));
+        }
         for when in items(rule.get("when")) {
-            let header = when.get("key").and_then(Value::as_str).and_then(|key| {
-                key.strip_prefix("request.headers[")?
-                    .strip_suffix(']')
-                    .map(str::to_owned)
-            });
+            let key = when.get("key").and_then(Value::as_str).unwrap_or_default();
+            let header = key
+                .strip_prefix("request.headers[")
+                .and_then(|key| key.strip_suffix(']'));
             traces.extend(header.map(|header| format!("{name} {header}")));
+            if key == "connection.sni" {
+                let values = texts(when.get("values")).into_iter();
+                let values = values.chain(texts(when.get("notValues")));
+                let values = values.filter(|value| value != "*");
+                traces.extend(values.map(|value| format!("{name} sni {value}")));
+            }
         }
     }
     traces

@@ -313,7 +313,7 @@ fn a_ca_from_which_strangers_get_certificates_is_one_finding() {
 #[test]
 fn an_external_ca_where_it_is_meant_to_be_is_a_note() {
     let ca = Ca::made(|_| {});
-    let mut cluster = by_hand(&ca.certificate().pem(), None);
+    let mut cluster = by_hand(&ca.pem(), None);
     let finding = only(&mut cluster, "client-ca/external", Severity::Note);
     assert!(super::report(&mut cluster).is_healthy(false));
     assert!(finding.seen.contains(&ca.certificate.fingerprint()[..8]));
