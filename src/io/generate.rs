@@ -12,8 +12,13 @@ use crate::pki::leaf::{self, LeafRequest};
 use crate::pki::names::Subject;
 use crate::pki::server::{self, ServerIdentity};
 use crate::plan::authority::NewAuthority;
-use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, Observed, SigningRequest};
+use crate::plan::{
+    ClientKey, Generate, Generated, Identity, NewLeaf, Observed, SigningRequest, identity,
+};
 use crate::resources::fail_closed;
+
+/// The name of the CA that nobody trusts.
+const UNKNOWN: &str = "unknown";
 
 /// The start of a run: nothing observed, and random bytes of its own.
 pub fn observed() -> Result<Observed, Failure> {
@@ -34,6 +39,12 @@ pub fn generate(wanted: &Generate, now: OffsetDateTime) -> Result<Generated, Fai
                 .iter()
                 .map(|(label, new)| Ok((label.clone(), leaf(new, now)?)));
             Generated::Canaries(made.collect::<Result<_, Failure>>()?)
+        }
+        Generate::Stranger(label) => {
+            let unknown = Arc::new(authority(&NewAuthority::of_name(UNKNOWN), now)?);
+            let new = identity::canary(UNKNOWN, &unknown, now)?;
+            let made = new.map(|new| Ok((label.clone(), leaf(&new, now)?)));
+            Generated::Canaries(made.into_iter().collect::<Result<_, Failure>>()?)
         }
         Generate::ServerAuthority(name) => {
             let subject = server::ca_subject(name, clock::random()?).map_err(no_server_ca)?;

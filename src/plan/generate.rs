@@ -24,6 +24,8 @@ pub enum Generate {
     SigningRequest(LeafRequest, ClientKey),
     /// Short-lived client certificates to probe gateways with, each under its label.
     Canaries(Vec<(String, NewLeaf)>),
+    /// A short-lived client certificate of a CA that nobody trusts, under this label: gateways must refuse it.
+    Stranger(String),
     /// A CA for server certificates, for the authority of this name.
     ServerAuthority(String),
     /// A CA whose key is dropped at once, so that it never has a client.

@@ -83,6 +83,7 @@ mod signing_requests;
 mod situations;
 mod stage;
 mod status;
+mod stuck_proxies;
 mod tutorial;
 mod unexpose;
 mod waiting;

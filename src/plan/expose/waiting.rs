@@ -194,8 +194,8 @@ fn late(request: &Request, lines: &[String]) -> Failure {
     ))
 }
 
-/// Probes until every proxy requests the trusted CAs, rejects a client without a certificate, and accepts a client of the CA created in
-/// this run.
+/// Probes until every proxy requests the trusted CAs, rejects a client without a certificate and one of an unknown CA, and accepts a client
+/// of the CA created in this run.
 pub(super) fn until_seen(
     request: &Request,
     target: &Target,
@@ -210,10 +210,16 @@ pub(super) fn until_seen(
     {
         return Err(Generate::Canaries(vec![(OWN.to_owned(), canary)]).into());
     }
-    let clients: Vec<(Client, ExpectedAnswer)> = is_made()
-        .then(|| (Client::shown(OWN), ExpectedAnswer::LetIn))
-        .into_iter()
-        .collect();
+    // Nobody is refused by servers of several kinds; only one that verifies certificates refuses this one.
+    if observed.canary(STRANGER).is_none() {
+        return Err(Generate::Stranger(STRANGER.to_owned()).into());
+    }
+    let own = is_made().then(|| (Client::shown(OWN), ExpectedAnswer::LetIn));
+    let stranger = (
+        Client::shown(STRANGER),
+        ExpectedAnswer::Refused("unknown_ca"),
+    );
+    let clients: Vec<(Client, ExpectedAnswer)> = own.into_iter().chain([stranger]).collect();
     let subjects = trust.client_ca.bundle.subjects_der();
     let at = Served {
         gateway: target.gateway.clone(),
@@ -330,6 +336,8 @@ fn own<'a>(trust: &Trust, observed: &'a Observed) -> Option<&'a Arc<Authority>> 
 
 /// The label of a client certificate of the CA made in this run.
 const OWN: &str = "own";
+/// The label of a client certificate of a CA that nobody trusts.
+const STRANGER: &str = "stranger";
 
 /// The result of the probes.
 pub(super) fn looked(

@@ -321,8 +321,14 @@ pub(super) fn faults(
         if let Some(first) = pods.first() {
             let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
             let shown: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
-            // New proxies would load nothing either.
-            let remedy = if is_everywhere {
+            // New proxies would load nothing either. A proxy that is sent again what it has rejected calls it accepted, and does not use it.
+            let remedy = if check.id == check::PROXY_UPDATE_REJECTED.id {
+                format!(
+                    "mend what the proxies reject, which `kubectl logs -n {} {}` tells: often the key or certificate of another Gateway's server; \
+                     then send a new list: `kubectl mtls revoke-client NAME`, with the name of a revoked client",
+                    first.namespace, first.name
+                )
+            } else if is_everywhere {
                 restart_of_istiod(host, observed)?
             } else {
                 format!(

@@ -8,7 +8,7 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::names::Subject;
 use crate::pki::server::ServerIdentity;
-use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, SigningRequest};
+use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, SigningRequest, identity};
 
 impl Cluster {
     pub(super) fn generate(&mut self, wanted: Generate) -> Generated {
@@ -29,6 +29,11 @@ impl Cluster {
             Generate::Canaries(canaries) => {
                 let made = canaries.into_iter();
                 Generated::Canaries(made.map(|(label, new)| (label, self.leaf(&new))).collect())
+            }
+            Generate::Stranger(label) => {
+                let unknown = Arc::new(self.ca("unknown"));
+                let new = identity::canary("unknown", &unknown, self.now).unwrap();
+                Generated::Canaries(vec![(label, self.leaf(&new.unwrap()))])
             }
             Generate::ServerAuthority(name) => {
                 Generated::ServerAuthority(self.ca(&format!("{name} server CA")))

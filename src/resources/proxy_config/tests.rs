@@ -19,7 +19,7 @@ fn what_a_listener_still_drains_counts_no_more() {
 fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart() {
     let with = |policy: &str| {
         let rule = format!("ns[istio-system]-policy[{policy}]-rule[0]");
-        json!({"listener": {"filter_chains": [{"rules": {"policies": {rule: {}}}}]}})
+        json!({"listener": {"filter_chains": [{"rules": {"action": "DENY", "policies": {rule: {}}}}]}})
     };
     let http = json!({"name": "http", "active_state": with("guard")});
     let https = json!({"name": "https", "active_state": with("other")});
@@ -27,12 +27,15 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
     warming["warming_state"] = with("guard");
     let read = |listeners: [&Value; 2]| Part::Policies.read(&json!({"configs": listeners}));
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
-    let both: BTreeSet<String> = lines(&["guard", "other"]);
+    let both: BTreeSet<String> =
+        lines(&["guard", "guard action DENY", "other", "other action DENY"]);
     assert_eq!(read([&http, &https]), both);
     let expected: BTreeSet<String> = lines(&[
         "guard",
+        "guard action DENY",
         "guard https is warming",
         "other",
+        "other action DENY",
         "other https is warming",
     ]);
     assert_eq!(read([&http, &warming]), expected);
@@ -41,13 +44,51 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
     rejected["error_state"] = json!({"failed_configuration": with("guard")["listener"]});
     let expected: BTreeSet<String> = lines(&[
         "guard",
+        "guard action DENY",
         "guard https is rejected",
         "other",
+        "other action DENY",
         "other https is rejected",
     ]);
     assert_eq!(read([&http, &rejected]), expected);
     let never = json!({"error_state": rejected["error_state"]});
-    assert_eq!(read([&https, &never]), lines(&["other"]));
+    assert_eq!(
+        read([&https, &never]),
+        lines(&["other", "other action DENY"])
+    );
+}
+
+#[test]
+fn a_trial_is_not_enforced_and_a_change_of_what_a_rule_is_about_is_one() {
+    let with = |rules: &str, host: &str| {
+        json!({"listener": {"http_filters": [{rules: {"action": "DENY", "policies": {
+            "ns[istio-system]-policy[guard]-rule[0]": {"permissions": [
+                {"header": {"name": ":authority", "string_match": {"exact": host, "ignore_case": true}}},
+                {"header": {"name": ":authority", "string_match": {"prefix": format!("{host}:")}}},
+                {"requested_server_name": {"suffix": ".mtls.d"}},
+                {"destination_port": 8443},
+            ], "principals": [{"authenticated": {"principal_name": {"exact": "spiffe://c/ada"}}}]},
+        }}}]}})
+    };
+    let read = |listener: Value| Part::Policies.read(&json!({"configs": [listener]}));
+    let trial = json!({"name": "https", "active_state": with("shadow_rules", "a.mtls.d")});
+    assert_eq!(read(trial), [].into());
+    let mut live = json!({"name": "https", "active_state": with("rules", "a.mtls.d")});
+    let expected = [
+        "guard",
+        "guard action DENY",
+        "guard host a.mtls.d",
+        "guard host a.mtls.d:*",
+        "guard port 8443",
+        "guard sni *.mtls.d",
+        "guard spiffe://c/ada",
+    ];
+    let expected: BTreeSet<String> = expected.map(str::to_owned).into();
+    assert_eq!(read(live.clone()), expected);
+    let newer = &with("rules", "b.mtls.d")["listener"];
+    live["error_state"] = json!({"failed_configuration": newer});
+    let told = read(live);
+    assert!(told.contains("guard https is rejected"), "{told:?}");
 }
 
 #[test]

@@ -224,49 +224,6 @@ fn a_server_secret_that_is_gone() {
     exposed.finds("server-certificate/secret-missing", "error");
 }
 
-/// Its proxies reject every later change of their listeners, so no other test shares them.
-#[test]
-fn a_server_secret_with_the_key_of_another_certificate() {
-    let instance = started(Environment::KymaDefault);
-    let another = Exposed::on(own_namespace_on(&instance, "beside"));
-    let exposed = Exposed::on(own_namespace_on(&instance, "mismatch"));
-    // Some time after the proxies took the first one.
-    std::thread::sleep(std::time::Duration::from_secs(8));
-    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
-    let data = json!({"stringData": {"tls.key": key}});
-    exposed.patch("istio-system", "secrets", exposed.names.credential(), &data);
-    exposed.finds("server-certificate/rejected", "warning");
-    another.is_healthy();
-
-    // A guard of another host is a change of the listener. Port 80, where nobody shows a certificate, has it at once.
-    let issue = |client: &str| {
-        let issue = ["issue-client", client, "--format", "pem"];
-        another.desk.run(&issue).exits(0);
-    };
-    let rejects = |run: Run| {
-        run.exits(124)
-            .says("it rejects the listener")
-            .says("Failed to load private key")
-            .says("until its cause is mended and istiod sends it again")
-    };
-    issue("ada");
-    let allow = ["expose", "httpbin", "--allow", "ada", "--timeout", "8s"];
-    rejects(another.desk.run(&allow));
-    another.finds("proxy/listener-rejected", "error");
-    let finding = exposed.finds("server-certificate/rejected", "error");
-    exposed.pastes_remedy(&finding);
-    // The Secret is right again, and Envoy does not try again by itself: the guard is written, and not enforced.
-    exposed.finds("proxy/listener-rejected", "error");
-    rejects(another.desk.run(&allow));
-    issue("ben");
-    another
-        .desk
-        .run(&["expose", "httpbin", "--allow-add", "ben"])
-        .exits(0);
-    another.is_healthy();
-    exposed.is_healthy();
-}
-
 /// Envoy skips such a list, and rejects every client for want of one.
 #[test]
 fn a_byte_order_mark_before_the_revocation_list_shuts_everybody_out() {

@@ -6,12 +6,12 @@ mod healthy;
 mod mesh;
 
 use sandbox::stand_in::{Answer, ObjectKey};
-use sandbox::{AuditEvent, Environment, Rule};
+use sandbox::{AuditEvent, Rule};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::exposed::{Exposed, GATEWAY, broken, client_ca, in_a_year};
-use crate::lab::{Run, gateway, main_job, own_namespace, own_namespace_on, requests, started};
+use crate::lab::{gateway, main_job, own_namespace, requests};
 
 #[test]
 fn a_host_that_expose_made_is_healthy_from_dns_to_its_clients() {

@@ -1,0 +1,153 @@
+//! Proxies that go on with what they had: nothing is said to be enforced that they do not enforce. No other test shares them.
+
+use std::time::Duration;
+
+use sandbox::{Environment, Instance};
+use serde_json::json;
+
+use crate::exposed::{Exposed, GATEWAY};
+use crate::lab::{Run, own_namespace_on, started};
+
+#[test]
+fn nothing_is_said_to_be_done_that_a_proxy_does_not_do() {
+    let instance = started(Environment::KymaDefault);
+    let host = Exposed::on(own_namespace_on(&instance, "stuck"));
+    let beside = Exposed::on(own_namespace_on(&instance, "beside"));
+    for client in ["ada", "ben"] {
+        let issue = ["issue-client", client, "--format", "pem"];
+        host.desk.run(&issue).exits(0);
+    }
+    a_key_of_another_certificate(&host, &beside);
+    a_replica_that_istiod_does_not_reach(&host, &instance);
+    a_second_server_of_the_gateway(&host, &beside);
+}
+
+/// The server Secret of another host has such a key: the proxies reject every change of their listeners.
+fn a_key_of_another_certificate(host: &Exposed, beside: &Exposed) {
+    // Some time after the proxies took the first one.
+    std::thread::sleep(Duration::from_secs(8));
+    put_another_key(beside, beside.names.credential());
+    beside.finds("server-certificate/rejected", "warning");
+    host.is_healthy();
+
+    let rejects = |run: Run| {
+        run.exits(124)
+            .says("it rejects the listener")
+            .says("Failed to load private key")
+            .says("until its cause is mended and istiod sends it again")
+    };
+    // Port 80, where nobody shows a certificate, has the guard at once.
+    let allow = ["expose", "httpbin", "--allow", "ada", "--timeout", "8s"];
+    rejects(host.desk.run(&allow));
+    host.finds("proxy/listener-rejected", "error");
+    let finding = beside.finds("server-certificate/rejected", "error");
+    beside.pastes_remedy(&finding);
+    // The Secret is right again, and Envoy does not try again by itself: the guard is written, and not enforced.
+    beside.finds("proxy/listener-rejected", "error");
+    rejects(host.desk.run(&allow));
+    allows(host, "ada,ben");
+    beside.is_healthy();
+}
+
+/// It enforces the guard that it had; a rerun, and one that repairs the guard, wait for it in vain.
+fn a_replica_that_istiod_does_not_reach(host: &Exposed, instance: &Instance) {
+    let waits_in_vain = |arguments: &[&str]| {
+        let arguments = [&["expose", "httpbin", "--timeout", "6s"], arguments].concat();
+        host.desk
+            .run(&arguments)
+            .exits(124)
+            .says("istio-ingressgateway-1: the guards are not enforced yet");
+        let finding = host.finds("guard/not-enforced", "error");
+        let seen = finding["seen"].as_str().unwrap();
+        assert!(
+            seen.starts_with("istio-ingressgateway-1 does not"),
+            "{seen}"
+        );
+    };
+    instance.hold_replica(1);
+    waits_in_vain(&["--allow", "ada"]);
+    waits_in_vain(&["--allow", "ada"]);
+    instance.release_replica(1);
+    allows(host, "ada");
+
+    // A guard about another host is loaded, and its repair is not.
+    let name = guard_of(host);
+    let policy = || host.desk.get("istio-system", POLICIES, &name);
+    let mut rules = policy()["spec"]["rules"].clone();
+    for rule in rules.as_array_mut().unwrap() {
+        if let Some(hosts) = rule.pointer_mut("/to/0/operation/hosts") {
+            *hosts = json!(["x.example.com"]);
+        }
+    }
+    let patch = json!({"spec": {"rules": rules}});
+    host.patch("istio-system", POLICIES, &name, &patch);
+    host.finds("guard/weakened", "error");
+    std::thread::sleep(Duration::from_secs(2));
+    instance.hold_replica(1);
+    waits_in_vain(&[]);
+    instance.release_replica(1);
+    allows(host, "ada");
+}
+
+/// It reads the same authority, and its proxies cannot take the new revocation list: whoever is revoked still passes TLS there.
+fn a_second_server_of_the_gateway(host: &Exposed, beside: &Exposed) {
+    let secret = host
+        .desk
+        .get("istio-system", "secret", beside.names.credential());
+    let copy = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"namespace": "istio-system", "name": "second"}, "data": secret["data"],
+    });
+    host.desk.instance.create(vec![copy]).unwrap();
+    let own = host.server();
+    let mut second = own.clone();
+    second["hosts"] = json!([beside_of(&host.host)]);
+    second["port"]["name"] = "second".into();
+    second["tls"]["credentialName"] = "second".into();
+    let servers = json!({"spec": {"servers": [own, second]}});
+    let namespace = &host.desk.namespace;
+    host.patch(namespace, GATEWAY, "kyma-mtls-gateway", &servers);
+    std::thread::sleep(Duration::from_secs(3));
+    put_another_key(host, "second");
+    std::thread::sleep(Duration::from_secs(3));
+    let revoke = ["revoke-client", "ben", "--timeout", "8s"];
+    let run = host.desk.run(&revoke);
+    assert_eq!(run.code, 124, "{run:#?}");
+}
+
+const POLICIES: &str = "authorizationpolicies.security.istio.io";
+
+fn beside_of(host: &str) -> String {
+    format!("second-{host}")
+}
+
+fn put_another_key(exposed: &Exposed, secret: &str) {
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let data = json!({"stringData": {"tls.key": key}});
+    exposed.patch("istio-system", "secrets", secret, &data);
+}
+
+/// Exactly these clients may call the host, and all is well.
+fn allows(host: &Exposed, clients: &str) {
+    host.desk
+        .run(&["expose", "httpbin", "--allow", clients])
+        .exits(0);
+    host.is_healthy();
+}
+
+/// The name of the host guard.
+fn guard_of(host: &Exposed) -> String {
+    let namespace = &host.desk.namespace;
+    let begin = format!("{namespace}-httpbin-mtls-");
+    let listed = host
+        .desk
+        .kubectl(&["-n", "istio-system", "get", POLICIES, "-o", "name"], "");
+    let names = listed
+        .lines()
+        .filter_map(|line| Some(line.split_once('/')?.1));
+    let mut names = names.filter(|name| name.starts_with(&begin));
+    names
+        .next()
+        .unwrap_or_else(|| panic!("{begin} in {listed}"))
+        .to_owned()
+}
