@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hosts::Host;
-use super::{Finding, check, proxies};
+use super::{Finding, check};
 use crate::plan::probe::{self, Ways};
 use crate::plan::{Observed, Reconciled, control_plane};
 use crate::resources::ingress::pod_name;
@@ -59,14 +59,7 @@ pub(super) fn restart_of_istiod(host: &Host, observed: &Observed) -> Reconciled<
 }
 
 /// Whether a listener is rejected for the key or certificate of a server, in Envoy's words (`source/common/tls/context_impl.cc`).
-fn is_for_a_secret(reason: &str) -> bool {
+pub(super) fn is_for_a_secret(reason: &str) -> bool {
     reason.contains("Failed to load private key")
         || reason.contains("Failed to load certificate chain")
-}
-
-/// Whether the server Secret of the host is why its proxies reject a listener: all their later changes wait for its repair.
-pub(super) fn wait_for_server(host: &Host, ways: &Ways, observed: &Observed) -> Reconciled<bool> {
-    let mut rejected = probe::rejecting(ways, observed).flat_map(|(_, listeners)| listeners);
-    let is_for_a_secret = rejected.any(|reason| is_for_a_secret(reason));
-    Ok(is_for_a_secret && !proxies::rejecting_server(host, ways, observed)?.is_empty())
 }

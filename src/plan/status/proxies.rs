@@ -329,9 +329,16 @@ pub(super) fn faults(
         }
     }
     // Then the server Secret is told as the cause.
-    if !listeners::wait_for_server(host, ways, observed)? {
+    if !wait_for_server(host, ways, observed)? {
         link.extend(listeners::rejected(host, ways, observed)?);
     }
     link.extend(not_ready(host, observed, now)?);
     Ok(outdated.iter().map(|(pod, _)| pod_name(pod)).collect())
+}
+
+/// Whether the server Secret of the host is why its proxies reject a listener: all their later changes wait for its repair.
+pub(super) fn wait_for_server(host: &Host, ways: &Ways, observed: &Observed) -> Reconciled<bool> {
+    let mut rejected = probe::rejecting(ways, observed).flat_map(|(_, listeners)| listeners);
+    let is_for_a_secret = rejected.any(|reason| listeners::is_for_a_secret(reason));
+    Ok(is_for_a_secret && !rejecting_server(host, ways, observed)?.is_empty())
 }
