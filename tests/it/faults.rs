@@ -186,6 +186,8 @@ impl Stand {
         let run = self.desk.run(&self.arguments());
         if self.scene.is_purge() && run.code == 2 {
             run.says("is not exposed");
+        } else if self.scene == Scene::Narrow && run.code == 2 {
+            run.says("is not on the allow-list");
         } else {
             run.exits(0);
         }
