@@ -151,7 +151,7 @@ impl Interceptor {
         self.state.released.notify_one();
     }
 
-    /// `METHOD PATH` of each of them, in order.
+    /// `METHOD PATH` of each of them, in order; with ` as metadata` where nothing else of the objects was asked for.
     pub fn lines(&self) -> Vec<String> {
         let lines = self.state.lines.lock();
         lines
@@ -163,6 +163,14 @@ impl Interceptor {
     pub fn is_holding(&self) -> bool {
         self.state.holding.load(Ordering::SeqCst)
     }
+}
+
+fn line(request: &Request<Incoming>) -> String {
+    let accepted = request.headers().get(hyper::header::ACCEPT);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    let is_metadata = accepted.is_some_and(|text| text.contains("as=PartialObjectMetadata"));
+    let suffix = if is_metadata { " as metadata" } else { "" };
+    format!("{} {}{suffix}", request.method(), request.uri().path())
 }
 
 impl Drop for Interceptor {
@@ -214,7 +222,7 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         .lines
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .push(format!("{} {}", request.method(), request.uri().path()));
+        .push(line(&request));
     let plan = *state
         .plan
         .lock()

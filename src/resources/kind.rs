@@ -65,6 +65,8 @@ pub enum Kind {
     EndpointSlice,
     /// operator.kyma-project.io/v1alpha2 Istio: how Kyma installs Istio
     KymaIstio,
+    /// gateway.networking.k8s.io/v1 Gateway
+    KubernetesGateway,
 }
 
 struct Api {
@@ -77,7 +79,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -106,6 +108,7 @@ impl Kind {
         Self::NetworkPolicy,
         Self::EndpointSlice,
         Self::KymaIstio,
+        Self::KubernetesGateway,
     ];
 
     #[expect(clippy::too_many_lines, reason = "a table with a row for each kind")]
@@ -187,6 +190,13 @@ impl Kind {
                 "v1",
                 "HTTPRoute",
                 "httproutes",
+                true,
+            ),
+            Self::KubernetesGateway => api(
+                "gateway.networking.k8s.io",
+                "v1",
+                "Gateway",
+                "gateways",
                 true,
             ),
             Self::Ingress => api("networking.k8s.io", "v1", "Ingress", "ingresses", true),
@@ -334,7 +344,7 @@ impl Kind {
             }
             Self::DnsProvider | Self::DnsEntry => "Gardener's shoot-dns-service",
             Self::ApiRule => "the Kyma `api-gateway` module",
-            Self::HttpRoute => "the Kubernetes Gateway API",
+            Self::HttpRoute | Self::KubernetesGateway => "the Kubernetes Gateway API",
             _ => "Kubernetes",
         }
     }

@@ -27,6 +27,7 @@ pub mod envoy_filter;
 pub mod fail_closed;
 pub mod field_managers;
 pub mod gateway;
+pub mod gateway_api;
 mod gateway_spec;
 pub mod guard;
 pub mod host_pattern;

@@ -372,7 +372,32 @@ fn a_rotation_goes_to_a_given_ca_and_not_to_an_intermediate_one() {
         "sub.crt",
     ];
     openssl(desk, &below);
+    let unknown = [
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "30",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-subj",
+        "/CN=Company critical CA",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+        "-addext",
+        "1.2.3.4=critical,ASN1:UTF8String:x",
+        "-keyout",
+        "unknown.key",
+        "-out",
+        "unknown.crt",
+    ];
+    openssl(desk, &unknown);
     let before = site.state();
+    site.rotate(&["--to-cert", "unknown.crt", "--to-key", "unknown.key"])
+        .exits(2)
+        .says("critical extension `1.2.3.4`");
     site.rotate(&["--to-cert", "sub.crt", "--to-key", "sub.key"])
         .exits(2)
         .says("intermediate");

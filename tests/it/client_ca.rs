@@ -2,10 +2,13 @@
 
 use kubectl_mtls::resources::client_ca::ClientCa;
 use kubectl_mtls::resources::{Kind, Object};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, KeyPair};
 use time::{Duration, OffsetDateTime};
 
 use crate::lab::{Desk, let_in, main_job, own_namespace, requests};
+
+/// The name of a CA with a critical extension that no gateway knows.
+const CRITICAL: &str = "critical";
 
 /// A CA of somebody else that ends at a time.
 fn ca(name: &str, key: &KeyPair, not_after: OffsetDateTime) -> String {
@@ -21,6 +24,11 @@ fn certificate(name: &str, key: &KeyPair, not_after: OffsetDateTime, is_ca: IsCa
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = is_ca;
+    if name == CRITICAL {
+        let mut unknown = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0x0c, 1, b'x']);
+        unknown.set_criticality(true);
+        params.custom_extensions.push(unknown);
+    }
     params.not_before = OffsetDateTime::now_utc() - Duration::days(10);
     params.not_after = not_after;
     params.self_signed(key).unwrap().pem()
@@ -46,7 +54,8 @@ fn a_file_that_cannot_be_trusted_is_refused_with_the_reason_and_nothing_is_writt
     let cut = good.replace("-----END CERTIFICATE-----", "");
     let damaged = good.replacen("MII", "AAA", 1);
     let request = good.replace("CERTIFICATE", "CERTIFICATE REQUEST");
-    let cases: [(&str, Vec<u8>, &str); 10] = [
+    let critical = ca(CRITICAL, &key, in_a_year());
+    let cases: [(&str, Vec<u8>, &str); 11] = [
         ("nothing", Vec::new(), "is empty"),
         (
             "garbage",
@@ -68,6 +77,11 @@ fn a_file_that_cannot_be_trusted_is_refused_with_the_reason_and_nothing_is_writt
             "a leaf",
             leaf.into_bytes(),
             "`CN=a server` in the trust bundle is not a CA",
+        ),
+        (
+            "a CA that no client would pass",
+            critical.into_bytes(),
+            "critical extension `1.2.3.4`",
         ),
         ("expired ones only", expired.into_bytes(), "has expired"),
         (

@@ -16,6 +16,10 @@ use crate::lab::{
     Desk, PLUGIN, gateway, main_job, no_namespace_on, own_namespace_on, plain_job, requests,
 };
 
+/// Clients of others, whom no inventory knows.
+const ALICE: &str = "spiffe://clients.example.com/alice";
+const BOB: &str = "spiffe://clients.example.com/bob";
+
 /// What is disturbed, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scene {
@@ -31,16 +35,27 @@ pub(crate) enum Scene {
     PurgeChosen,
     /// `unexpose --purge` with neither Kyma nor Gardener.
     PurgePlain,
+    /// A client is taken from the allow-list.
+    Narrow,
+    /// The allow-list is given up.
+    Lift,
+    /// `expose` where somebody changed the Gateway.
+    Repair,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Those in which an exposed host is changed.
+    pub(crate) const CHANGES: [Self; 3] = [Self::Narrow, Self::Lift, Self::Repair];
+    pub(crate) const ALL: [Self; 9] = [
         Self::Expose,
         Self::ExposeAll,
         Self::ExposePlain,
         Self::Purge,
         Self::PurgeChosen,
         Self::PurgePlain,
+        Self::Narrow,
+        Self::Lift,
+        Self::Repair,
     ];
 
     fn is_purge(self) -> bool {
@@ -49,10 +64,8 @@ impl Scene {
 
     fn instance(self) -> Arc<Instance> {
         let instance = match self {
-            Self::Expose | Self::ExposeAll | Self::Purge | Self::PurgeChosen => {
-                &main_job().desk.instance
-            }
             Self::ExposePlain | Self::PurgePlain => &plain_job().instance,
+            _ => &main_job().desk.instance,
         };
         instance.clone()
     }
@@ -89,16 +102,33 @@ impl Stand {
             gateway,
             desk,
         };
-        if scene.is_purge() {
+        if scene.is_purge() || Scene::CHANGES.contains(&scene) {
             let gateway = stand.gateway.to_string();
             let chosen: &[&str] = match scene {
                 Scene::PurgeChosen => &["--gateway", &gateway],
+                Scene::Narrow | Scene::Lift => &["--allow", ALICE, "--allow", BOB],
                 _ => &[],
             };
             let expose = [&stand.expose()[..], chosen].concat();
             stand.desk.run(&expose).exits(0);
         }
+        if scene == Scene::Repair {
+            // Nobody is let in meanwhile: no server certificate, no listener.
+            let change = json!([{
+                "op": "replace", "path": "/spec/servers/0/tls/credentialName", "value": "other",
+            }]);
+            let name = &stand.gateway.name;
+            let kind = "gateways.networking.istio.io";
+            let patch = ["-n", &stand.gateway.namespace, "patch", kind, name];
+            let change = ["--type=json", "-p", &change.to_string()];
+            stand.desk.kubectl(&[&patch[..], &change].concat(), "");
+        }
         stand
+    }
+
+    /// What ends with its last write, so that the numbers of its last requests are those of its writes.
+    fn change(flags: &[&'static str]) -> Vec<&'static str> {
+        [&["expose", "httpbin", "--no-wait"][..], flags].concat()
     }
 
     fn expose(&self) -> Vec<&str> {
@@ -118,6 +148,9 @@ impl Stand {
                 vec!["unexpose", "httpbin", "--purge", "--yes"]
             }
             Scene::Expose | Scene::ExposePlain => self.expose(),
+            Scene::Narrow => Self::change(&["--allow-remove", BOB]),
+            Scene::Lift => Self::change(&["--allow-any"]),
+            Scene::Repair => Self::change(&[]),
             Scene::ExposeAll => vec![
                 "expose",
                 "--sample",
@@ -153,11 +186,13 @@ impl Stand {
         let run = self.desk.run(&self.arguments());
         if self.scene.is_purge() && run.code == 2 {
             run.says("is not exposed");
+        } else if self.scene == Scene::Narrow && run.code == 2 {
+            run.says("is not on the allow-list");
         } else {
             run.exits(0);
         }
         // No Pod of the sample will ever serve; all else is waited for.
-        if self.scene == Scene::ExposeAll {
+        if self.arguments().contains(&"--no-wait") {
             self.desk.run(&["expose", "httpbin"]).exits(0);
         }
     }
@@ -345,7 +380,7 @@ fn ordered(value: &Value) -> Value {
 
 /// What stands after an undisturbed run, and how many requests it sends before it looks at the gateway.
 pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
-    static ENDS: [OnceLock<(Vec<String>, u32)>; 6] = [const { OnceLock::new() }; 6];
+    static ENDS: [OnceLock<(Vec<String>, u32)>; 9] = [const { OnceLock::new() }; 9];
     let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene, "undisturbed");
@@ -353,7 +388,7 @@ pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
         door.let_through();
         assert_eq!(disturbed(&stand.desk, &stand.arguments(), &door), Some(0));
         let requests = door.seen();
-        if scene == Scene::ExposeAll {
+        if stand.arguments().contains(&"--no-wait") {
             stand.rerun();
         }
         (stand.end_state(), requests)
@@ -477,4 +512,17 @@ fn the_same_holds_without_kyma_and_gardener() {
     recovers(Scene::ExposePlain, last / 2, Fault::Hold);
     let (_, last) = undisturbed(Scene::PurgePlain);
     recovers(Scene::PurgePlain, last - 2, Fault::Hold);
+}
+
+#[test]
+fn a_change_of_the_allow_list_or_a_repair_that_is_killed_is_completed_by_the_same_command() {
+    let (_, last) = undisturbed(Scene::Narrow);
+    // Between the route and the guard, and after both.
+    recovers(Scene::Narrow, last - 1, Fault::Hold);
+    recovers(Scene::Narrow, *last, Fault::Answer(409));
+    let (_, last) = undisturbed(Scene::Lift);
+    recovers(Scene::Lift, *last, Fault::Drop);
+    recovers(Scene::Lift, last - 1, Fault::Hold);
+    let (_, last) = undisturbed(Scene::Repair);
+    recovers(Scene::Repair, *last, Fault::Hold);
 }

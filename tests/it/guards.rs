@@ -2,8 +2,8 @@
 //! nothing else is.
 
 use kubectl_mtls::resources::guard::{self, IDENTITY_HEADERS, spellings};
-use kubectl_mtls::resources::names::GatewayName;
-use sandbox::{Caller, Environment, Reply, Rule};
+use kubectl_mtls::resources::names::{CLIENTS_ANNOTATION, GatewayName};
+use sandbox::{Caller, Environment, Fault, Interceptor, Reply, Rule};
 use serde_json::{Value, json};
 
 use crate::lab::{
@@ -150,11 +150,104 @@ fn two_changes_of_an_allow_list_at_once_lose_nobody() {
     assert_eq!(at_each_replica(&shop, "mallory"), [403, 403]);
 }
 
+/// The change that read the list first is written last: it begins anew with what the other one wrote.
 #[test]
-fn a_lost_or_weakened_guard_is_restored_with_its_names() {
-    let shop = Shop::open("restored", &["ada", "ben"]);
+fn a_change_of_an_allow_list_that_was_overtaken_loses_nobody() {
+    let shop = Shop::open("overtaken", &["ada", "ben", "mallory"]);
+    let desk = &shop.desk;
+    expose(&shop, &["--allow", "ada,mallory"]).exits(0);
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let through = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    let add = ["expose", "httpbin", "--allow-add", "ben"];
+    let writes = || {
+        let name = host_guard(desk);
+        let lines = door.lines().into_iter().enumerate();
+        let puts = lines.filter(|(_, line)| line.starts_with("PUT ") && line.contains(&name));
+        puts.map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    door.let_through();
+    through.run(&add).exits(0);
+    // The first one is a dry run.
+    let [_, write] = writes()[..] else {
+        panic!("{:#?}", door.lines());
+    };
+    expose(&shop, &["--allow", "ada,mallory"]).exits(0);
+    // The guard has been read, and is about to be written.
+    door.plan(u32::try_from(write).unwrap() - 1, Fault::Pause);
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| through.run(&add));
+        eventually("the slow change is held", || door.is_holding());
+        expose(&shop, &["--allow-remove", "mallory"]).exits(0);
+        door.release();
+        late.join().unwrap().exits(0);
+    });
+    assert!(writes().len() > 2, "one in vain: {:#?}", door.lines());
+    let list = policy(desk, &host_guard(desk));
+    let principals = &list["spec"]["rules"][0]["from"][0]["source"]["notPrincipals"];
+    let named = |name: &str| format!("{}-clients/{name}", shop.authority);
+    assert_eq!(*principals, json!([named("ada"), named("ben")]));
+}
+
+#[test]
+fn a_guard_of_the_old_form_gets_the_rules_of_the_new_one() {
+    let shop = Shop::open("old-form", &["ada", "ben"]);
     let desk = &shop.desk;
     expose(&shop, &["--allow", "ada"]).exits(0);
+    let new = policy(desk, &host_guard(desk))["spec"]["rules"].clone();
+    // One rule without conditions on the connection, as earlier versions wrote it.
+    let mut old = new[0].clone();
+    old.as_object_mut().unwrap().remove("when");
+    let patch = json!([{"op": "replace", "path": "/spec/rules", "value": [old]}]).to_string();
+    let object = ["-n", "istio-system", "patch", POLICIES, &host_guard(desk)];
+    desk.kubectl(&[&object[..], &["--type=json", "-p", &patch]].concat(), "");
+    expose(&shop, &[]).exits(0);
+    assert_eq!(policy(desk, &host_guard(desk))["spec"]["rules"], new);
+    assert_eq!(new.as_array().unwrap().len(), 3);
+    assert_eq!(at_each_replica(&shop, "ada"), [200, 200]);
+    assert_eq!(at_each_replica(&shop, "ben"), [403, 403]);
+}
+
+#[test]
+fn where_guard_and_route_name_different_clients_the_guard_counts_and_status_warns() {
+    let shop = Shop::open("differing", &["ada", "ben"]);
+    let desk = &shop.desk;
+    expose(&shop, &["--allow", "ada"]).exits(0);
+    let rule = "apirules.gateway.kyma-project.io";
+    let route = || desk.get(&desk.namespace, rule, "httpbin-mtls")["metadata"].clone();
+    let noted = route()["annotations"][CLIENTS_ANNOTATION].clone();
+    let change = format!(
+        "{CLIENTS_ANNOTATION}=spiffe://{}-clients/ben",
+        shop.authority
+    );
+    let annotate = [
+        "-n",
+        &desk.namespace,
+        "annotate",
+        "--overwrite",
+        rule,
+        "httpbin-mtls",
+    ];
+    desk.kubectl(&[&annotate[..], &[&change]].concat(), "");
+    let found = desk.run(&["status", "-o", "json"]).exits(1).json();
+    let findings = found["findings"].as_array().unwrap();
+    let ids: Vec<_> = findings
+        .iter()
+        .map(|one| (&one["id"], &one["severity"]))
+        .collect();
+    assert_eq!(ids, [(&json!("guard/differs"), &json!("warning"))]);
+    assert_eq!(at_each_replica(&shop, "ada"), [200, 200]);
+    assert_eq!(at_each_replica(&shop, "ben"), [403, 403]);
+    expose(&shop, &[]).exits(0);
+    assert_eq!(route()["annotations"][CLIENTS_ANNOTATION], noted);
+    assert_eq!(at_each_replica(&shop, "ben"), [403, 403]);
+    desk.run(&["status"]).exits(0);
+}
+
+#[test]
+fn a_lost_or_weakened_guard_is_restored_with_its_names() {
+    let shop = Shop::open("restored", &["ada", "ben", "zoe"]);
+    let desk = &shop.desk;
+    expose(&shop, &["--allow", "ada,zoe"]).exits(0);
     let name = host_guard(desk);
     let right = policy(desk, &name)["spec"].clone();
     let in_istio = |arguments: &[&str]| {
@@ -176,7 +269,7 @@ fn a_lost_or_weakened_guard_is_restored_with_its_names() {
         assert!(said.contains(words), "{run:#?}");
         let listed = said.split_once("only these clients may call the host: ");
         assert!(
-            listed.is_none_or(|(_, names)| names.contains("/ada")),
+            listed.is_none_or(|(_, names)| names.contains("/ada") && names.contains("/zoe")),
             "{run:#?}"
         );
         assert_eq!(policy(desk, &name)["spec"], right);
@@ -199,6 +292,10 @@ fn a_lost_or_weakened_guard_is_restored_with_its_names() {
         ("/spec/selector/matchLabels", json!({"app": "other"})),
         ("/spec/rules/0/from/0/source/notPrincipals", json!(["*"])),
         ("/spec/rules/0/to/0/operation/hosts", json!([shop.host])),
+        (
+            "/spec/rules/0/to/0/operation/hosts",
+            json!(["other.example.com", "other.example.com:*"]),
+        ),
         ("/spec/rules", json!([])),
     ] {
         patch(json!([{"op": "replace", "path": path, "value": value}]));
@@ -389,25 +486,39 @@ fn who_may_not_write_policies_gets_them_as_yaml_and_goes_on_when_they_stand() {
     ];
     let user = desk.instance.user(&rules).unwrap();
     let limited = desk.with_kubeconfig(&user.kubeconfig);
-    let arguments = ["expose", "httpbin", "--host", &host];
-    let mark = desk.instance.audit_mark().unwrap();
-    let refused = limited
-        .run(&arguments)
-        .exits(2)
-        .says("forbidden")
-        .says("ask an administrator");
-    let events = desk.instance.audit_log_of(&user.name, mark).unwrap();
-    assert!(
-        !events.iter().any(|event| event.is_write()
+    // The policies that are missing or wrong, as an administrator can apply them.
+    let refused = |arguments: &[&str]| {
+        let mark = desk.instance.audit_mark().unwrap();
+        let refused = limited
+            .run(arguments)
+            .exits(2)
+            .says("forbidden")
+            .says("ask an administrator");
+        let events = desk.instance.audit_log_of(&user.name, mark).unwrap();
+        assert!(!events.iter().any(|event| event.is_write()
             && !event.dry_run
-            && event.resource != "selfsubjectreviews")
-    );
-    let yaml = refused.stderr.split_once("apiVersion:").unwrap().1;
-    let yaml = format!("apiVersion:{yaml}");
-    desk.kubectl(&["apply", "-f", "-"], &yaml);
-    limited.run(&arguments).exits(0);
-    let again = limited.run(&arguments).exits(0);
-    assert!(again.stdout.contains("already up to date"), "{again:#?}");
+            && event.resource != "selfsubjectreviews"));
+        let yaml = refused.stderr.split_once("apiVersion:").unwrap().1;
+        format!("apiVersion:{yaml}")
+    };
+    let goes_on = |arguments: &[&str], yaml: &str| {
+        desk.kubectl(&["apply", "-f", "-"], yaml);
+        limited.run(arguments).exits(0);
+        let again = limited.run(arguments).exits(0);
+        assert!(again.stdout.contains("already up to date"), "{again:#?}");
+    };
+    let any = ["expose", "httpbin", "--host", &host];
+    goes_on(&any, &refused(&any));
+    let listed = [&any[..], &["--allow", "spiffe://clients.example.com/ada"]].concat();
+    let yaml = refused(&listed);
+    assert!(yaml.contains("clients.example.com/ada"), "{yaml}");
+    goes_on(&listed, &yaml);
+    // One that stands there and is wrong is none.
+    let audit = json!([{"op": "replace", "path": "/spec/action", "value": "AUDIT"}]).to_string();
+    let patch = ["-n", "istio-system", "patch", POLICIES, &host_guard(&desk)];
+    desk.kubectl(&[&patch[..], &["--type=json", "-p", &audit]].concat(), "");
+    goes_on(&any, &refused(&any));
+    assert_eq!(policy(&desk, &host_guard(&desk))["spec"]["action"], "DENY");
 }
 
 /// Sends a line to a TCP server through the gateway's load balancer port; the answer's first line.
@@ -422,6 +533,56 @@ fn over_tcp(address: &std::net::SocketAddr) -> String {
     let mut line = String::new();
     let _ = BufReader::new(stream).read_line(&mut line);
     line
+}
+
+/// A guard names the TCP servers that it spares, and so none that is newer: `status` says so, and a rerun spares it.
+fn a_later_tcp_server_is_cut_until_the_guard_is_written_anew(shop: &Shop) {
+    const PORT: u16 = 15432;
+    let desk = &shop.desk;
+    let namespace = &desk.namespace;
+    let gateway = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"namespace": namespace, "name": "later"},
+        "spec": {
+            "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+            "servers": [{"hosts": ["*"], "port": {"name": "db", "number": PORT, "protocol": "TCP"}}],
+        },
+    });
+    let backend = json!({"destination": {"host": format!("httpbin.{namespace}.svc.cluster.local"), "port": {"number": 8000}}});
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": namespace, "name": "later"},
+        "spec": {"hosts": ["*"], "gateways": ["later"],
+            "tcp": [{"match": [{"port": PORT}], "route": [backend]}]},
+    });
+    desk.instance.create(vec![gateway, route]).unwrap();
+    let replica = &desk.instance.replicas()[0];
+    let address = std::net::SocketAddr::new(replica.pod_ip.into(), PORT);
+    eventually("the proxy listens on the later port", || {
+        std::net::TcpStream::connect(address).is_ok()
+    });
+    assert_eq!(over_tcp(&address), "", "the guard closes the connection");
+    // Their routes lead to the same Service, which is a finding of its own.
+    let of_guards = || {
+        let status = desk.run(&["status", "-o", "json"]).exits(1).json();
+        let findings = status["findings"].as_array().unwrap().iter();
+        let is_of_guard = |finding: &&Value| finding["id"].as_str().unwrap().starts_with("guard/");
+        findings.filter(is_of_guard).cloned().collect::<Vec<_>>()
+    };
+    let found = of_guards();
+    let [finding] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(finding["id"], "guard/cuts-others");
+    let seen = finding["seen"].as_str().unwrap();
+    let server = format!("server `db` (port {PORT}) of the Gateway {namespace}/later");
+    assert!(seen.contains(&server), "{seen}");
+    expose(shop, &[]).exits(0);
+    assert!(over_tcp(&address).starts_with("HTTP/1.1 200"));
+    assert_eq!(at_each_replica(shop, "ben"), [403, 403]);
+    assert_eq!(of_guards(), Vec::<Value>::new());
+    desk.kubectl(&["-n", namespace, "delete", GATEWAYS, "later"], "");
+    expose(shop, &[]).exits(0);
 }
 
 #[test]
@@ -483,12 +644,20 @@ fn the_tcp_https_and_passthrough_servers_of_others_serve_whatever_is_guarded() {
             serve()[number]
         });
     }
-    for flags in [&[][..], &["--guard"], &["--allow", "ada"], &["--allow-any"]] {
+    for flags in [
+        &[][..],
+        &["--guard"],
+        &["--allow", "ada"],
+        &["--allow-add", "ben"],
+        &["--allow-remove", "ben"],
+        &["--allow-any"],
+    ] {
         expose(&shop, flags).exits(0);
         assert_eq!(serve(), [true; 3], "{flags:?}: TCP, HTTPS, passthrough");
     }
     expose(&shop, &["--allow", "ada"]).exits(0);
     assert_eq!(at_each_replica(&shop, "ben"), [403, 403]);
+    a_later_tcp_server_is_cut_until_the_guard_is_written_anew(&shop);
     desk.run(&["unexpose", "httpbin"]).exits(0);
     assert_eq!(serve(), [true; 3], "after unexpose");
     desk.kubectl(&["-n", namespace, "delete", GATEWAYS, "theirs"], "");

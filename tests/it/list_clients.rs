@@ -9,7 +9,7 @@ use crate::lab::{Desk, main_job};
 const CLIENTS: &str = "kubectl-mtls-clients";
 
 /// An entry as any run of the plugin would have written it.
-fn entry(authority: &str, name: &str, state: &str, days: i64) -> Value {
+pub(crate) fn entry(authority: &str, name: &str, state: &str, days: i64) -> Value {
     let end = time::OffsetDateTime::now_utc() + time::Duration::days(days);
     let time = |at: time::OffsetDateTime| {
         at.format(&time::format_description::well_known::Rfc3339)

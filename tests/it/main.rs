@@ -53,6 +53,7 @@ mod moving;
 mod needs;
 mod open_connections;
 mod outside;
+mod oversized;
 mod packaging;
 mod pages;
 mod paths;

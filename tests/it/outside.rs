@@ -270,6 +270,8 @@ fn a_ca_whose_clients_nobody_would_take_signs_nothing() {
         &CA.replace("CA:TRUE", "CA:TRUE,pathlen:0"),
     );
     openssl.below("narrow", "deep", CA);
+    let critical = format!("{CA}\n1.2.3.4=critical,ASN1:UTF8String:x");
+    openssl.root("critical", P256, "/CN=Critical", &critical);
     openssl.concat(&["deep.crt", "narrow.crt"], "chain.crt");
     openssl.concat(&["ca.crt", "other.crt"], "stray.crt");
     let before = std::fs::read_dir(offline.0.path()).unwrap().count();
@@ -278,6 +280,11 @@ fn a_ca_whose_clients_nobody_would_take_signs_nothing() {
         ("leaf.crt", "leaf.key", "CA:TRUE"),
         ("crl-only.crt", "crl-only.key", "keyCertSign"),
         ("chain.crt", "deep.key", "pathlen"),
+        (
+            "critical.crt",
+            "critical.key",
+            "critical extension `1.2.3.4`",
+        ),
         ("stray.crt", "ca.key", "is not an issuer of"),
         ("ca.key", "ca.key", "PRIVATE KEY"),
         ("absent.crt", "ca.key", "absent.crt"),

@@ -194,12 +194,18 @@ fn a_damaged_request_is_refused_with_the_reason() {
 #[test]
 fn names_in_a_request_are_checked_like_any_other() {
     let offline = Offline::new();
+    let many: Vec<String> = (0..2_000)
+        .map(|host| format!("DNS:host-{host}.example.com"))
+        .collect();
+    let many = many.join(",");
     for (name, san, words) in [
         ("a", "URI:spiffe://cluster.local/ns/a/sa/b", "cluster.local"),
         ("b", "URI:spiffe://kyma-mtls-clients/bob", "bob"),
         ("c", "@names\n[names]\nURI=urn:a,b", "percent-encode"),
         ("d", "DNS:*.example.com", "DNS SAN"),
         ("e", "otherName:1.2.3;UTF8:x", "SAN that is not a URI"),
+        ("f", "DNS:spiffe://kyma-mtls-clients/bob", "DNS SAN"),
+        ("g", many.as_str(), "names"),
     ] {
         request(&offline, P256, "", &[&format!("subjectAltName={san}")]);
         let arguments = [name, "--csr", "own.csr", "--san-from", "csr"];

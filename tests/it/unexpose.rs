@@ -3,9 +3,12 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use sandbox::Interceptor;
 use serde_json::json;
 
 use crate::lab::{Desk, PLUGIN, Run, let_in, own_namespace};
+
+const GATEWAYS: &str = "gateways.networking.istio.io";
 
 /// What the gateway's authority is called.
 fn authority(desk: &Desk) -> String {
@@ -253,4 +256,90 @@ fn a_purge_says_what_stays_with_commands_that_remove_it() {
         "",
     );
     assert_eq!(left, "");
+}
+
+/// The Secret with the server certificate has its private key: no command needs more than its metadata.
+#[test]
+fn the_private_key_of_the_server_certificate_is_never_read() {
+    let (desk, host) = own_namespace("unread");
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let through = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    door.let_through();
+    through
+        .run(&["expose", "httpbin", "--host", &host])
+        .exits(0);
+    let gateway = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let credential = &gateway["spec"]["servers"][0]["tls"]["credentialName"];
+    let path = format!(
+        "/api/v1/namespaces/istio-system/secrets/{}",
+        credential.as_str().unwrap()
+    );
+    for command in [
+        &["expose", "httpbin"][..],
+        &[
+            "expose",
+            "httpbin",
+            "--allow",
+            "spiffe://clients.example.com/ada",
+        ],
+        &["status"],
+        &["unexpose", "httpbin", "--purge", "--yes"],
+    ] {
+        let run = through.run(command);
+        assert!([0, 1].contains(&run.code), "{run:#?}");
+    }
+    let reads = door.lines().into_iter().filter(|line| {
+        let mut words = line.split(' ');
+        words.next() == Some("GET") && words.next() == Some(&path)
+    });
+    let reads: Vec<String> = reads.collect();
+    assert!(reads.len() > 3, "{:#?}", door.lines());
+    assert!(
+        reads.iter().all(|line| line.ends_with(" as metadata")),
+        "{reads:#?}"
+    );
+}
+
+#[test]
+fn a_name_in_a_gateway_leads_no_request_to_another_object() {
+    let (desk, host) = own_namespace("misled");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let through = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    let set = |field: &str, value: &str| {
+        let path = format!("/spec/servers/0/tls/{field}");
+        let change = json!([{"op": "replace", "path": path, "value": value}]);
+        let patch = [
+            "-n",
+            &desk.namespace,
+            "patch",
+            GATEWAYS,
+            "kyma-mtls-gateway",
+        ];
+        let change = ["--type=json", "-p", &change.to_string()];
+        desk.kubectl(&[&patch[..], &change].concat(), "");
+    };
+    let gateway = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    for field in ["credentialName", "caCertCredentialName"] {
+        set(field, "../configmaps/x");
+        door.let_through();
+        through.run(&["status"]).exits(1);
+        through.run(&["status", &host]).exits(1);
+        let exposed = through.run(&["expose", "httpbin"]);
+        if exposed.code != 0 {
+            exposed
+                .exits(2)
+                .says("is not a name that a Kubernetes object can have")
+                .says("nothing was changed");
+        }
+        let right = &gateway["spec"]["servers"][0]["tls"][field];
+        set(field, right.as_str().unwrap());
+        let lines = door.lines();
+        assert!(lines.len() > 20, "{lines:#?}");
+        let is_misled = |line: &&String| {
+            let line = line.to_lowercase();
+            line.contains("..") || line.contains("%2e") || line.contains("configmaps/x")
+        };
+        assert_eq!(lines.iter().find(is_misled), None);
+    }
 }

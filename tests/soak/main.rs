@@ -151,6 +151,21 @@ fn a_purge_without_kyma_recovers_from_a_connection_that_breaks_at_each_single_re
     each(Scene::PurgePlain, Fault::Drop);
 }
 
+#[test]
+fn changes_of_the_allow_list_and_a_repair_recover_from_a_kill_after_each_single_request() {
+    for scene in Scene::CHANGES {
+        each(scene, Fault::Hold);
+    }
+}
+
+#[test]
+fn changes_of_the_allow_list_and_a_repair_recover_from_each_single_request_failing_in_each_way() {
+    for scene in Scene::CHANGES {
+        each_in_each_way(scene);
+        each(scene, Fault::Drop);
+    }
+}
+
 /// Every run has other cases: see `config` in `src/pki/tests/properties.rs`.
 #[test]
 fn what_was_asked_for_is_what_openssl_reads_in_thousands_of_cases() {

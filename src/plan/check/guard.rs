@@ -55,9 +55,9 @@ pub(crate) const GUARD_CUTS_OTHERS: Check = Check {
 pub(crate) const GUARD_NOT_CHECKED: Check = Check {
     id: "guard/not-checked",
     severity: Severity::Unknown,
-    cause: "The AuthorizationPolicies in the namespace of the proxies could not be listed",
-    found_by: "the AuthorizationPolicies in the namespace of the proxies",
-    why: "whether the guards exist is not known",
+    cause: "The AuthorizationPolicies in the namespace of the proxies, or the Gateways of the Kubernetes Gateway API, could not be listed",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies, and Gateways whose TCP and TLS listeners no guard may close",
+    why: "whether the guards exist, or what they close, is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };

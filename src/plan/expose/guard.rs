@@ -26,7 +26,7 @@ use crate::resources::guard::{
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef};
-use change::{before, changes, notes, warning};
+use change::{before, changes, limits, notes, unstoppable, warning};
 
 /// The guards to write.
 pub(super) struct Guards {
@@ -201,9 +201,13 @@ pub(super) fn desired(
     };
     let before_clients = before.and_then(Clients::of_policy);
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
+    let mut notes = notes(target, view, clients.as_ref(), before, &removed, observed);
+    if clients.is_some() {
+        notes.extend(limits(target, &proxies, &listener));
+    }
     Ok(Guards {
         warning: warning(&wanted, &lifted, observed),
-        notes: notes(target, view, clients.as_ref(), before, &removed, observed),
+        notes,
         wanted,
         lifted,
         names: sites
@@ -218,7 +222,8 @@ pub(super) fn desired(
 
 /// The listener of the host's own server, and that of all mutual-TLS servers of the Gateway on its port.
 fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener, Listener) {
-    let of = |servers: Vec<&Server>| proxies.listener(servers, &target.gateways);
+    let gateways = proxies.all_gateways(&target.gateways);
+    let of = |servers: Vec<&Server>| proxies.listener(servers, &gateways);
     let Some(existing) = &target.existing else {
         let names = &target.names;
         let client_ca = names.client_ca_field();
@@ -310,9 +315,7 @@ fn required(
         other_servers(&existing.gateway, &existing.server, &target.host, listener)
     });
     if let Some(other) = others.iter().find(|other| !other.is_stopped) {
-        return Err(served_otherwise(target, other).hint(
-            "a guard cannot tell requests of the other server from those of the mutual-TLS server, so `--guard` does not help",
-        ));
+        return Err(served_otherwise(target, other).hint(unstoppable(other)));
     }
     match (clients, others.first()) {
         (None, Some(other)) => Err(served_otherwise(target, other).hint(format!(

@@ -12,7 +12,7 @@ use super::{
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Observed, Query, Reconciled, external_routes, placement};
+use crate::plan::{Observed, Query, Reconciled, external_routes, placement, probe};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
 use crate::resources::gateway::Gateway;
@@ -139,6 +139,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let mut queries = vec![
         get(service::reference(request)),
         gateway::query(),
+        probe::kubernetes_gateways(),
         all_services,
         get(environment::shoot_info()),
         rule,

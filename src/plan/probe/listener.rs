@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{pods, service_of};
-use crate::plan::{Observed, Reconciled, Seen};
-use crate::resources::Object;
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::{Gateway, Server};
+use crate::resources::gateway_api;
 use crate::resources::guard::{Listener, ProxyPorts};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
 use crate::resources::service::Port;
+use crate::resources::{Kind, Object};
 
 /// The proxies of a Gateway and the Services in front of them, as far as they may be read.
 #[derive(Debug)]
@@ -17,14 +18,24 @@ pub struct IngressProxies<'a> {
     ingress: IngressGateway,
     /// Of each namespace the ports of the Service, where they are known, and the Pods.
     parts: Vec<(Option<Vec<Port>>, &'a [Object])>,
+    /// The Gateways of the Kubernetes Gateway API that configure these proxies too.
+    kubernetes_gateways: Vec<Gateway>,
+    /// Why those could not be listed.
+    pub kubernetes_gateways_unseen: Option<String>,
+}
+
+/// The list of all Gateways of the Kubernetes Gateway API, whose TCP and TLS listeners no guard may close; it may be denied.
+pub fn kubernetes_gateways() -> Query {
+    Query::everywhere(Kind::KubernetesGateway)
 }
 
 impl<'a> IngressProxies<'a> {
     /// The proxies that a Gateway's selector selects.
     pub fn of(observed: &'a Observed, ingress: &IngressGateway) -> Reconciled<Self> {
-        let mut parts = Vec::new();
+        let (mut parts, mut services) = (Vec::new(), BTreeSet::new());
         for part in ingress.parts() {
-            let (_, service) = service_of(observed, &part)?;
+            let (name, service) = service_of(observed, &part)?;
+            services.insert(name);
             let pods = observed.try_list(&pods(&part))?;
             let pods = pods.found().copied().unwrap_or_default();
             // In a further namespace there may be none: then the proxies listen on the Gateway's own port.
@@ -32,8 +43,27 @@ impl<'a> IngressProxies<'a> {
             let ports = service.found().map(|service| service.ports.clone());
             parts.push((ports.or(is_without.then(Vec::new)), pods));
         }
-        let ingress = ingress.clone();
-        Ok(Self { ingress, parts })
+        let listed = observed.try_list(&kubernetes_gateways())?;
+        let found: &[Object] = listed.found().copied().unwrap_or_default();
+        let on_proxies = |object| gateway_api::on_proxies(object, ingress, &services);
+        Ok(Self {
+            ingress: ingress.clone(),
+            parts,
+            kubernetes_gateways: found.iter().filter_map(on_proxies).collect(),
+            kubernetes_gateways_unseen: match listed {
+                Seen::NotServed => None,
+                listed => listed.unknown(),
+            },
+        })
+    }
+
+    /// These Gateways and those of the Kubernetes Gateway API.
+    pub fn all_gateways<'g>(
+        &self,
+        gateways: impl IntoIterator<Item = &'g Gateway>,
+    ) -> Vec<Gateway> {
+        let gateways = gateways.into_iter().cloned();
+        gateways.chain(self.kubernetes_gateways.clone()).collect()
     }
 
     /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports as far as the Services

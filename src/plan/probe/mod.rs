@@ -11,7 +11,7 @@ mod ways;
 pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
 pub use expected::ExpectedRefusal;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
-pub use listener::IngressProxies;
+pub use listener::{IngressProxies, kubernetes_gateways};
 pub use rejections::{advice, late_rejections, rejected, rejecting, rejections};
 pub use served::{Served, is_reader, others_unknown, proxies_unknown, reads, served};
 pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};

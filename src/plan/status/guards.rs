@@ -72,6 +72,9 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     for check in checks.chain(guards.of_other_servers(is_closed)) {
         link.add(check);
     }
+    if is_closed == Closed::Yes {
+        link.extend(tcp_servers::unseen(&guards.proxies));
+    }
     Ok(())
 }
 
@@ -102,12 +105,7 @@ impl<'a> Guards<'a> {
         let route = host.route.as_ref().and_then(|route| object(route, facts));
         Ok(Self {
             host,
-            gateways: facts
-                .gateways
-                .readable
-                .iter()
-                .map(|(_, gateway)| gateway.clone())
-                .collect(),
+            gateways: proxies.all_gateways(facts.gateways.readable.iter().map(|(_, known)| known)),
             revision: proxies.revision(),
             proxies,
             policies: blind(&listed)

@@ -243,7 +243,10 @@ fn control_planes(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>>
 }
 
 fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
-    let mut queries = vec![Query::Resolve(host.probe.clone())];
+    let mut queries = vec![
+        Query::Resolve(host.probe.clone()),
+        probe::kubernetes_gateways(),
+    ];
     queries.extend(probe::queries(&host.gateway.ingress));
     queries.push(policies(&host.gateway.ingress.namespace));
     let mut roots = BTreeSet::new();

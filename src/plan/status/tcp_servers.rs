@@ -1,5 +1,7 @@
 //! TCP servers that are newer than a guard, which closes their connections.
 
+use super::{Finding, check};
+use crate::plan::probe::IngressProxies;
 use crate::resources::gateway::Gateway;
 
 /// The TCP servers without which a guard would be correct: those that were created after it. `None` if the guard differs in another way.
@@ -31,6 +33,15 @@ pub(super) fn later(
         ))
     });
     Some(described.collect())
+}
+
+/// The finding on Gateways of the Kubernetes Gateway API that could not be listed.
+pub(super) fn unseen(proxies: &IngressProxies<'_>) -> Option<Finding> {
+    let reason = proxies.kubernetes_gateways_unseen.as_ref()?;
+    let seen = format!("the Gateways of the Kubernetes Gateway API could not be listed: {reason}");
+    let why =
+        "whether the host guard closes connections of their TCP and TLS listeners is not known";
+    Some(Finding::new(&check::GUARD_NOT_CHECKED, seen, "kubectl mtls rbac status").because(why))
 }
 
 fn without(gateways: &[Gateway], servers: &[(usize, usize)]) -> Vec<Gateway> {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{Cluster, Command, Controllers};
 use crate::resources::Object;
 
 /// Knuth's generator (MMIX).
@@ -103,4 +104,22 @@ pub fn rounds(few: u64) -> u64 {
     option_env!("HOSTILE_ROUNDS")
         .and_then(|rounds| rounds.parse().ok())
         .unwrap_or(few)
+}
+
+/// Runs a command on clusters in each of which some objects were damaged: it ends, with a report or a refusal. Tells how many refused.
+pub fn refusals<C: Command>(healthy: &Cluster, command: &C) -> usize {
+    let all: Vec<&Object> = healthy.objects.values().collect();
+    let refuses = |seed: &u64| {
+        let mut random = Random::new(*seed);
+        let mut cluster = healthy.clone();
+        // No controller of the real ones gets such an object.
+        cluster.controllers = Controllers::default();
+        for _ in 0..=random.below(2) {
+            let object = all[random.below(all.len())];
+            let damaged = random.damaged(object);
+            cluster.objects.insert(damaged.reference().clone(), damaged);
+        }
+        cluster.run(command).is_err()
+    };
+    (0..rounds(40)).filter(refuses).count()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::pki::inspect::{self, Certificate};
@@ -109,14 +109,14 @@ pub fn keys_with(
     key: &PrivateKey,
     origin: Origin,
 ) -> Option<Object> {
-    let mut data = live.at(&["data"]).cloned().unwrap_or_else(|| json!({}));
-    if data.get(ca.key_id_hex()).is_some() {
+    let data = live.at(&["data"]).and_then(Value::as_object);
+    let mut data = data.cloned().unwrap_or_default();
+    if data.contains_key(&ca.key_id_hex()) {
         return None;
     }
-    for (name, value) in entries(ca, key, origin) {
-        data[name] = value.into();
-    }
-    Some(live.clone().with("data", data))
+    let entries = entries(ca, key, origin).into_iter();
+    data.extend(entries.map(|(name, value)| (name, value.into())));
+    Some(live.clone().with("data", data.into()))
 }
 
 /// The Secret of keys with the certificates and the origins of these CAs, which earlier versions left out. CAs without a key there are
@@ -126,7 +126,8 @@ pub fn keys_described<'a>(
     live: Object,
     cas: impl IntoIterator<Item = (&'a Certificate, Origin)>,
 ) -> Object {
-    let Some(mut data) = live.at(&["data"]).cloned() else {
+    let data = live.at(&["data"]).and_then(Value::as_object);
+    let Some(mut data) = data.cloned() else {
         return live;
     };
     for (ca, origin) in cas {
@@ -138,12 +139,10 @@ pub fn keys_described<'a>(
             (format!("{ski}{CERTIFICATE}"), BASE64.encode(ca.pem())),
             (format!("{ski}{ORIGIN}"), BASE64.encode(origin.text())),
         ] {
-            if data.get(&name).is_none() {
-                data[name] = value.into();
-            }
+            data.entry(name).or_insert_with(|| value.into());
         }
     }
-    live.with("data", data)
+    live.with("data", data.into())
 }
 
 /// The Secret of keys without the keys of these CAs; `None` if it has none of them.

@@ -54,8 +54,8 @@ struct TcpPort {
     ports: BTreeSet<u16>,
     /// Whether other connections to the port carry HTTP.
     carries_http: bool,
-    /// The server names of the connections that are forwarded as TCP; empty if all connections are.
-    names: BTreeSet<String>,
+    /// The server names of the connections that are forwarded as TCP, each with its server for a message; empty if all connections are.
+    names: BTreeMap<String, String>,
 }
 
 /// The features that distinguish connections of a Gateway's mutual-TLS servers from all others on the same proxies.
@@ -122,17 +122,18 @@ impl Listener {
         let mut tcp: BTreeMap<u16, TcpPort> = BTreeMap::new();
         let mut tcp_server = None;
         for (gateway, server) in beside.iter().filter(|(_, server)| server.forwards_tcp()) {
-            tcp_server.get_or_insert_with(|| {
-                format!("server `{}` of Gateway `{}`", server.name, gateway.name)
-            });
+            let described = format!("server `{}` of Gateway `{}`", server.name, gateway.name);
+            tcp_server.get_or_insert_with(|| described.clone());
             let port = tcp.entry(server.port).or_insert_with(|| TcpPort {
                 number: server.port,
                 ports: ports(server.port).unwrap_or_default(),
                 carries_http: server.port == number,
-                names: BTreeSet::new(),
+                names: BTreeMap::new(),
             });
             if server.selects_by_server_name() {
-                port.names.extend(server.hosts.iter().cloned());
+                let names = server.hosts.iter().cloned();
+                port.names
+                    .extend(names.map(|name| (name, described.clone())));
             }
         }
         for (_, server) in beside.iter().filter(|(_, server)| !server.forwards_tcp()) {
@@ -168,9 +169,9 @@ impl Listener {
     pub(super) fn tells_apart(&self, other: &Server) -> bool {
         if other.port == self.number {
             let is_same = |host: &String| self.names.contains(host);
-            !other.hosts.iter().any(is_same) && !self.hides(other)
+            !other.hosts.iter().any(is_same) && self.hides(other).is_none()
         } else if self.ports.is_some() {
-            !self.hides(other) && !self.mixed_up.contains(&other.port)
+            self.hides(other).is_none() && !self.mixed_up.contains(&other.port)
         } else {
             let overlaps = |host: &String| {
                 let mut names = self.names.iter();
@@ -180,26 +181,34 @@ impl Listener {
         }
     }
 
-    /// Whether some server name is exempt because of a TCP server, and yet selects the other server.
-    fn hides(&self, other: &Server) -> bool {
+    /// The TCP server because of which some server name is exempt that also selects the other server.
+    pub(super) fn hides(&self, other: &Server) -> Option<&str> {
         let tcp = self.tcp.iter().filter(|tcp| tcp.number == other.port);
         let mut names = tcp.flat_map(|tcp| &tcp.names);
-        names.any(|name| {
+        let hiding = names.find(|(name, _)| {
             let mut hosts = other.hosts.iter();
-            hosts.any(|host| name != host && covers(name, host))
-        })
+            hosts.any(|host| *name != host && covers(name, host))
+        });
+        hiding.map(|(_, server)| server.as_str())
+    }
+
+    /// A TCP server on the listener's own port that takes every server name which no other server has. It exempts all names, so a guard
+    /// denies no request through servers that the Gateway gets later.
+    pub fn takes_every_name(&self) -> Option<&str> {
+        let mut tcp = self.tcp.iter().filter(|tcp| tcp.number == self.number);
+        tcp.find_map(|tcp| tcp.names.get("*")).map(String::as_str)
     }
 
     /// Server names of TCP servers on the listener's own port.
     fn passed_through(&self) -> BTreeSet<&String> {
         let tcp = self.tcp.iter().filter(|tcp| tcp.number == self.number);
-        tcp.flat_map(|tcp| &tcp.names).collect()
+        tcp.flat_map(|tcp| tcp.names.keys()).collect()
     }
 
     /// A rule for the listener's own connections, with these further conditions.
     pub(super) fn own_rule(&self, mut rule: Value, conditions: &[Value]) -> Value {
         let is_own = |name: &&String| self.names.iter().any(|own| covers(own, name));
-        let mut below = self.tcp.iter().flat_map(|tcp| &tcp.names);
+        let mut below = self.tcp.iter().flat_map(|tcp| tcp.names.keys());
         let is_shared = below.any(|name| is_own(&name));
         let spared = self.passed_through().into_iter().filter(is_own).collect();
         let mut when = vec![sni(&self.names, &spared)];
@@ -234,7 +243,7 @@ impl Listener {
         rules.extend(mixed.map(|tcp| {
             json!({
                 "to": [{"operation": {"hosts": hosts, "ports": texts(&tcp.ports)}}],
-                "when": [{"key": "connection.sni", "notValues": tcp.names}],
+                "when": [{"key": "connection.sni", "notValues": tcp.names.keys().collect::<Vec<_>>()}],
             })
         }));
         rules

@@ -12,6 +12,8 @@ pub struct OtherServer<'a> {
     pub admits: String,
     /// Whether an intact host guard denies the server's requests.
     pub is_stopped: bool,
+    /// The TCP server whose connections a guard would cut if it denied them.
+    pub hidden_by: Option<String>,
 }
 
 /// The servers of a Gateway that serve a host with another certificate check than `ours`, the host's mutual-TLS server.
@@ -39,6 +41,7 @@ pub fn other_servers<'a>(
                 server,
                 admits,
                 is_stopped: listener.tells_apart(server),
+                hidden_by: listener.hides(server).map(str::to_owned),
             });
         }
     }

@@ -1,6 +1,7 @@
 //! Rotations after a loss or an edit by hand.
 
 use super::*;
+use crate::plan::testing::hostile::refusals;
 
 #[test]
 fn a_state_edited_by_hand_is_refused_and_left_as_it_is() {
@@ -199,4 +200,15 @@ fn who_may_not_read_the_keys_is_told_that_they_were_not_looked_at() {
         notes.iter().any(|note| note.contains("was not checked")),
         "{notes:?}"
     );
+}
+
+#[test]
+fn ca_rotate_ends_whatever_the_objects_of_a_cluster_look_like() {
+    let mut cluster = Cluster::exposed();
+    cluster.issue("alice");
+    assert!(refusals(&cluster, &advance()) > 0);
+    cluster.run(&advance()).unwrap();
+    for command in [finish(), abort(), status()] {
+        assert!(refusals(&cluster, &command) > 0);
+    }
 }

@@ -6,7 +6,8 @@ use super::super::target::Target;
 use super::super::view::View;
 use super::super::wanted::Wanted;
 use crate::plan::Observed;
-use crate::resources::guard::Clients;
+use crate::plan::probe::IngressProxies;
+use crate::resources::guard::{Clients, Listener, OtherServer};
 use crate::resources::names::CLIENTS_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
 
@@ -64,6 +65,36 @@ pub(super) fn warning(wanted: &[Wanted], lifted: &[Wanted], observed: &Observed)
             "the ingress gateway closes the open connections of all its hosts within {DRAINED_AFTER}, because its {policies}"
         )
     })
+}
+
+/// Why a guard cannot deny requests through another server.
+pub(super) fn unstoppable(other: &OtherServer<'_>) -> String {
+    match &other.hidden_by {
+        Some(tcp) => format!(
+            "`--guard` does not help: the TCP {tcp} takes the same server names, and a guard that denied them would close its connections"
+        ),
+        None => "a guard cannot tell requests of the other server from those of the mutual-TLS server, so `--guard` does not help".to_owned(),
+    }
+}
+
+/// What the host guard cannot do because of TCP servers, or does to those that could not be seen.
+pub(super) fn limits(
+    target: &Target,
+    proxies: &IngressProxies<'_>,
+    listener: &Listener,
+) -> Vec<String> {
+    let later = listener.takes_every_name().map(|tcp| {
+        format!(
+            "the TCP {tcp} takes every server name on the port of `{}`, so the host guard does not deny requests through servers that are added to its Gateway later; give that TCP server host names",
+            target.host
+        )
+    });
+    let unseen = proxies.kubernetes_gateways_unseen.iter().map(|reason| {
+        format!(
+            "the Gateways of the Kubernetes Gateway API could not be listed, so the host guard may close connections of their TCP and TLS listeners: {reason}"
+        )
+    });
+    later.into_iter().chain(unseen).collect()
 }
 
 pub(super) fn notes(

@@ -4,8 +4,10 @@ mod cert_manager;
 mod conflicts;
 mod control_plane;
 mod faults;
+mod hostile;
 mod hosts;
 mod ingress;
+mod kubernetes_gateways;
 mod several;
 mod workload;
 

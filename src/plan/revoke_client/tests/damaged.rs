@@ -1,6 +1,7 @@
 //! Damaged inventory entries: they do not prevent the revocation of other certificates, and are reported.
 
 use super::*;
+use crate::plan::testing::hostile::refusals;
 use crate::resources::inventory::is_entry;
 
 /// alice and carol with a valid certificate each, and bob, who is revoked.
@@ -87,4 +88,10 @@ fn a_damaged_time_that_only_informs_keeps_nobody_from_revoking_its_client() {
     assert!(report.unreadable.is_empty());
     assert_eq!(cluster.answer(alice), Verdict::Revoked);
     assert_eq!(booked(&cluster, "alice"), [EntryState::Revoked]);
+}
+
+#[test]
+fn revoke_client_ends_whatever_the_objects_of_a_cluster_look_like() {
+    let (cluster, _) = cluster();
+    assert!(refusals(&cluster, &named("alice")) > 0);
 }

@@ -91,6 +91,7 @@ impl Cluster {
         cluster.list(Query::within(Kind::Service, "shop"), [service]);
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
         cluster.observed.resolved_to(HOST, here);
+        cluster.list(crate::plan::probe::kubernetes_gateways(), []);
         cluster.policies([]);
         cluster
     }

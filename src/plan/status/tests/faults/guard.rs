@@ -104,6 +104,45 @@ fn a_tcp_server_that_came_after_the_guards() {
     }
 }
 
+/// A listener of the Kubernetes Gateway API on the proxies behind the Service of the default ingress gateway.
+fn kubernetes_gateway() -> Object {
+    let address = "istio-ingressgateway.istio-system.svc.cluster.local";
+    let listener = json!({
+        "name": "db", "port": 443, "protocol": "TLS", "hostname": "db.example.org",
+        "tls": {"mode": "Passthrough"},
+    });
+    let spec = json!({
+        "addresses": [{"type": "Hostname", "value": address}], "listeners": [listener],
+    });
+    let name = ObjectRef::new(Kind::KubernetesGateway, "team", "db");
+    Object::new(name).with("spec", spec)
+}
+
+#[test]
+fn a_tls_listener_of_the_kubernetes_gateway_api_that_came_after_the_guards() {
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        add(&mut cluster, &kubernetes_gateway());
+        let finding = only_until_repaired(&mut cluster, "guard/cuts-others", ERROR);
+        assert!(
+            finding.seen.contains("server `db` (port 443"),
+            "{}",
+            finding.seen
+        );
+    }
+}
+
+#[test]
+fn kubernetes_gateways_that_could_not_be_listed_beside_a_host_guard() {
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        let query = crate::plan::probe::kubernetes_gateways();
+        let denied = crate::plan::Seen::Denied("you cannot list them".to_owned());
+        cluster.fixed.insert(query, denied);
+        only(&mut cluster, "guard/not-checked", Severity::Unknown);
+    }
+}
+
 #[test]
 fn without_the_header_guard_clients_of_an_external_ca_forge_headers_which_the_guard_ends() {
     let mut cluster = Cluster::kyma();

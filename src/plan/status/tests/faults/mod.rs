@@ -28,8 +28,6 @@ pub use remedies::repaired;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::plan::authority::NewAuthority;
 use crate::plan::ca_rotate::{self, Goal, Restore};
@@ -282,13 +280,5 @@ fn json_is_what_its_schema_says() {
             .collect();
         assert_eq!(errors, Vec::<String>::new(), "{report:#}");
         assert!(report["timeline"]["ends"].is_array());
-        let first = &report["authorities"][0]["history"][0];
-        let time = first["time"].as_str().unwrap();
-        assert!(OffsetDateTime::parse(time, &Rfc3339).is_ok(), "{first}");
-        assert_ne!(first["user"], "");
-        assert!(
-            first["action"].as_str().unwrap().contains("created"),
-            "{first}"
-        );
     }
 }

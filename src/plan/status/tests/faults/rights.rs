@@ -20,8 +20,8 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
     let is_denied = matches!(answer, Seen::Denied(_));
     match query {
         Query::List { kind, .. } => match kind {
-            // Needed without a Ready Pod only, and without a Ready DNSEntry.
-            Kind::WorkloadEntry | Kind::DnsProvider => false,
+            // Needed without a Ready Pod only, without a Ready DNSEntry, and with a host guard.
+            Kind::WorkloadEntry | Kind::DnsProvider | Kind::KubernetesGateway => false,
             // Where a Certificate of Gardener's is known to fill the Secret, none of cert-manager's does.
             Kind::CertManagerCertificate => !(is_denied && is_kyma),
             Kind::Pod => !is_kyma || *query == probe::pods(&IngressGateway::default()),
