@@ -258,16 +258,39 @@ pub fn has_rejected(
     rejected: &BTreeSet<String>,
     accepted: &BTreeSet<String>,
 ) -> bool {
+    let pushed = taken_last(name, accepted);
+    rejected.contains(&rejections_of(name)) && pushed.is_some_and(|pushed| pushed + NEWER < written)
+}
+
+/// Whether a proxy has certainly taken the newest content of a client CA: it has never rejected an update of it, or took one later than it
+/// was `written`. Not the contrary of [`has_rejected`]: neither is certain within some seconds.
+pub fn has_taken(
+    name: &str,
+    written: Option<OffsetDateTime>,
+    rejected: &BTreeSet<String>,
+    accepted: &BTreeSet<String>,
+) -> bool {
+    let newer = written.zip(taken_last(name, accepted));
+    !rejected.contains(&rejections_of(name))
+        || newer.is_some_and(|(written, pushed)| pushed >= written)
+}
+
+/// The counter of the rejected updates of a Secret or client CA.
+fn rejections_of(name: &str) -> String {
     let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(name);
-    let statistic = match name.split_once("://") {
+    match name.split_once("://") {
         Some((kind, name)) => format!("sds.{kind}_{name}.update_rejected"),
         None => format!("sds.kubernetes_{name}.update_rejected"),
-    };
+    }
+}
+
+/// When istiod pushed the content of a Secret or client CA that a proxy took last.
+fn taken_last(name: &str, accepted: &BTreeSet<String>) -> Option<OffsetDateTime> {
+    let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(name);
     let mut lines = accepted.iter();
-    let version = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let pushed = version.and_then(|version| version.split('/').next());
-    let pushed = pushed.and_then(|pushed| OffsetDateTime::parse(pushed, &Rfc3339).ok());
-    rejected.contains(&statistic) && pushed.is_some_and(|pushed| pushed + NEWER < written)
+    let version = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    let pushed = version.split('/').next()?;
+    OffsetDateTime::parse(pushed, &Rfc3339).ok()
 }
 
 /// The lines of [`Part::AcceptedSecrets`]. Envoy's statistics have `_` for the `://` of a Secret's name; Kubernetes names contain no `_`.

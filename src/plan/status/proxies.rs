@@ -10,13 +10,13 @@ use time::format_description::well_known::Rfc3339;
 use super::hosts::Host;
 use super::{Finding, Link, Request, Severity, check, listeners};
 use crate::plan::ingress::all_pods;
-use crate::plan::probe::{self, Via, Ways};
+use crate::plan::probe::{self, Load, Via, Ways, load};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
-use crate::resources::client_ca::{self, Material};
+use crate::resources::client_ca;
 use crate::resources::field_managers::written_at;
 use crate::resources::ingress::pod_name;
 use crate::resources::pod::unready;
-use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
+use crate::resources::proxy_config::{self, Part};
 use crate::resources::{Object, ObjectRef, ingress};
 
 /// The time within which istiod sends a change to the proxies, except for a burst of changes.
@@ -69,14 +69,6 @@ fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconcile
     } else {
         finding
     }))
-}
-
-/// Whether a proxy has loaded the material that is in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Load {
-    Current,
-    OtherBundle,
-    OtherCrl,
 }
 
 /// The reads of the proxies' own configuration.
@@ -198,34 +190,6 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
         reread: reread.into_iter().collect(),
     })
     .into())
-}
-
-/// Whether a proxy has loaded the client CA; `None` if that, or the client CA, is not known, or if the proxy has loaded nothing, which its
-/// handshakes show.
-fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconciled<Option<Load>> {
-    let seen = observed.try_get(source)?;
-    let material = seen.found().and_then(|object| Material::read(object).ok());
-    let said = observed.proxy_config(pod, &Part::ClientCas)?;
-    let (Some(material), Some(lines)) = (material, said.found()) else {
-        return Ok(None);
-    };
-    let name = client_ca::field(source);
-    let has = |part, bytes: &[u8]| lines.contains(&loaded(&name, part, bytes));
-    let (bundle, crl) = (proxy_config::Material::Bundle, proxy_config::Material::Crl);
-    if !has_loaded(lines, &name, bundle) {
-        return Ok(None);
-    }
-    let has_crl = match &material.crl {
-        Some(bytes) => has(crl, bytes),
-        None => !has_loaded(lines, &name, crl),
-    };
-    Ok(Some(if !has(bundle, &material.bundle) {
-        Load::OtherBundle
-    } else if has_crl {
-        Load::Current
-    } else {
-        Load::OtherCrl
-    }))
 }
 
 /// Adds the findings on the proxies of a host; returns the names of those that have not loaded the trust bundle.
