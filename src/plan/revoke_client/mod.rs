@@ -3,6 +3,8 @@
 //!
 //! The CRL is decisive: the state is written before anything else, and the next run completes a killed one from the CRL. The inventory is
 //! listed again afterwards, to find new certificates of the same names.
+//!
+//! A run that revokes nothing new publishes nothing where every proxy shows that it uses the published lists already.
 
 mod closing;
 mod damaged;
