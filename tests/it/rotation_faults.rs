@@ -202,7 +202,12 @@ pub(crate) fn undisturbed(scene: Scene) -> &'static (String, u32) {
         let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
         door.let_through();
         assert_eq!(disturbed(desk, &stand.arguments(), &door), Some(0));
-        (stand.end_state(), door.seen())
+        let requests = door.seen();
+        // Through the door the replicas are not told apart, and the old Secret stays until a run sees each of them.
+        if scene == Scene::Move {
+            stand.rerun();
+        }
+        (stand.end_state(), requests)
     })
 }
 

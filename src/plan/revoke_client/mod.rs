@@ -187,9 +187,6 @@ pub fn reconcile(
     if request.dry_run != DryRun::None {
         return Ok(case.report(Vec::new(), observed, now));
     }
-    if request.directory.is_none() {
-        witness::catch_up_unless_unproven(&request.authority, observed)?;
-    }
     case.tell(observed, now)?;
     let unmarked = marks::make(&case, observed, now)?;
     let shown = if has_committed || counts {
@@ -337,10 +334,13 @@ impl Case<'_> {
         audit::entry(Transition::ClientsRevoked, what, ids, observed, now)
     }
 
-    /// Writes the Event about the change of the state.
+    /// Writes the Event about the change of the state. Without a change, the witness is updated, which a killed run may have left behind.
     fn tell(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
         let Some(written) = observed.change_of(self.found.object.reference()) else {
-            return Ok(());
+            return match self.request.directory {
+                Some(_) => Ok(()),
+                None => witness::catch_up_unless_unproven(&self.request.authority, observed),
+            };
         };
         let entry = self.audit_entry(observed, now)?;
         let revision = self.found.state.revision;

@@ -36,6 +36,7 @@ mod proxies;
 mod queries;
 mod records;
 mod refusal;
+mod rejected;
 mod report;
 mod rivals;
 mod route;
