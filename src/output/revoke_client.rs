@@ -2,7 +2,7 @@
 
 use super::Render;
 use super::table::columns;
-use crate::plan::revoke_client::{Fate, Report, RevokedClient};
+use crate::plan::revoke_client::{Evidence, Fate, Report, RevokedClient};
 
 impl Render for Report {
     /// The report as a table for people; `wide` adds the revocation lists and the gateways that
@@ -38,11 +38,14 @@ impl Render for Report {
             }
         }
         for at in &self.seen {
-            let line = format!(
-                "refused at {} through {}\n",
-                at.gateway,
-                at.through.join(", ")
-            );
+            let through = at.through.join(", ");
+            let line = match at.evidence {
+                Evidence::Handshakes => format!("refused at {} through {through}\n", at.gateway),
+                Evidence::LoadedLists => format!(
+                    "revocation lists of {} already loaded by {through}; nothing was published again\n",
+                    at.gateway
+                ),
+            };
             // A Gateway may have several servers.
             if !text.ends_with(&line) {
                 text += &line;

@@ -16,6 +16,17 @@ pub fn kubectl(verb: &str, object: &ObjectRef) -> String {
     )
 }
 
+/// The command that writes the certificate of an inventory entry into `client.crt`.
+pub fn certificate_of(entry: &ObjectRef) -> String {
+    let path = r"jsonpath='{.data.tls\.crt}'";
+    format!("{} -o {path} > client.crt", kubectl("get", entry))
+}
+
+/// The command that revokes the certificate in `client.crt`.
+pub fn revoke_certificate(authority: &str) -> String {
+    format!("kubectl mtls revoke-client --authority {authority} --certificate client.crt")
+}
+
 /// The command that opens an object in an editor.
 pub fn edit(object: &ObjectRef) -> String {
     kubectl("edit", object)

@@ -299,16 +299,32 @@ pub fn has_rejected(
     rejected: &BTreeSet<String>,
     accepted: &BTreeSet<String>,
 ) -> bool {
+    let pushed = taken_last(name, accepted);
+    rejected.contains(&rejections_of(name)) && pushed.is_some_and(|pushed| pushed + NEWER < written)
+}
+
+/// Whether a proxy has certainly taken every content of a client CA that it was sent: it counts updates of it, and has never rejected one.
+/// After a rejection nothing is certain: Envoy calls the same content accepted when it is sent again, and does not use it.
+pub fn has_taken_all(name: &str, rejected: &BTreeSet<String>, accepted: &BTreeSet<String>) -> bool {
+    taken_last(name, accepted).is_some() && !rejected.contains(&rejections_of(name))
+}
+
+/// The counter of the rejected updates of a Secret or client CA.
+fn rejections_of(name: &str) -> String {
     let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(name);
-    let statistic = match name.split_once("://") {
+    match name.split_once("://") {
         Some((kind, name)) => format!("sds.{kind}_{name}.update_rejected"),
         None => format!("sds.kubernetes_{name}.update_rejected"),
-    };
+    }
+}
+
+/// When istiod pushed the content of a Secret or client CA that a proxy took last.
+fn taken_last(name: &str, accepted: &BTreeSet<String>) -> Option<OffsetDateTime> {
+    let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(name);
     let mut lines = accepted.iter();
-    let version = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let pushed = version.and_then(|version| version.split('/').next());
-    let pushed = pushed.and_then(|pushed| OffsetDateTime::parse(pushed, &Rfc3339).ok());
-    rejected.contains(&statistic) && pushed.is_some_and(|pushed| pushed + NEWER < written)
+    let version = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    let pushed = version.split('/').next()?;
+    OffsetDateTime::parse(pushed, &Rfc3339).ok()
 }
 
 /// The lines of [`Part::AcceptedSecrets`]. Envoy's statistics have `_` for the `://` of a Secret's name; Kubernetes names contain no `_`.

@@ -91,7 +91,10 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         (run, calling.join().unwrap())
     });
-    let run = run.exits(0).says(CLOSED);
+    let run = run
+        .exits(0)
+        .says(CLOSED)
+        .says("was applied with kubectl: applying that file again");
     assert!(
         !run.stderr
             .contains("would trust the issuer of its server certificate;"),

@@ -447,6 +447,7 @@ fn the_required_rules_of_one_service_are_enough() {
         desk.at_the_balancer().run(arguments)
     };
     run(expose, &["expose", SERVICE]).exits(0);
+    let mark = stage.desk.instance.audit_mark().unwrap();
     run(issue, &["issue-client", "alice"]).exits(0);
     run(list, &["list-clients"]).exits(0);
     run(renew, &["renew-client", "alice"]).exits(0);
@@ -455,6 +456,15 @@ fn the_required_rules_of_one_service_are_enough() {
         .says("replicas were not checked one by one");
     run(rotate, &["ca-rotate"]).exits(0);
     run(rotate, &["ca-rotate", "--finish", "--force"]).exits(0);
+    // Where the Gateway reads its authority, none of them needs a Secret beside the proxies.
+    let log = stage.desk.instance.audit_log(mark).unwrap();
+    for cast in [issue, list, renew, revoke, rotate] {
+        let own = log.iter().filter(|event| event.user == cast.user.name);
+        let mut secrets = own.clone().filter(|event| event.resource == "secrets");
+        assert!(own.count() > 0, "{}", cast.command);
+        let beside = secrets.find(|event| event.namespace != "kubectl-mtls");
+        assert!(beside.is_none(), "{}: {beside:#?}", cast.command);
+    }
     // What it could not look at, it says.
     let desk = stage.desk.with_kubeconfig(&nothing.kubeconfig);
     let told = desk.at_the_balancer().run(&["status"]).exits(1);

@@ -224,16 +224,46 @@ fn while_one_replica_of_several_has_not_loaded_the_list_no_run_succeeds_and_the_
 }
 
 #[test]
-fn a_revoked_client_is_published_and_proven_again() {
+fn the_authority_is_written_on_changes_of_trust_only_and_what_is_revoked_is_proven_again() {
     let shop = Shop::open("again", &["alice", "bob"]);
     let first = shop.revoke(&["alice", "-o", "json"]).exits(0).json();
+    assert_eq!(first["seen"][0]["evidence"], "handshakes");
+    let version = |shop: &Shop| shop.state()["metadata"]["resourceVersion"].clone();
+    let written = version(&shop);
+    let table = shop.desk.folder.path().join("devices.csv");
+    std::fs::write(table, "name\ncarol\ndave\n").unwrap();
+    for command in [
+        &["issue-client", "erin"][..],
+        &["issue-client", "-f", "devices.csv", "--out", "devices"],
+        &["renew-client", "bob", "--force"],
+        &["list-clients"],
+        &["ca-rotate", "--status"],
+    ] {
+        shop.run(command).exits(0);
+        assert_eq!(version(&shop), written, "{command:?}");
+    }
+    for command in [&["expose", "httpbin"][..], &["status", &shop.host]] {
+        shop.desk.run(command).exits(0);
+        assert_eq!(version(&shop), written, "{command:?}");
+    }
+    // Every proxy shows that it has loaded the list: nothing is published.
+    let before = shop.inventory();
     let again = shop.revoke(&["alice", "-o", "json"]).exits(0).json();
+    assert_eq!((version(&shop), shop.inventory()), (written, before));
     let of = |report: &Value, field: &str| report["certificates"][0][field].clone();
     assert_eq!(of(&again, "fate"), "already-revoked");
     assert_eq!(of(&again, "revokedAt"), of(&first, "revokedAt"));
-    assert!(!again["seen"][0]["through"].as_array().unwrap().is_empty());
+    assert_eq!(again["lists"], first["lists"]);
+    let seen = &again["seen"][0];
+    assert_eq!(seen["evidence"], "loaded-lists");
+    assert_eq!(seen["through"], first["seen"][0]["through"]);
+    // Through a single address no proxy can be asked: a new list proves it.
+    let at = shop.desk.instance.connect_to();
+    let at = shop.revoke(&["alice", "-o", "json", "--connect-to", at]);
+    let at = at.exits(0).json();
+    assert_eq!(at["seen"][0]["evidence"], "handshakes");
     let number = |report: &Value| report["lists"][0]["number"].as_u64().unwrap();
-    assert!(number(&again) > number(&first));
+    assert!(number(&at) > number(&first));
     shop.refuses("alice");
     shop.admits("bob");
 }

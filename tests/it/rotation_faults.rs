@@ -10,8 +10,9 @@ use sandbox::{Fault, Interceptor};
 use serde_json::Value;
 
 use crate::ca_rotate::{Site, moved};
-use crate::faults::disturbed;
+use crate::faults::{disturbed, strangers};
 use crate::lab::{Desk, PLUGIN, state_of};
+use crate::shop::unmove;
 
 /// What is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +27,21 @@ pub(crate) enum Scene {
     Adopt,
     /// The key of a CA that was made by hand.
     TakeIn,
+    /// A Gateway that reads a Secret of an earlier version is moved to its authority.
+    Move,
+    /// An older authority was put back, and is restored.
+    Restore,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Start,
         Self::Finish,
         Self::Abort,
         Self::Adopt,
         Self::TakeIn,
+        Self::Move,
+        Self::Restore,
     ];
 }
 
@@ -72,6 +79,25 @@ impl Stand {
                 site.issue("new", &[]);
                 (site, vec!["old", "new"])
             }
+            Scene::Move => {
+                let site = Site::exposed(purpose);
+                site.issue("old", &[]);
+                unmove(&site.desk, &site.authority);
+                (site, vec!["old"])
+            }
+            Scene::Restore => {
+                let site = Site::exposed(purpose);
+                for client in ["old", "lost"] {
+                    site.issue(client, &[]);
+                }
+                let mut older = site.state();
+                site.run(&["revoke-client", "lost"]).exits(0);
+                let metadata = older["metadata"].as_object_mut().unwrap();
+                metadata.remove("resourceVersion");
+                let replace = ["replace", "-f", "-"];
+                site.desk.kubectl(&replace, &older.to_string());
+                (site, vec!["old"])
+            }
         };
         Self { scene, site, valid }
     }
@@ -82,6 +108,8 @@ impl Stand {
             Scene::Finish => &["--finish"],
             Scene::Abort => &["--abort"],
             Scene::TakeIn => &["--from-cert", "cacert.pem", "--from-key", "cakey.pem"],
+            Scene::Restore => &["--restore", "--accept-loss"],
+            Scene::Move => return vec!["expose", "httpbin", "--timeout", "60s"],
         };
         let authority = ["--authority", &self.site.authority, "--timeout", "60s"];
         [&["ca-rotate"], flags, &authority].concat()
@@ -109,7 +137,12 @@ impl Stand {
         if self.scene == Scene::Adopt && self.is_complete() {
             return;
         }
-        self.site.desk.run(&self.arguments()).exits(0);
+        let run = self.site.desk.run(&self.arguments());
+        if self.scene == Scene::Restore && run.code == 2 {
+            run.says("is intact: there is nothing to restore");
+        } else {
+            run.exits(0);
+        }
     }
 
     /// What stands in the end, without what differs from run to run.
@@ -127,6 +160,11 @@ impl Stand {
         let trusted = cas.iter().filter(|ca| ca["role"] != "foreign");
         let has_key = |ca: &Value| keys.contains_key(ca["ski"].as_str().unwrap());
         let names: Vec<&String> = keys.keys().collect();
+        match self.scene {
+            Scene::Move => self.is_moved(),
+            Scene::Restore => site.refuses("lost", "certificate_revoked"),
+            _ => {}
+        }
         assert!(
             trusted.clone().all(has_key),
             "a key was lost: {cas:#?} {names:?}"
@@ -135,9 +173,28 @@ impl Stand {
     }
 }
 
+impl Stand {
+    /// The Gateway names the authority, and the Secret that it read is gone.
+    #[track_caller]
+    fn is_moved(&self) {
+        let desk = &self.site.desk;
+        let gateway = desk.get(
+            &desk.namespace,
+            "gateways.networking.istio.io",
+            "kyma-mtls-gateway",
+        );
+        let field = &gateway["spec"]["servers"][0]["tls"]["caCertCredentialName"];
+        let authority = &self.site.authority;
+        assert_eq!(*field, format!("configmap://kubectl-mtls/{authority}"));
+        let secrets = desk.kubectl(&["-n", "istio-system", "get", "secrets", "-o", "name"], "");
+        let old = format!("secret/{authority}-clients-cacert");
+        assert!(secrets.lines().all(|name| name != old), "{old} is left");
+    }
+}
+
 /// The end of an undisturbed run, and how many requests it sends.
 pub(crate) fn undisturbed(scene: Scene) -> &'static (String, u32) {
-    static ENDS: [OnceLock<(String, u32)>; 5] = [const { OnceLock::new() }; 5];
+    static ENDS: [OnceLock<(String, u32)>; 7] = [const { OnceLock::new() }; 7];
     let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene);
@@ -145,7 +202,12 @@ pub(crate) fn undisturbed(scene: Scene) -> &'static (String, u32) {
         let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
         door.let_through();
         assert_eq!(disturbed(desk, &stand.arguments(), &door), Some(0));
-        (stand.end_state(), door.seen())
+        let requests = door.seen();
+        // Through the door the replicas are not told apart, and the old Secret stays until a run sees each of them.
+        if scene == Scene::Move {
+            stand.rerun();
+        }
+        (stand.end_state(), requests)
     })
 }
 
@@ -162,8 +224,10 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
         load.add(name, &desk.client(name), None, Expected::In)
             .unwrap();
     }
-    load.add("nobody", &desk.nobody(), None, Expected::Out)
-        .unwrap();
+    let strangers = strangers(desk);
+    for (name, stranger) in ["nobody", "stranger"].into_iter().zip(&strangers) {
+        load.add(name, stranger, None, Expected::Out).unwrap();
+    }
     door.plan(number, fault);
     disturbed(desk, &stand.arguments(), &door);
     stand.rerun();
@@ -198,6 +262,20 @@ fn so_is_the_adoption_of_a_ca_made_by_hand() {
     recovers(Scene::TakeIn, last / 2, Fault::Answer(403));
 }
 
+#[test]
+fn so_is_the_move_of_a_gateway_to_its_authority() {
+    let (_, last) = undisturbed(Scene::Move);
+    recovers(Scene::Move, last / 2 + 2, Fault::Hold);
+    recovers(Scene::Move, last - 3, Fault::Answer(500));
+}
+
+#[test]
+fn so_is_a_restoration() {
+    let (_, last) = undisturbed(Scene::Restore);
+    recovers(Scene::Restore, last / 2, Fault::Hold);
+    recovers(Scene::Restore, last - 2, Fault::Drop);
+}
+
 /// A run of the plugin that goes on by itself.
 fn begin(desk: &Desk, kubeconfig: &std::path::Path, arguments: &[&str]) -> Child {
     Command::new(PLUGIN)
@@ -211,6 +289,16 @@ fn begin(desk: &Desk, kubeconfig: &std::path::Path, arguments: &[&str]) -> Child
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// Waits until the program's planned request is held, or it has ended.
+#[track_caller]
+fn until_held(door: &Interceptor, program: &mut Child) {
+    let start = Instant::now();
+    while !door.is_holding() && program.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -261,11 +349,7 @@ fn an_issuer_that_is_held_up_delivers_nothing_that_the_end_of_a_rotation_did_not
         let issue = ["issue-client", "late", "--authority", &site.authority];
         door.plan(number, Fault::Pause);
         let mut issuer = begin(desk, door.kubeconfig(), &issue);
-        let start = Instant::now();
-        while !door.is_holding() && issuer.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < Duration::from_secs(30));
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until_held(&door, &mut issuer);
         site.rotate(&[]).exits(0);
         let is_finished = site.rotate(&["--finish"]).code == 0;
         door.release();
@@ -282,5 +366,68 @@ fn an_issuer_that_is_held_up_delivers_nothing_that_the_end_of_a_rotation_did_not
             let status = site.rotate(&["--status"]).exits(0).stdout;
             assert!(status.contains("late"), "{status}");
         }
+    }
+}
+
+#[test]
+fn no_row_of_a_table_is_delivered_under_a_ca_that_stopped_issuing_meanwhile() {
+    const ROWS: usize = 10;
+    let site = Site::exposed("batch");
+    let desk = &site.desk;
+    let rows: Vec<String> = (0..ROWS).map(|row| format!("device-{row}")).collect();
+    let table = format!("name\n{}\n", rows.join("\n"));
+    std::fs::write(desk.folder.path().join("devices.csv"), &table).unwrap();
+    let issue = |authority: &str| {
+        let words = format!("issue-client -f devices.csv --out devices --authority {authority}");
+        words.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let own = issue(&site.authority);
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    // Held at the first reservation, so that the old CA has signed the whole batch.
+    let first = {
+        let other = Site::exposed("batch");
+        std::fs::write(other.desk.folder.path().join("devices.csv"), &table).unwrap();
+        let door = Interceptor::open(&desk.instance, other.desk.folder.path()).unwrap();
+        door.let_through();
+        let words = issue(&other.authority);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(disturbed(&other.desk, &words, &door), Some(0));
+        let lines = door.lines();
+        let mut lines = lines.iter();
+        let reserves = |line: &String| {
+            line.starts_with("POST ") && line.contains("/kubectl-mtls-clients/configmaps")
+        };
+        lines.position(reserves).unwrap() + 1
+    };
+
+    door.plan(u32::try_from(first).unwrap(), Fault::Pause);
+    let mut issuer = begin(desk, door.kubeconfig(), &own);
+    until_held(&door, &mut issuer);
+    assert!(door.is_holding(), "it ended: {:#?}", door.lines());
+    let old = state_of(&site.state())["issuing"].clone();
+    site.rotate(&[]).exits(0);
+    let new = state_of(&site.state())["issuing"].clone();
+    assert_ne!(old, new, "the new CA does not issue");
+    door.release();
+    assert!(issuer.wait().unwrap().success());
+
+    let listed = site.run(&["list-clients", "-o", "json"]).exits(0).json();
+    let clients = listed["clients"].as_array().unwrap();
+    let issued = clients.iter().filter(|client| client["state"] == "issued");
+    let mut names: Vec<&str> = issued
+        .map(|client| client["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, rows, "each row once");
+    // Some were signed by the old CA, and became void.
+    let mut states = clients.iter().map(|client| &client["state"]);
+    assert!(states.any(|state| state == "void"), "{clients:#?}");
+    site.rotate(&["--finish"]).exits(0);
+    for row in [&rows[0], &rows[ROWS - 1]] {
+        let file = |kind: &str| desk.read(&format!("devices/{row}/{row}.{kind}"));
+        std::fs::write(desk.folder.path().join(format!("{row}.crt")), file("crt")).unwrap();
+        std::fs::write(desk.folder.path().join(format!("{row}.key")), file("key")).unwrap();
+        site.admits(row);
     }
 }

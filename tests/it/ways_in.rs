@@ -540,6 +540,8 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
     let by_nobody = || code(&call(&nobody, &host, &[]));
     let by_theirs = || code(&call(&theirs, &host, &[]));
     let by_port = || code(&call(&at_other_port, &host, &[]));
+    let optional = with(json!({"mode": "OPTIONAL_MUTUAL"}));
+    let careless = with(json!({"insecureSkipVerify": true}));
     let trusting_theirs = with(json!({"caCertCredentialName": other_ca.secret}));
     let rows: [(Value, &str, &dyn Fn() -> String); 6] = [
         (
@@ -553,22 +555,12 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
             &by_nobody,
         ),
         (
-            https(
-                "optional",
-                &wildcard,
-                443,
-                with(json!({"mode": "OPTIONAL_MUTUAL"})),
-            ),
+            https("optional", &wildcard, 443, optional),
             "server `optional` (port 443, HTTPS OPTIONAL_MUTUAL)",
             &by_nobody,
         ),
         (
-            https(
-                "careless",
-                &wildcard,
-                443,
-                with(json!({"insecureSkipVerify": true})),
-            ),
+            https("careless", &wildcard, 443, careless),
             "server `careless` (port 443, HTTPS MUTUAL, insecureSkipVerify)",
             &by_theirs,
         ),

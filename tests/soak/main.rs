@@ -225,6 +225,16 @@ fn taking_a_key_in_recovers_from_a_kill_and_from_every_failure_of_each_single_re
     rotates(rotation_faults::Scene::TakeIn);
 }
 
+#[test]
+fn the_move_of_a_gateway_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    rotates(rotation_faults::Scene::Move);
+}
+
+#[test]
+fn a_restoration_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    rotates(rotation_faults::Scene::Restore);
+}
+
 fn rotates(scene: rotation_faults::Scene) {
     let faults = [403, 409, 429, 500].map(Fault::Answer);
     let (_, last) = rotation_faults::undisturbed(scene);

@@ -144,7 +144,7 @@ impl Run<'_> {
     }
 
     /// The Secrets that first runs left which were killed before they made the authority: those with an earlier name than the Secret of the
-    /// authority's keys.
+    /// authority's keys. One that cannot be read holds nothing that could be retired.
     fn leftovers(&self) -> Reconciled<Vec<&Object>> {
         let own = self.keys_secret();
         let names = (1..=MOST_NAMES).map(|n| self.names.keys(n));
@@ -160,7 +160,10 @@ impl Run<'_> {
             found.extend(self.observed.try_get(name)?.found().copied());
         }
         let authority = self.request.authority.as_str();
-        found.retain(|secret| secret.is_ours() && secret.label(AUTHORITY_LABEL) == Some(authority));
+        found.retain(|secret| {
+            let is_own = secret.is_ours() && secret.label(AUTHORITY_LABEL) == Some(authority);
+            is_own && Keys::read(secret).is_ok()
+        });
         Ok(found)
     }
 

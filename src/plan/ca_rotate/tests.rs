@@ -30,12 +30,12 @@ pub(super) fn advance() -> Request {
 }
 
 /// A cluster whose rotation was killed after the key of the new CA was stored, and before the state trusts the CA.
-pub(super) fn with_a_key_left_over() -> Cluster {
+pub(super) fn with_a_key_left_over(rotation: &Request) -> Cluster {
     let mut cluster = Cluster::exposed();
     let mut steps = 1;
     while cluster.keys().len() < 2 {
         cluster = Cluster::exposed();
-        cluster.killed(&advance(), steps);
+        cluster.killed(rotation, steps);
         steps += 1;
     }
     cluster

@@ -292,10 +292,16 @@ pub(super) fn waiting_for_git(target: &Target, source: &Source) -> Option<String
     ))
 }
 
-/// The note on what applying the Gateway's old manifest again would do.
-pub(super) fn applied_by_kubectl(target: &Target, source: &Source) -> Option<String> {
+/// The note of the run that moves a Gateway on what applying its old manifest again would do.
+pub(super) fn applied_by_kubectl(
+    target: &Target,
+    source: &Source,
+    observed: &Observed,
+) -> Option<String> {
     let existing = target.existing.as_ref()?;
-    let was_applied = source.gateway.is_some() && existing.object.was_applied_by_kubectl();
+    let was_moved = || observed.change_of(&target.gateway.reference()).is_some();
+    let moves = source.gateway.is_some() || (source.is_authority(target) && was_moved());
+    let was_applied = moves && existing.object.was_applied_by_kubectl();
     (was_applied && !source.waits_for_git()).then(|| {
         format!(
             "the Gateway `{}` was applied with kubectl: applying that file again, without `caCertCredentialName: {}`, refuses every client",

@@ -224,6 +224,7 @@ pub(super) fn until_seen(
     let at = Served {
         gateway: target.gateway.clone(),
         host: target.host.clone(),
+        client_ca: trust.source.object.clone(),
         ingress: target.ingress.clone(),
         may_lack,
     };

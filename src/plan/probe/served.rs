@@ -17,6 +17,8 @@ pub struct Served {
     pub gateway: GatewayName,
     /// A host of the Gateway's server: the server name of the handshake.
     pub host: String,
+    /// The object from which the server reads its client CA.
+    pub client_ca: ObjectRef,
     /// The Gateway's proxies.
     pub ingress: IngressGateway,
     /// The namespaces in which they may have no server Secret: those that show no certificate there serve nobody.
@@ -33,6 +35,7 @@ impl Served {
         Some(Self {
             gateway: gateway.name.clone(),
             host: Self::probe(server.hosts.first()?),
+            client_ca: server.client_ca_source(),
             ingress: gateway.ingress.clone(),
             may_lack: gateway.ingress.further.clone(),
         })

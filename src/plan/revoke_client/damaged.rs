@@ -4,7 +4,7 @@
 use super::{Request, Which};
 use crate::error::Failure;
 use crate::pki::names::ClientName;
-use crate::plan::command_line::kubectl;
+use crate::plan::command_line::{certificate_of, kubectl, revoke_certificate};
 use crate::resources::Unreadable;
 use crate::resources::inventory::reference;
 
@@ -66,14 +66,9 @@ impl Damaged<'_> {
             return lines;
         }
         lines.push("to revoke this certificate, run:".to_owned());
-        lines.push(format!(
-            r"  {} -o jsonpath='{{.data.tls\.crt}}' > client.crt",
-            kubectl("get", &entry.object)
-        ));
-        lines.push(format!(
-            "  kubectl mtls revoke-client --authority {} --certificate client.crt",
-            self.request.authority
-        ));
+        lines.push(format!("  {}", certificate_of(&entry.object)));
+        let authority = &self.request.authority;
+        lines.push(format!("  {}", revoke_certificate(authority)));
         lines.push("that makes a new entry for it; then remove the damaged one:".to_owned());
         lines.push(format!("  {}", kubectl("delete", &entry.object)));
         lines

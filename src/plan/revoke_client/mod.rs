@@ -3,11 +3,14 @@
 //!
 //! The CRL is decisive: the state is written before anything else, and the next run completes a killed one from the CRL. The inventory is
 //! listed again afterwards, to find new certificates of the same names.
+//!
+//! A run that revokes nothing new publishes nothing where every proxy shows that it uses the published lists already.
 
 mod closing;
 mod damaged;
 mod marks;
 mod proof;
+mod refusals;
 mod report;
 mod shared;
 mod targets;
@@ -19,14 +22,14 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-pub use report::{Fate, List, Report, Revoked as RevokedClient, Shown};
+pub use report::{Evidence, Fate, List, Report, Revoked as RevokedClient, Shown};
 
 use self::damaged::Damaged;
+use self::refusals::{refuse_foreign, unreadable_lists};
 use self::targets::Target;
 use super::commit::{self, Standing};
 use super::list_clients::{inventory, with_serials};
 use super::probe;
-use super::witness::Fault;
 use super::{DryRun, Observed, Query, Seen, Write, audit, revocations, signers, witness};
 use crate::error::Failure;
 use crate::pki::crl::{Crl, Reason, Revoked};
@@ -108,6 +111,7 @@ pub fn reconcile(
     }
     let mut found: Standing<'_> =
         commit::standing(&request.authority, request.force_conflicts, observed, now)?;
+    let was_edited = found.state.has_edited_lists();
     // What an edited list lacks comes back below, as far as the inventory tells: an incident must not wait.
     found.state.lists.clear();
     if request.directory.is_none() {
@@ -172,8 +176,12 @@ pub fn reconcile(
         targets: &targets,
         stands: &stands,
         damaged: &damaged,
+        was_edited,
     };
-    if stands.iter().any(is_open) || (!has_committed && stands.iter().any(counts)) {
+    let counts = stands.iter().any(counts);
+    if stands.iter().any(is_open)
+        || (!has_committed && counts && !case.is_published(&served, observed)?)
+    {
         case.revoke(observed, now)?;
     }
     if request.dry_run != DryRun::None {
@@ -181,7 +189,7 @@ pub fn reconcile(
     }
     case.tell(observed, now)?;
     let unmarked = marks::make(&case, observed, now)?;
-    let shown = if has_committed {
+    let shown = if has_committed || counts {
         case.look(&served, observed, now)?
     } else {
         Vec::new()
@@ -206,6 +214,8 @@ struct Case<'a> {
     targets: &'a [Target],
     stands: &'a [Stand<'a>],
     damaged: &'a Damaged<'a>,
+    /// Whether somebody edited the revocation lists.
+    was_edited: bool,
 }
 
 impl Case<'_> {
@@ -213,7 +223,7 @@ impl Case<'_> {
         self.targets.iter().zip(self.stands)
     }
 
-    /// Commits the state with the new lists; existing revocations are published and verified again.
+    /// Commits the state with the new lists, which contain the existing revocations, too.
     fn revoke(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
         let state = &self.found.state;
         self.found.may_change(self.request.force_conflicts)?;
@@ -324,10 +334,13 @@ impl Case<'_> {
         audit::entry(Transition::ClientsRevoked, what, ids, observed, now)
     }
 
-    /// Writes the Event about the change of the state.
+    /// Writes the Event about the change of the state. Without a change, the witness is updated, which a killed run may have left behind.
     fn tell(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
         let Some(written) = observed.change_of(self.found.object.reference()) else {
-            return Ok(());
+            return match self.request.directory {
+                Some(_) => Ok(()),
+                None => witness::catch_up_unless_unproven(&self.request.authority, observed),
+            };
         };
         let entry = self.audit_entry(observed, now)?;
         let revision = self.found.state.revision;
@@ -355,38 +368,5 @@ fn stand<'a>(
         Stand::Open
     } else {
         Stand::Dropped
-    }
-}
-
-/// Refuses to revoke while external CAs are trusted: with CRLs for the authority's CAs alone,
-/// gateways would reject the clients of every other CA.
-fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failure> {
-    let foreign = found.published.foreign(Some(&found.state));
-    let foreign: Vec<&Certificate> = foreign.filter(|ca| !ca.is_expired(now)).collect();
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    let failure = Failure::refused(
-        "the gateway also trusts a CA that does not belong to this authority: with a revocation list, it would reject all clients of that CA",
-    );
-    let lines = foreign.iter().map(|ca| {
-        format!(
-            "`{}`, SHA-256 {}: `kubectl mtls ca-rotate --finish --drop-external {}` removes this CA, once its clients have certificates of this authority",
-            ca.subject(),
-            ca.fingerprint(),
-            ca.fingerprint()
-        )
-    });
-    Err(failure.hints(lines).hint(
-        "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host",
-    ))
-}
-
-/// The refusal because of revocation lists that cannot be read.
-fn unreadable_lists(request: &Request) -> Failure {
-    match &request.directory {
-        Some(folder) => Failure::refused(format!("`{folder}/ca.crl` cannot be read"))
-            .hint("restore the file from a backup: it holds what was revoked"),
-        None => Fault::ListsEdited.refusal(&request.authority),
     }
 }

@@ -4,15 +4,30 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::{Case, Shown};
+use super::{Case, Evidence, Shown};
 use crate::error::Failure;
 use crate::plan::authority::follower;
 use crate::plan::probe::{self, Expectation, ProbeOptions, Served, Ways};
 use crate::plan::{Observed, Query, Reconciled, revocations};
 
 impl Case<'_> {
+    /// Whether the lists are published as they must be, and every proxy has loaded them: then a run that revokes nothing publishes nothing.
+    /// Without a Gateway that reads them, nothing has to be loaded.
+    pub(super) fn is_published(&self, served: &[Served], observed: &Observed) -> Reconciled<bool> {
+        if self.was_edited || self.found.state.unproven.is_some() {
+            return Ok(false);
+        }
+        let connect_to = self.request.connect_to.as_deref();
+        for at in served {
+            if !probe::is_loaded_everywhere(at, connect_to, observed)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Probes until every gateway rejects the revoked canary of every CA, and accepts the other
-    /// one.
+    /// one. After a run that published nothing there are no canaries, and the lists in the proxies are the evidence.
     pub(super) fn look(
         &self,
         served: &[Served],
@@ -49,7 +64,15 @@ impl Case<'_> {
         };
         let ways = probe::until_seen(&expectations, &options, observed)
             .map_err(|stop| revocations::unless_expired(stop, observed, options.afterwards, now))?;
-        let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
+        let evidence = match observed.change_of(self.found.object.reference()) {
+            Some(_) => Evidence::Handshakes,
+            None => Evidence::LoadedLists,
+        };
+        let shown: Vec<Shown> = served
+            .iter()
+            .zip(ways)
+            .map(|(at, ways)| shown(at, &ways, evidence))
+            .collect();
         let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
         if blind.is_empty() {
             return Ok(shown);
@@ -71,11 +94,12 @@ impl Case<'_> {
     }
 }
 
-fn shown((at, ways): (&Served, Ways)) -> Shown {
+fn shown(at: &Served, ways: &Ways, evidence: Evidence) -> Shown {
     Shown {
         gateway: at.gateway.to_string(),
         ingress: at.ingress.clone(),
         host: at.host.clone(),
+        evidence,
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.why_unknown(),
     }

@@ -88,6 +88,16 @@ pub struct List {
     pub entries: usize,
 }
 
+/// How it was seen that a Gateway rejects the revoked certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Handshakes with a revoked certificate were rejected.
+    Handshakes,
+    /// Each proxy has loaded exactly the lists that are in the cluster, by its own configuration.
+    LoadedLists,
+}
+
 /// A Gateway that was probed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,7 +109,9 @@ pub struct Shown {
     pub ingress: IngressGateway,
     /// The host of the handshakes.
     pub host: String,
-    /// The Pods or addresses that were probed.
+    /// How it was seen that the revoked certificates are rejected.
+    pub evidence: Evidence,
+    /// The Pods or addresses that were probed, or asked.
     pub through: Vec<String>,
     /// Why replicas could not be probed one by one.
     pub replicas_unknown: Option<String>,
@@ -234,7 +246,7 @@ impl Case<'_> {
             notes.extend(probe::others_unknown(observed));
             let ingresses = seen.iter().map(|shown| &shown.ingress);
             notes.extend(probe::proxies_unknown(ingresses, observed));
-            if !seen.is_empty() {
+            if seen.iter().any(|at| at.evidence == Evidence::Handshakes) {
                 let cas = self.found.published.bundle.certificates().iter();
                 let unseen = cas.filter(|ca| !revocations::has_canaries(ca, observed, now));
                 notes.extend(unseen.map(|ca| {

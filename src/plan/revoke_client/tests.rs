@@ -3,6 +3,7 @@
 mod concurrent;
 mod damaged;
 mod edited;
+mod rerun;
 mod shared_serials;
 mod superseded;
 

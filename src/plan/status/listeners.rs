@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hosts::Host;
-use super::{Finding, check, proxies};
+use super::{Finding, check, proxies, rejected};
 use crate::plan::probe::{self, Ways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::ingress::pod_name;
@@ -59,5 +59,5 @@ fn is_for_a_secret(reason: &str) -> bool {
 pub(super) fn wait_for_server(host: &Host, ways: &Ways, observed: &Observed) -> Reconciled<bool> {
     let mut rejected = probe::rejecting(ways, observed).flat_map(|(_, listeners)| listeners);
     let is_for_a_secret = rejected.any(|reason| is_for_a_secret(reason));
-    Ok(is_for_a_secret && !proxies::rejecting_server(host, ways, observed)?.is_empty())
+    Ok(is_for_a_secret && !rejected::rejecting_server(host, ways, observed)?.is_empty())
 }

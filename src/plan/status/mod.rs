@@ -37,6 +37,7 @@ mod proxies;
 mod queries;
 mod records;
 mod refusal;
+mod rejected;
 mod report;
 mod rivals;
 mod route;

@@ -8,15 +8,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::hosts::Host;
+use super::rejected::{has_rejected_client_ca, has_rejected_server};
 use super::{Finding, Link, Request, Severity, check};
 use crate::plan::ingress::all_pods;
-use crate::plan::probe::{self, Via, Ways};
+use crate::plan::probe::{self, Load, Via, Ways, load};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
-use crate::resources::client_ca::{self, Material};
-use crate::resources::field_managers::written_at;
 use crate::resources::ingress::pod_name;
 use crate::resources::pod::unready;
-use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
+use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef, ingress};
 
 /// The time within which istiod sends a change to the proxies, except for a burst of changes.
@@ -81,14 +80,6 @@ pub(super) fn restart_of_istiod(host: &Host, observed: &Observed) -> Reconciled<
     ))
 }
 
-/// Whether a proxy has loaded the material that is in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Load {
-    Current,
-    OtherBundle,
-    OtherCrl,
-}
-
 /// The reads of the proxies' own configuration.
 pub(super) fn queries(
     hosts: &[Host],
@@ -112,60 +103,6 @@ pub(super) fn queries(
     queries.sort();
     queries.dedup();
     Ok(queries)
-}
-
-/// Whether a proxy rejected the newest content of a Secret or client CA, by the name that Gateways give it. False where it is not known.
-fn has_rejected(
-    pod: &ObjectRef,
-    name: &str,
-    object: Option<&Object>,
-    observed: &Observed,
-) -> Reconciled<bool> {
-    let rejected = observed.proxy_config(pod, &Part::RejectedUpdates)?;
-    let accepted = observed.proxy_config(pod, &Part::AcceptedSecrets)?;
-    let written = object.and_then(|object| written_at(&["data"], object));
-    Ok(match (written, rejected.found(), accepted.found()) {
-        (Some(written), Some(rejected), Some(accepted)) => {
-            proxy_config::has_rejected(name, written, rejected, accepted)
-        }
-        _ => false,
-    })
-}
-
-/// Whether a proxy rejected the newest client CA.
-fn has_rejected_client_ca(
-    pod: &ObjectRef,
-    source: &ObjectRef,
-    observed: &Observed,
-) -> Reconciled<bool> {
-    let object = observed.try_get(source)?;
-    let object = object.found().copied();
-    has_rejected(pod, &client_ca::field(source), object, observed)
-}
-
-/// Whether a proxy rejected the newest content of a host's server Secret, which only some users may look at.
-fn has_rejected_server(pod: &ObjectRef, host: &Host, observed: &Observed) -> Reconciled<bool> {
-    let credential = host.server.credential.as_str();
-    if credential.is_empty() {
-        return Ok(false);
-    }
-    let secret = observed.try_get_metadata_if_allowed(&host.server.secret(credential))?;
-    has_rejected(pod, credential, secret.found().copied(), observed)
-}
-
-/// The proxies that rejected the newest content of a host's server Secret.
-pub(super) fn rejecting_server<'a>(
-    host: &Host,
-    ways: &'a Ways,
-    observed: &Observed,
-) -> Reconciled<Vec<&'a ObjectRef>> {
-    let mut pods = Vec::new();
-    for pod in ways.pods() {
-        if has_rejected_server(pod, host, observed)? {
-            pods.push(pod);
-        }
-    }
-    Ok(pods)
 }
 
 /// Reads again for a moment if a proxy has loaded something else: somebody may just have changed the client CA.
@@ -208,34 +145,6 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
         reread: reread.into_iter().collect(),
     })
     .into())
-}
-
-/// Whether a proxy has loaded the client CA; `None` if that, or the client CA, is not known, or if the proxy has loaded nothing, which its
-/// handshakes show.
-fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconciled<Option<Load>> {
-    let seen = observed.try_get(source)?;
-    let material = seen.found().and_then(|object| Material::read(object).ok());
-    let said = observed.proxy_config(pod, &Part::ClientCas)?;
-    let (Some(material), Some(lines)) = (material, said.found()) else {
-        return Ok(None);
-    };
-    let name = client_ca::field(source);
-    let has = |part, bytes: &[u8]| lines.contains(&loaded(&name, part, bytes));
-    let (bundle, crl) = (proxy_config::Material::Bundle, proxy_config::Material::Crl);
-    if !has_loaded(lines, &name, bundle) {
-        return Ok(None);
-    }
-    let has_crl = match &material.crl {
-        Some(bytes) => has(crl, bytes),
-        None => !has_loaded(lines, &name, crl),
-    };
-    Ok(Some(if !has(bundle, &material.bundle) {
-        Load::OtherBundle
-    } else if has_crl {
-        Load::Current
-    } else {
-        Load::OtherCrl
-    }))
 }
 
 /// Adds the findings on the proxies of a host; returns the names of those that have not loaded the trust bundle.

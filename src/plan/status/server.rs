@@ -8,7 +8,7 @@ use super::hosts::Host;
 use super::probes::Handshakes;
 use super::server_chain::{self, Issuer};
 use super::server_source::Source;
-use super::{Finding, Link, Severity, check, listeners, proxies, soon};
+use super::{Finding, Link, Severity, check, listeners, rejected, soon};
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::Reconciled;
@@ -144,7 +144,7 @@ fn rejected(
     source: &Source<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Option<Finding>> {
-    let pods = proxies::rejecting_server(host, &handshakes.ways, facts.observed)?;
+    let pods = rejected::rejecting_server(host, &handshakes.ways, facts.observed)?;
     let names: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
     let secret = host.server.secret(&host.server.credential);
     let blocks = listeners::wait_for_server(host, &handshakes.ways, facts.observed)?;

@@ -8,6 +8,7 @@ use super::super::Request;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::MOST_NAMES;
+use crate::plan::command_line::{certificate_of, kubectl, restore, revoke_certificate};
 use crate::plan::{Observed, Query, Reconciled, Seen, list_clients, probe};
 use crate::resources::authority::{AuthorityState, Fragments, Keys, Origin};
 use crate::resources::gateway::Gateway;
@@ -249,13 +250,18 @@ impl<'a> KeysSecret<'a> {
 
 fn entries(request: &Request, observed: &Observed) -> Reconciled<Vec<Entry>> {
     let objects = observed.list(&list_clients::inventory(&request.authority))?;
-    let (entries, unreadable) = list_clients::entries(objects);
-    match unreadable.first() {
-        Some(first) => Err(Failure::refused(format!(
-            "an entry of the inventory cannot be read, and may belong to a revoked certificate: {first}"
-        ))
-        .hint("restore or remove the entry")
-        .into()),
-        None => Ok(entries),
-    }
+    let (entries, unreadable) = list_clients::with_serials(objects);
+    let Some(first) = unreadable.first() else {
+        return Ok(entries);
+    };
+    Err(Failure::refused(format!(
+        "an entry of the inventory cannot be read, and may belong to a revoked certificate: {first}"
+    ))
+    .hint("keep its certificate, then remove the entry:")
+    .hint(format!("  {}", certificate_of(&first.object)))
+    .hint(format!("  {}", kubectl("delete", &first.object)))
+    .hint("restore the authority, then revoke the certificate, unless its client must be accepted:")
+    .hint(format!("  {}", restore(&request.authority)))
+    .hint(format!("  {}", revoke_certificate(&request.authority)))
+    .into())
 }

@@ -320,3 +320,55 @@ fn a_rotation_puts_certificates_beside_bare_keys() {
     assert_eq!(cluster.answer(old), Verdict::LetIn);
     assert!(cluster.state().given.is_empty());
 }
+
+#[test]
+fn a_damaged_entry_is_refused_with_commands_after_which_its_certificate_stays_revoked() {
+    use crate::pki::crl::Reason;
+    use crate::plan::revoke_client::{self, Which};
+    use crate::resources::inventory::is_entry;
+    for damage in ["serial", "not-after", "format"] {
+        let mut cluster = Cluster::exposed();
+        let [bad, good] = ["bad", "good"].map(|name| cluster.issue(name));
+        cluster.revoke(bad);
+        cluster.revoke_in_inventory(bad);
+        let is_bads = |object: &&Object| {
+            is_entry(object) && object.annotation("kubectl-mtls.dev/client-name") == Some("bad")
+        };
+        let entry = cluster.objects.values().find(is_bads).unwrap().clone();
+        let key = format!("kubectl-mtls.dev/{damage}");
+        cluster.put(&entry.clone().with_annotation(&key, "soon"));
+        lead(&mut cluster, true);
+        lose(&mut cluster);
+        let writes = cluster.writes.len();
+        let failure = cluster.run(&restore(true)).unwrap_err();
+        assert_eq!(cluster.writes.len(), writes);
+        let hints = failure.what_to_do().join("\n");
+        let name = entry.name();
+        for command in [
+            format!("kubectl get configmaps -n kubectl-mtls-clients {name} -o jsonpath"),
+            format!("kubectl delete configmaps -n kubectl-mtls-clients {name}"),
+            "kubectl mtls ca-rotate --restore --accept-loss --authority kyma-mtls".to_owned(),
+            "kubectl mtls revoke-client --authority kyma-mtls --certificate client.crt".to_owned(),
+        ] {
+            assert!(hints.contains(&command), "{damage}: {hints}");
+        }
+        cluster.objects.remove(entry.reference());
+        cluster.run(&restore(true)).unwrap();
+        let certificate = cluster.certificate(bad).clone();
+        let revocation = revoke_client::Request {
+            authority: FIRST_AUTHORITY.to_owned(),
+            directory: None,
+            which: Which::Certificates(vec![certificate]),
+            reason: Reason::Unspecified,
+            confirmed: false,
+            close_connections: false,
+            dry_run: DryRun::None,
+            timeout: restore(true).timeout,
+            connect_to: restore(true).connect_to,
+            force_conflicts: false,
+        };
+        cluster.run(&revocation).unwrap();
+        let fates = [bad, good].map(|client| cluster.answer(client));
+        assert_eq!(fates, [Verdict::Revoked, Verdict::LetIn], "{damage}");
+    }
+}

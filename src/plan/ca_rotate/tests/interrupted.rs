@@ -54,7 +54,22 @@ fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_o
 
 #[test]
 fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in_the_history() {
-    let mut cluster = with_a_key_left_over();
+    is_never_used(with_a_key_left_over(&advance()));
+}
+
+#[test]
+fn nor_does_the_key_of_files_that_a_killed_run_left_over() {
+    let given = Cluster::exposed().given_ca();
+    let to_given = request(Goal::Advance(Some(given)));
+    let mut cluster = is_never_used(with_a_key_left_over(&to_given));
+    cluster.run(&finish()).unwrap();
+    // Nor later, of the same files: nobody knows who has seen them.
+    let failure = cluster.run(&to_given).unwrap_err();
+    assert!(failure.to_string().contains("was dropped"), "{failure}");
+}
+
+/// Rotates where a killed run left a key.
+fn is_never_used(mut cluster: Cluster) -> Cluster {
     assert_eq!(cluster.state().trusted.len(), 1);
     let own = cluster.state().trusted[0].key_id_hex();
     let left_over = cluster.keys().into_iter().find(|ski| *ski != own).unwrap();
@@ -66,6 +81,7 @@ fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in
     assert!(!cluster.keys().contains(&left_over));
     let line = format!("retired the key {left_over}, which an interrupted run left without a CA");
     assert!(state.history.iter().any(|told| told.contains(&line)));
+    cluster
 }
 
 /// A key is kept before the state names its CA, so another run must not take it for left over in between.
@@ -250,4 +266,22 @@ fn a_secret_of_keys_that_is_not_of_the_authority_stays_as_it_is() {
         cluster.run(&through).unwrap();
         assert!(cluster.objects[&name] == other);
     }
+}
+
+#[test]
+fn a_damaged_secret_that_a_killed_first_run_left_stops_no_rotation_and_stays() {
+    let mut cluster = with_a_secret_left_over();
+    let name = CredentialNames::first().keys(1);
+    let damaged = cluster.objects[&name].clone();
+    let damaged = damaged.with("data", serde_json::json!({"key": "?"}));
+    let damaged = cluster.put(&damaged);
+    let through = |request: Request| Request {
+        connect_to: None,
+        ..request
+    };
+    for goal in [advance(), finish()] {
+        cluster.run(&through(goal)).unwrap();
+    }
+    assert_eq!(cluster.state().trusted.len(), 1);
+    assert!(cluster.objects[&name] == damaged);
 }

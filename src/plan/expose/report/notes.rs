@@ -91,7 +91,7 @@ pub(super) fn notes(
     }
     notes.extend(plan.fail_closed_secrets.notes.clone());
     notes.extend(plan.needs.notes.clone());
-    notes.extend(moving::applied_by_kubectl(target, &trust.source));
+    notes.extend(moving::applied_by_kubectl(target, &trust.source, observed));
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
     let rotate = format!(
         "kubectl mtls ca-rotate --authority {}",

@@ -186,3 +186,18 @@ fn with_a_guard() {
     let faults = every_fault(&Cluster::plain(), &request, HOST, |_| {});
     assert!(faults > 120, "only {faults} faults");
 }
+
+#[test]
+fn with_a_gateway_that_is_moved() {
+    for mut cluster in [Cluster::kyma(), Cluster::plain()] {
+        let gateway = by_hand(&mut cluster);
+        let client = cluster.foreign_client();
+        let client = cluster.certificate(client).clone();
+        let request = moving_request(gateway);
+        let faults = every_fault(&cluster, &request, HOST, |cluster| {
+            let statuses = cluster.statuses(HOST, Some(&client));
+            assert!(!statuses.contains(&None), "a valid client is refused");
+        });
+        assert!(faults > 50, "only {faults} faults");
+    }
+}

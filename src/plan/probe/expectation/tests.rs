@@ -5,6 +5,7 @@ use crate::plan::Action;
 use crate::plan::Blocked;
 use crate::plan::Event;
 use crate::plan::probe::Via;
+use crate::resources::names::CredentialNames;
 use crate::resources::{Kind, Object, ObjectRef};
 
 const HOST: &str = "alice.example.com";
@@ -19,6 +20,7 @@ fn served() -> Served {
     Served {
         gateway: GatewayName::new("shop", "gateway"),
         host: HOST.to_owned(),
+        client_ca: CredentialNames::first().state(),
         ingress: IngressGateway::default(),
         may_lack: BTreeSet::new(),
     }

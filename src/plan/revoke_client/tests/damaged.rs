@@ -95,3 +95,56 @@ fn revoke_client_ends_whatever_the_objects_of_a_cluster_look_like() {
     let (cluster, _) = cluster();
     assert!(refusals(&cluster, &named("alice")) > 0);
 }
+
+#[test]
+fn a_dry_run_ends_as_the_run_itself_does() {
+    let of = |names: &[&str]| {
+        let names = names.iter().map(|name| name.parse().unwrap());
+        Which::Names(names.collect())
+    };
+    for annotation in NEEDED {
+        let (mut cluster, [alice, _, carol]) = cluster();
+        damage(&mut cluster, "alice", annotation);
+        let certificate = |client| Which::Certificates(vec![cluster.certificate(client).clone()]);
+        for which in [
+            of(&["carol"]),
+            of(&["alice"]),
+            of(&["alice", "carol"]),
+            certificate(alice),
+            certificate(carol),
+        ] {
+            let end = |dry_run| {
+                let request = Request {
+                    dry_run,
+                    ..request(which.clone())
+                };
+                let report = cluster.clone().run(&request);
+                report
+                    .map(|report| report.not_revoked)
+                    .map_err(|failure| failure.to_string())
+            };
+            for dry_run in [DryRun::Client, DryRun::Server] {
+                let what = format!("{annotation} {which:?}");
+                assert_eq!(end(dry_run), end(DryRun::None), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_marked_is_reported_and_its_certificate_is_revoked() {
+    let (mut cluster, [alice, ..]) = cluster();
+    let is_alices = |object: &&Object| {
+        is_entry(object) && object.annotation("kubectl-mtls.dev/client-name") == Some("alice")
+    };
+    let entry = cluster.objects.values().find(is_alices).unwrap().clone();
+    cluster.put(&entry.with("data", serde_json::json!({})));
+    for fate in [Fate::Revoked, Fate::AlreadyRevoked] {
+        let report = cluster.run(&named("alice")).unwrap();
+        assert_eq!(fates(&report), [("alice", fate)]);
+        assert_eq!(cluster.answer(alice), Verdict::Revoked);
+        assert!(!report.seen.is_empty());
+        let mut notes = report.notes.iter();
+        assert!(notes.any(|note| note.contains("could not be marked as revoked")));
+    }
+}

@@ -78,7 +78,7 @@ fn a_ca_without_its_key_does_not_let_a_revoked_client_in_again() {
 
 #[test]
 fn the_key_of_a_rotation_that_never_began_makes_no_ca_trusted() {
-    let mut cluster = with_a_key_left_over();
+    let mut cluster = with_a_key_left_over(&advance());
     let alice = cluster.issue("alice");
     let trusted = cluster.state().trusted;
     lead(&mut cluster, true);
