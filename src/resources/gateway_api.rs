@@ -55,7 +55,9 @@ fn configures(object: &Object, ingress: &IngressGateway, services: &BTreeSet<Obj
     if named.peek().is_some() {
         return named.any(|host| services.contains(&backends::of_host(host, object.namespace())));
     }
+    // istiod gives them to the Pods (`extractInfrastructureMetadata` in `pilot/pkg/config/kube/gateway`).
     let own = object.at(&["spec", "infrastructure", "labels"]);
+    let own = own.or_else(|| object.at(&["metadata", "labels"]));
     let has_label = |(key, value): (&String, &String)| {
         let own = own.and_then(|labels| labels.get(key)?.as_str());
         own == Some(value.as_str()) || key == GATEWAY_NAME_LABEL && value == object.name()

@@ -151,7 +151,7 @@ fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
             continue;
         };
         let names = active.0.keys().chain(newer.0.keys());
-        let changed = names.filter(|policy| active.0.get(*policy) != newer.0.get(*policy));
+        let changed = names.filter(|policy| !active.has_same(&newer, policy));
         told.extend(changed.map(|policy| format!("{policy} {name} {state}")));
     }
     for (policy, rules) in active.0 {
@@ -174,6 +174,13 @@ impl<'a> Rules<'a> {
         rules
     }
 
+    /// Whether both have the same rules of a policy, in whatever order.
+    fn has_same(&self, other: &Self, policy: &str) -> bool {
+        let of = |rules: &'_ Self| rules.0.get(policy).cloned().unwrap_or_default();
+        let (own, others) = (of(self), of(other));
+        own.len() == others.len() && own.iter().all(|rule| others.contains(rule))
+    }
+
     /// Collects the rules of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]`
     /// (`pilot/pkg/security/authz/builder`). Those of a trial, `shadow_rules`, enforce nothing.
     fn collect(&mut self, value: &'a Value) {
@@ -186,7 +193,10 @@ impl<'a> Rules<'a> {
                 for (key, rule) in policies.into_iter().flatten() {
                     if let Some(name) = policy_of(key) {
                         let rules = self.0.entry(name.to_owned()).or_default();
-                        rules.push((action, rule));
+                        // istiod repeats it in every filter chain.
+                        if !rules.contains(&(action, rule)) {
+                            rules.push((action, rule));
+                        }
                     }
                 }
                 let inner = fields

@@ -34,7 +34,7 @@ fn a_key_of_another_certificate(host: &Exposed, beside: &Exposed) {
         run.exits(124)
             .says("it rejects the listener")
             .says("Failed to load private key")
-            .says("until its cause is mended and istiod sends it again")
+            .says("until its cause is repaired and istiod sends it again")
     };
     // Port 80, where nobody shows a certificate, has the guard at once.
     let allow = ["expose", "httpbin", "--allow", "ada", "--timeout", "8s"];

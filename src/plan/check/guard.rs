@@ -27,7 +27,7 @@ pub(crate) const GUARD_NOT_ENFORCED: Check = Check {
     severity: Severity::Error,
     cause: "A proxy does not enforce a guard as it is in the cluster",
     found_by: "the guards, and the policies that each proxy enforces",
-    why: "the proxy goes on with what it had: whom the guard keeps out may reach the Service",
+    why: "the proxy uses its earlier configuration: requests that the guard denies may reach the Service",
     remedy: "kubectl rollout restart deployments -n NAMESPACE -l app=istiod",
     consequences: &[],
 };

@@ -67,7 +67,7 @@ pub(crate) const PROXY_LISTENER_REJECTED: Check = Check {
     severity: Severity::Error,
     cause: "A proxy rejects the configuration of a listener",
     found_by: "the listeners for which each proxy keeps an error",
-    why: "until it is mended, the proxy keeps what it had: it serves no new host, and enforces no changed guard",
+    why: "until this is repaired, the proxy uses its earlier configuration: it serves no new host, and enforces no changed guard",
     remedy: "kubectl get envoyfilters.networking.istio.io -A",
     consequences: &[
         "guard/not-enforced",
@@ -94,7 +94,6 @@ pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
     why: "what the Gateway and the guards say may not be what the proxies do",
     remedy: "kubectl edit envoyfilters.networking.istio.io -n NAMESPACE NAME",
     consequences: &[
-        "guard/not-enforced",
         "proxy/accepts-everybody",
         "proxy/requests-no-certificate",
         "proxy/not-checked",
@@ -119,7 +118,7 @@ pub(crate) const PROXY_UNREACHABLE: Check = Check {
     found_by: "a connection to every proxy, or to the load balancer",
     why: "clients do not reach the host",
     remedy: "kubectl get services,pods -n NAMESPACE",
-    consequences: &["server-certificate/not-shown"],
+    consequences: &["server-certificate/not-shown", "guard/not-enforced"],
 };
 
 pub(crate) const PROXY_NOT_CHECKED: Check = Check {

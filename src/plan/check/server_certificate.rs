@@ -162,6 +162,7 @@ pub(crate) const SERVER_CERTIFICATE_REJECTED: Check = Check {
     consequences: &[
         "server-certificate/not-loaded",
         "server-certificate/not-shown",
+        "guard/not-enforced",
     ],
 };
 

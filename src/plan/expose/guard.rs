@@ -20,8 +20,8 @@ use crate::plan::{Observed, Query, Reconciled, Write, probe};
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
-    arranged, effective, faults, headers_reference, host_reference, other_servers, repaired,
-    traces,
+    arranged, effective, faults, headers_reference, host_reference, is_enforced, other_servers,
+    repaired, traces,
 };
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
 use crate::resources::route::Routing;
@@ -77,8 +77,7 @@ impl Guards {
             let mut wanted = self.wanted.iter();
             let wanted = wanted.find(|guard| guard.object.reference() == name);
             let expected = wanted.map_or_else(BTreeSet::new, |guard| traces(&guard.object));
-            let of_guard = |line: &&String| line.split(' ').next() == Some(name.name.as_str());
-            policies.iter().filter(of_guard).eq(expected.iter())
+            is_enforced(&name.name, &expected, policies)
         })
     }
 }

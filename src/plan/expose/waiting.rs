@@ -18,7 +18,7 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
-use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Ways};
+use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Via, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
 use crate::resources::authority::AuthorityState;
 use crate::resources::ingress::pod_name;
@@ -307,9 +307,9 @@ pub(super) fn until_routed(
         let unknown = unknown.first().map(|reason| {
             format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
         });
-        let is_unseen = ways.pods().next().is_none() && !ways.ways.is_empty();
-        let unseen = is_unseen.then(|| {
-            "whether the proxies have the route and enforce the guards was not seen: an address does not tell".to_owned()
+        let has_address = ways.ways.iter().any(|via| matches!(via, Via::Address(_)));
+        let unseen = has_address.then(|| {
+            "whether every proxy has the route and enforces the guards was not seen: an address does not tell".to_owned()
         });
         return Ok(unknown.or(unseen));
     }

@@ -43,6 +43,9 @@ impl ExpectedAnswer {
                 Some(format!("a client with a valid certificate was {outcome}"))
             }
             (Self::Refused(alert), Outcome::Refused(seen)) if alert == seen => None,
+            (Self::Refused("unknown_ca"), outcome @ Outcome::Answered(_)) => Some(format!(
+                "a client of a CA that is not trusted was {outcome}"
+            )),
             (Self::Refused(alert), outcome) => Some(format!(
                 "a client that must be rejected with `{alert}` was {outcome}"
             )),

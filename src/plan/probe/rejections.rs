@@ -50,7 +50,7 @@ pub fn rejected(all: &[Ways], observed: &Observed) -> BTreeSet<String> {
 pub fn advice(all: &[Ways], observed: &Observed) -> Option<&'static str> {
     let mut rejecting = all.iter().flat_map(|ways| rejecting(ways, observed));
     rejecting.next().map(|_| {
-        "a rejected listener stays as it was until its cause is mended and istiod sends it again: after the next change of a guard or a \
+        "a rejected listener stays as it was until its cause is repaired and istiod sends it again: after the next change of a guard or a \
          Gateway, or after a restart of istiod"
     })
 }

@@ -14,7 +14,9 @@ impl Case<'_> {
     /// Whether the lists are published as they must be, and every proxy has loaded them: then a run that revokes nothing publishes nothing.
     /// Without a Gateway that reads them, nothing has to be loaded.
     pub(super) fn is_published(&self, served: &[Served], observed: &Observed) -> Reconciled<bool> {
-        if self.was_edited || self.found.state.unproven.is_some() {
+        let is_uncertain = self.was_edited || self.found.state.unproven.is_some();
+        // A Secret with a copy of the authority may lag behind it.
+        if is_uncertain || follower(&self.found.state).is_some() {
             return Ok(false);
         }
         let connect_to = self.request.connect_to.as_deref();

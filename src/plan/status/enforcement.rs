@@ -1,16 +1,16 @@
 //! Whether the proxies enforce the guards as they are in the cluster: a proxy that istiod does not reach, or that rejects what it is sent,
-//! goes on with what it had.
+//! uses its earlier configuration.
 
 use std::collections::BTreeSet;
 
 use super::facts::Facts;
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::proxies::{SETTLED, restart_of_istiod};
-use super::{Link, Request, check, guards};
-use crate::plan::probe::{self, Ways};
+use super::proxies::{SETTLED, is_idle, restart};
+use super::{Finding, Link, Request, check, guards};
+use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
-use crate::resources::guard::traces;
+use crate::resources::guard::{is_enforced, traces};
 use crate::resources::ingress::pod_name;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef};
@@ -66,32 +66,54 @@ pub(super) fn examine(
     facts: &Facts<'_>,
     link: &mut Link,
 ) -> Reconciled<()> {
-    let ways = &handshakes.ways;
-    for pod in ways.pods() {
-        if let Seen::Failed(reason) = facts.observed.proxy_config(pod, &Part::Policies)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} enforces the guards could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
+    let pods = pods(host, &handshakes.ways, facts)?;
+    for pod in &pods {
+        // A proxy that cannot be asked at all is told with its client CA.
+        let can_be_asked = facts.observed.proxy_config(pod, &Part::ClientCas)?;
+        if let (Seen::Failed(reason), Some(_)) = (
+            facts.observed.proxy_config(pod, &Part::Policies)?,
+            can_be_asked.found(),
+        ) {
+            let seen = format!("whether {pod} enforces the guards could not be read: {reason}");
+            let finding = Finding::new(&check::GUARD_NOT_CHECKED, seen, "kubectl mtls status -v 6");
+            link.add(finding.because("whether the proxy enforces the guards is not known"));
         }
     }
-    let lagging = lagging(host, ways, facts)?;
+    let lagging = lagging(host, &handshakes.ways, facts)?;
     let guards: BTreeSet<&ObjectRef> = lagging.iter().map(|(_, guard)| *guard).collect();
     for guard in guards {
-        let pods = lagging.iter().filter(|(_, of)| *of == guard);
-        let pods: Vec<String> = pods.map(|(pod, _)| pod_name(pod)).collect();
-        let verb = if pods.len() == 1 { "does" } else { "do" };
+        let of = lagging.iter().filter(|(_, of)| *of == guard);
+        let of: Vec<&ObjectRef> = of.map(|(pod, _)| *pod).collect();
+        let shown: Vec<String> = of.iter().map(|pod| pod_name(pod)).collect();
+        let verb = if of.len() == 1 { "does" } else { "do" };
+        let remedy = restart(host, &of, of.len() == pods.len(), facts.observed)?;
         link.find(
             &check::GUARD_NOT_ENFORCED,
-            format!("{} {verb} not enforce {guard} as it is", pods.join(", ")),
-            restart_of_istiod(host, facts.observed)?,
+            format!(
+                "{} {verb} not enforce the current {guard}",
+                shown.join(", ")
+            ),
+            remedy,
         );
     }
     Ok(())
 }
 
-/// The proxies in the namespace of a host's ingress gateway that enforce something else than a guard of the host says, each with the guard.
+/// The proxies in the namespace of a host's ingress gateway that get clients.
+fn pods<'a>(host: &Host, ways: &'a Ways, facts: &Facts<'_>) -> Reconciled<Vec<&'a ObjectRef>> {
+    let mut pods = Vec::new();
+    for via in &ways.ways {
+        if let Via::Proxy(proxy) = via
+            && proxy.pod.namespace == host.gateway.ingress.namespace
+            && !is_idle(host, via, facts.observed)?
+        {
+            pods.push(&proxy.pod);
+        }
+    }
+    Ok(pods)
+}
+
+/// The proxies of a host's ingress gateway that enforce something else than a guard of the host says, each with the guard.
 fn lagging<'a>(
     host: &Host,
     ways: &'a Ways,
@@ -102,16 +124,17 @@ fn lagging<'a>(
         guards::of_host(host, facts)?,
         guards::of_headers(namespace, &host.gateway.name, facts)?,
     ];
-    let guards: Vec<&Object> = guards.into_iter().flatten().collect();
+    let guards = guards.into_iter().flatten();
+    let guards: Vec<(&Object, BTreeSet<String>)> =
+        guards.map(|guard| (guard, traces(guard))).collect();
     let mut lagging = Vec::new();
-    for pod in ways.pods().filter(|pod| pod.namespace == *namespace) {
+    for pod in pods(host, ways, facts)? {
         let enforced = facts.observed.proxy_config(pod, &Part::Policies)?;
         let Some(enforced) = enforced.found() else {
             continue;
         };
-        for guard in &guards {
-            let of_guard = |line: &&String| line.split(' ').next() == Some(guard.name());
-            if !enforced.iter().filter(of_guard).eq(&traces(guard)) {
+        for (guard, traces) in &guards {
+            if !is_enforced(guard.name(), traces, enforced) {
                 lagging.push((pod, guard.reference()));
             }
         }

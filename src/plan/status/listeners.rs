@@ -37,7 +37,7 @@ pub(super) fn rejected(
     Ok(Some(if is_for_a_secret {
         // The proxies' message does not tell which Secret it is, and they try again only what they are sent again.
         finding(&format!(
-            "mend the Secret with that key or certificate (`{CREDENTIALS}` names those of all Gateways); then istiod must send the listeners \
+            "repair the Secret with that key or certificate (`{CREDENTIALS}` names those of all Gateways); then istiod must send the listeners \
              again: `{}`",
             proxies::restart_of_istiod(host, observed)?
         ))

@@ -70,6 +70,26 @@ fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconcile
     }))
 }
 
+/// The command that lets proxies of one namespace load everything anew: `all` of the host's, or some of them.
+pub(super) fn restart(
+    host: &Host,
+    pods: &[&ObjectRef],
+    all: bool,
+    observed: &Observed,
+) -> Reconciled<String> {
+    if all {
+        // New ones would load nothing either.
+        return restart_of_istiod(host, observed);
+    }
+    let namespace = pods.first().map(|pod| pod.namespace.as_str());
+    let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+    Ok(format!(
+        "kubectl delete pods -n {} {}",
+        namespace.unwrap_or_default(),
+        names.join(" ")
+    ))
+}
+
 /// The command that restarts the control plane of a host's proxies: they go on with what they have, and then load all of it anew.
 pub(super) fn restart_of_istiod(host: &Host, observed: &Observed) -> Reconciled<String> {
     let planes = control_plane::named(&host.gateway.ingress, observed)?;
@@ -228,23 +248,16 @@ pub(super) fn faults(
     ];
     for (check, pods, says) in groups {
         if let Some(first) = pods.first() {
-            let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
             let shown: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
-            // New proxies would load nothing either. A proxy that is sent again what it has rejected calls it accepted, and does not use it.
+            // A proxy that is sent again what it has rejected calls it accepted, and does not use it.
             let remedy = if check.id == check::PROXY_UPDATE_REJECTED.id {
                 format!(
-                    "mend what the proxies reject, which `kubectl logs -n {} {}` tells: often the key or certificate of another Gateway's server; \
-                     then send a new list: `kubectl mtls revoke-client NAME`, with the name of a revoked client",
+                    "repair what the proxies reject, which `kubectl logs -n {} {}` shows: often the key or certificate of another Gateway's server; \
+                     then run the command again that changed the client CA, which sends it anew",
                     first.namespace, first.name
                 )
-            } else if is_everywhere {
-                restart_of_istiod(host, observed)?
             } else {
-                format!(
-                    "kubectl delete pods -n {} {}",
-                    first.namespace,
-                    names.join(" ")
-                )
+                restart(host, &pods, is_everywhere, observed)?
             };
             link.find(
                 check,

@@ -298,7 +298,8 @@ impl Report {
     /// Leaves out findings below this severity; failed checks stay.
     pub fn at_least(&mut self, severity: Severity) {
         self.findings.retain(|finding| {
-            finding.severity == Severity::Unknown || finding.severity >= severity
+            let mut all = std::iter::once(finding).chain(&finding.consequences);
+            finding.severity == Severity::Unknown || all.any(|one| one.severity >= severity)
         });
     }
 

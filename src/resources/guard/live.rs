@@ -121,6 +121,17 @@ fn has_same_rules(one: &Object, other: &Object) -> bool {
     rules(one).into_iter().all(is_among) && rest.is_empty()
 }
 
+/// Whether a proxy that shows these lines of [`crate::resources::proxy_config::Part::Policies`] enforces exactly these traces of a guard of
+/// this name.
+pub fn is_enforced(name: &str, traces: &BTreeSet<String>, lines: &BTreeSet<String>) -> bool {
+    let of_guard = |line: &&String| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    let from = lines.range(name.to_owned()..);
+    from.take_while(of_guard).eq(traces)
+}
+
 /// What proxies show of an enforced guard: its name, and its name with its action and with each identity, header, host, port and TLS server
 /// name in its rules. See [`crate::resources::proxy_config::Part::Policies`].
 pub fn traces(guard: &Object) -> BTreeSet<String> {

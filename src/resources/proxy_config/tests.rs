@@ -51,6 +51,14 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
         "other https is rejected",
     ]);
     assert_eq!(read([&http, &rejected]), expected);
+    // The server of somebody else, with a chain of its own.
+    let mut further = https.clone();
+    let chains = https
+        .pointer("/active_state/listener/filter_chains/0")
+        .unwrap();
+    let failed = json!({"filter_chains": [chains, chains]});
+    further["error_state"] = json!({"failed_configuration": failed});
+    assert_eq!(read([&http, &further]), both);
     let never = json!({"error_state": rejected["error_state"]});
     assert_eq!(
         read([&https, &never]),
