@@ -201,9 +201,7 @@ pub(super) fn desired(
     let before_clients = before.and_then(Clients::of_policy);
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     let mut notes = notes(target, view, clients.as_ref(), before, &removed, observed);
-    if clients.is_some() {
-        notes.extend(limits(target, &proxies, &listener));
-    }
+    notes.extend(limits(target, &proxies, &listener, clients.is_some()));
     Ok(Guards {
         warning: warning(&wanted, &lifted, observed),
         notes,

@@ -72,9 +72,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     for check in checks.chain(guards.of_other_servers(is_closed)) {
         link.add(check);
     }
-    if is_closed == Closed::Yes {
-        link.extend(tcp_servers::unseen(&guards.proxies));
-    }
+    link.extend(tcp_servers::unseen(&guards.proxies));
     Ok(())
 }
 

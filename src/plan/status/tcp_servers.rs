@@ -39,8 +39,7 @@ pub(super) fn later(
 pub(super) fn unseen(proxies: &IngressProxies<'_>) -> Option<Finding> {
     let reason = proxies.kubernetes_gateways_unseen.as_ref()?;
     let seen = format!("the Gateways of the Kubernetes Gateway API could not be listed: {reason}");
-    let why =
-        "whether the host guard closes connections of their TCP and TLS listeners is not known";
+    let why = "whether the guards close connections of their TCP and TLS listeners is not known";
     Some(Finding::new(&check::GUARD_NOT_CHECKED, seen, "kubectl mtls rbac status").because(why))
 }
 

@@ -77,13 +77,15 @@ pub(super) fn unstoppable(other: &OtherServer<'_>) -> String {
     }
 }
 
-/// What the host guard cannot do because of TCP servers, or does to those that could not be seen.
+/// What the host guard, if there is one, cannot do because of TCP servers, and what the guards may do to those that could not be seen.
 pub(super) fn limits(
     target: &Target,
     proxies: &IngressProxies<'_>,
     listener: &Listener,
+    has_host_guard: bool,
 ) -> Vec<String> {
-    let later = listener.takes_every_name().map(|tcp| {
+    let everywhere = listener.takes_every_name().filter(|_| has_host_guard);
+    let later = everywhere.map(|tcp| {
         format!(
             "the TCP {tcp} takes every server name on the port of `{}`, so the host guard does not deny requests through servers that are added to its Gateway later; give that TCP server host names",
             target.host
@@ -91,7 +93,7 @@ pub(super) fn limits(
     });
     let unseen = proxies.kubernetes_gateways_unseen.iter().map(|reason| {
         format!(
-            "the Gateways of the Kubernetes Gateway API could not be listed, so the host guard may close connections of their TCP and TLS listeners: {reason}"
+            "the Gateways of the Kubernetes Gateway API could not be listed, so the guards may close connections of their TCP and TLS listeners: {reason}"
         )
     });
     later.into_iter().chain(unseen).collect()
