@@ -21,7 +21,7 @@ struct Written {
     sent: Vec<String>,
 }
 
-/// A write that was sent. If it is dropped without an answer, it counts as made or not, which is not known.
+/// A write that was sent. If it is dropped before it was answered, whether it was made is not known, and is reported so.
 pub(super) struct Sent {
     what: String,
     is_answered: bool,

@@ -328,72 +328,19 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
 fn a_rotation_goes_to_a_given_ca_and_not_to_an_intermediate_one() {
     let site = Site::exposed("given");
     let desk = &site.desk;
-    let root = [
-        "req",
-        "-x509",
-        "-nodes",
-        "-days",
-        "30",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-subj",
-        "/CN=Company CA",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
-        "-keyout",
-        "root.key",
-        "-out",
-        "root.crt",
-    ];
-    openssl(desk, &root);
-    let below = [
-        "req",
-        "-x509",
-        "-nodes",
-        "-days",
-        "20",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-subj",
-        "/CN=Company sub CA",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
-        "-CA",
-        "root.crt",
-        "-CAkey",
-        "root.key",
-        "-keyout",
-        "sub.key",
-        "-out",
-        "sub.crt",
-    ];
-    openssl(desk, &below);
-    let unknown = [
-        "req",
-        "-x509",
-        "-nodes",
-        "-days",
-        "30",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-subj",
-        "/CN=Company critical CA",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
-        "-addext",
-        "1.2.3.4=critical,ASN1:UTF8String:x",
-        "-keyout",
-        "unknown.key",
-        "-out",
-        "unknown.crt",
-    ];
-    openssl(desk, &unknown);
+    let makes = |name: &str, subject: &str, more: &[&str]| {
+        let usage = "keyUsage=critical,keyCertSign,cRLSign";
+        let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
+        let request = ["req", "-x509", "-nodes", "-days", "30", "-newkey", "ec"];
+        let of = ["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", subject];
+        let to = ["-addext", usage, "-keyout", &key, "-out", &certificate];
+        openssl(desk, &[&request[..], &of, &to, more].concat());
+    };
+    makes("root", "/CN=Company CA", &[]);
+    let by_root = ["-CA", "root.crt", "-CAkey", "root.key"];
+    makes("sub", "/CN=Company sub CA", &by_root);
+    let critical = ["-addext", "1.2.3.4=critical,ASN1:UTF8String:x"];
+    makes("unknown", "/CN=Company critical CA", &critical);
     let before = site.state();
     site.rotate(&["--to-cert", "unknown.crt", "--to-key", "unknown.key"])
         .exits(2)

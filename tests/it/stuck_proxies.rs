@@ -87,6 +87,20 @@ fn a_replica_that_istiod_does_not_reach(host: &Exposed, instance: &Instance) {
     waits_in_vain(&[]);
     instance.release_replica(1);
     allows(host, "ada");
+
+    // One that verifies no certificates is loaded, and its repair is not.
+    host.set_tls("insecureSkipVerify", true.into());
+    host.finds("gateway/skips-verification", "error");
+    std::thread::sleep(Duration::from_secs(2));
+    instance.hold_replica(1);
+    for _ in 0..2 {
+        host.desk
+            .run(&["expose", "httpbin", "--timeout", "6s"])
+            .exits(124)
+            .says("a client of a CA that is not trusted was");
+    }
+    instance.release_replica(1);
+    allows(host, "ada");
 }
 
 /// It reads the same authority, and its proxies cannot take the new revocation list: whoever is revoked still passes TLS there.

@@ -101,6 +101,7 @@ fn connect_to_wins_over_port_forward_in_every_command_and_the_report_says_so() {
     let mark = desk.instance.audit_mark().unwrap();
     let run = desk.run(&["expose", SERVICE]).exits(0);
     assert!(run.stdout.contains(said), "{run:#?}");
+    run.says("whether every proxy has the route and enforces the guards was not seen");
     desk.run(&["issue-client", "alice"]).exits(0);
     let revoked = desk.run(&["revoke-client", "alice"]).exits(0);
     assert!(

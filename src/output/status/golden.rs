@@ -10,7 +10,7 @@ use crate::plan::ca_rotate::{self, Goal};
 use crate::plan::status::Request;
 use crate::plan::testing::kyma::expose_request;
 use crate::plan::testing::{Cluster, issue_request};
-use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
+use crate::resources::names::FIRST_AUTHORITY;
 
 /// The tutorial's host with one client.
 fn healthy() -> Cluster {
@@ -22,12 +22,7 @@ fn healthy() -> Cluster {
 
 fn opened() -> Cluster {
     let mut cluster = healthy();
-    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
-    let mut spec = cluster.objects[&gateway].at(&["spec"]).unwrap().clone();
-    spec["servers"][0]["tls"]["mode"] = "SIMPLE".into();
-    let opened = cluster.objects[&gateway].clone().with("spec", spec);
-    cluster.put(&opened);
-    cluster.load();
+    cluster.open_gateway();
     cluster
 }
 

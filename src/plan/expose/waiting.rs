@@ -210,7 +210,7 @@ pub(super) fn until_seen(
     {
         return Err(Generate::Canaries(vec![(OWN.to_owned(), canary)]).into());
     }
-    // Nobody is refused by servers of several kinds; only one that verifies certificates refuses this one.
+    // A server that requests certificates without verifying them rejects a client without one, too, but not this one.
     if observed.canary(STRANGER).is_none() {
         return Err(Generate::Stranger(STRANGER.to_owned()).into());
     }
@@ -263,7 +263,7 @@ pub(super) fn until_routed(
     let routes = Part::Hosts(target.gateway.clone());
     let route = |pod: &ObjectRef| Query::Proxy(pod.clone(), routes.clone());
     let policies = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::Policies);
-    // Also where this run wrote no guard: the proxies may not have taken that of a former one.
+    // Also in a run that wrote no guard: a proxy may not have loaded the guard of an earlier run.
     observed.prefetch(ways.pods().flat_map(|pod| [route(pod), policies(pod)]))?;
     let has_excluded = guards.have_excluded(observed);
     let mut lines = Vec::new();

@@ -6,30 +6,14 @@ use std::collections::BTreeSet;
 use super::facts::Facts;
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::proxies::{SETTLED, is_idle, restart};
+use super::proxies::{SETTLED, is_idle, restart, wait_for};
 use super::{Finding, Link, Request, check, guards};
 use crate::plan::probe::{self, Via, Ways};
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
+use crate::plan::{Query, Reconciled, Seen};
 use crate::resources::guard::{is_enforced, traces};
 use crate::resources::ingress::pod_name;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef};
-
-/// The reads of what the proxies enforce.
-pub(super) fn queries(
-    hosts: &[Host],
-    request: &Request,
-    observed: &Observed,
-) -> Reconciled<Vec<Query>> {
-    let mut queries = Vec::new();
-    for host in hosts.iter().filter(|host| !host.is_from_outside) {
-        let connect_to = request.connect_to.as_deref();
-        let ways = probe::ways(observed, &host.gateway.ingress, connect_to)?;
-        let asked = ways.pods().cloned();
-        queries.extend(asked.map(|pod| Query::Proxy(pod, Part::Policies)));
-    }
-    Ok(queries)
-}
 
 /// Reads again for a moment if a proxy enforces something else: somebody may just have changed a guard.
 pub(super) fn settle(hosts: &[Host], request: &Request, facts: &Facts<'_>) -> Reconciled<()> {
@@ -49,14 +33,7 @@ pub(super) fn settle(hosts: &[Host], request: &Request, facts: &Facts<'_>) -> Re
             }
         }
     }
-    if reread.is_empty() {
-        return Ok(());
-    }
-    Err(Effect::Wait(Wait {
-        progress: progress.into_iter().collect(),
-        reread: reread.into_iter().collect(),
-    })
-    .into())
+    wait_for(progress, reread)
 }
 
 /// Adds the finding on proxies that do not enforce a guard of the host, at the proxies of one namespace.
@@ -68,7 +45,7 @@ pub(super) fn examine(
 ) -> Reconciled<()> {
     let pods = pods(host, &handshakes.ways, facts)?;
     for pod in &pods {
-        // A proxy that cannot be asked at all is told with its client CA.
+        // A proxy that cannot be asked at all is reported with its client CA.
         let can_be_asked = facts.observed.proxy_config(pod, &Part::ClientCas)?;
         if let (Seen::Failed(reason), Some(_)) = (
             facts.observed.proxy_config(pod, &Part::Policies)?,
@@ -114,7 +91,7 @@ fn pods<'a>(host: &Host, ways: &'a Ways, facts: &Facts<'_>) -> Reconciled<Vec<&'
 }
 
 /// The proxies of a host's ingress gateway that enforce something else than a guard of the host says, each with the guard.
-fn lagging<'a>(
+pub(super) fn lagging<'a>(
     host: &Host,
     ways: &'a Ways,
     facts: &Facts<'a>,

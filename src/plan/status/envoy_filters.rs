@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use super::enforcement::lagging;
 use super::facts::{Facts, acting};
 use super::hosts::Host;
 use super::probes::Handshakes;
 use super::{Finding, Link, Severity, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
-use crate::plan::probe::{self, Outcome, Via};
+use crate::plan::probe::{self, Outcome};
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::envoy_filter::{Subject, acts_on, has_value, subjects};
-use crate::resources::proxy_config::Part;
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object};
 
@@ -37,20 +37,22 @@ pub(super) fn lists(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> 
         .collect())
 }
 
-/// Adds findings on filters, with their effect at the proxies.
+/// Adds findings on filters, with their effect at the proxies. Returns whether a filter is about policies: then it is reported as the cause
+/// where the proxies enforce something else than the guards say.
 pub(super) fn examine(
     host: &Host,
     handshakes: &Handshakes<'_>,
     facts: &Facts<'_>,
     link: &mut Link,
-) -> Reconciled<()> {
+) -> Reconciled<bool> {
     let ingress = &host.gateway.ingress;
     let (filters, unseen) = facts.acting_on(Kind::EnvoyFilter, ingress)?;
     link.extend(unseen);
     let pods = facts.observed.try_list(&probe::pods(ingress))?;
     let Some(pod) = pods.found().copied().unwrap_or_default().first() else {
-        return Ok(());
+        return Ok(false);
     };
+    let mut is_about_policies = false;
     let known = labels_of(pod);
     let labels = Labels {
         known: &known,
@@ -59,10 +61,11 @@ pub(super) fn examine(
     for filter in filters {
         let subjects = subjects(filter, &host.server.hosts);
         if !subjects.is_empty() && acts_on(filter, labels) {
+            is_about_policies |= subjects.contains(&Subject::Policies);
             link.add(judge(host, filter, &subjects, handshakes, facts)?);
         }
     }
-    Ok(())
+    Ok(is_about_policies)
 }
 
 fn judge(
@@ -104,11 +107,11 @@ fn judge(
         }
     }
     if subjects.contains(&Subject::Policies)
-        && let Some(lost) = lost_guard(host, handshakes, facts)?
+        && let Some((_, lost)) = lagging(host, &handshakes.ways, facts)?.first()
     {
         let why =
             "clients that are not on the allow-list, or forged identity headers, reach the Service";
-        let said = format!("the proxies do not enforce the guard `{lost}`");
+        let said = format!("the proxies do not enforce the guard `{}`", lost.name);
         return Ok(finding(&said).graded(Severity::Error).because(why));
     }
     for (values, said, why) in STATED {
@@ -122,28 +125,4 @@ fn judge(
     } else {
         "the effect of the EnvoyFilter was not seen at the proxies"
     }))
-}
-
-/// A guard that a proxy does not enforce, by its configuration.
-fn lost_guard(
-    host: &Host,
-    handshakes: &Handshakes<'_>,
-    facts: &Facts<'_>,
-) -> Reconciled<Option<String>> {
-    let policies = facts.policies(&host.gateway.ingress.namespace)?;
-    let policies = policies.found().copied().unwrap_or_default().iter();
-    let guards: Vec<&Object> = policies.filter(|policy| policy.is_ours()).collect();
-    for via in &handshakes.ways.ways {
-        let Via::Proxy(proxy) = via else {
-            continue;
-        };
-        let enforced = facts.observed.proxy_config(&proxy.pod, &Part::Policies)?;
-        if let Some(enforced) = enforced.found() {
-            let is_lost = |guard: &&&Object| !enforced.contains(guard.name());
-            if let Some(lost) = guards.iter().find(is_lost) {
-                return Ok(Some(lost.name().to_owned()));
-            }
-        }
-    }
-    Ok(None)
 }

@@ -8,15 +8,15 @@ use crate::plan::probe::{self, Ways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::ingress::pod_name;
 
-/// Proxies that keep an old listener, since they reject the new one.
+/// The finding on proxies that keep an old listener because they reject the new one.
 pub(super) fn rejected(
     host: &Host,
     ways: &Ways,
     observed: &Observed,
 ) -> Reconciled<Option<Finding>> {
     let rejecting: Vec<_> = probe::rejecting(ways, observed).collect();
-    // Where the host's own server Secret is the cause, that is told instead.
-    if rejecting.is_empty() || wait_for_server(host, ways, observed)? {
+    // Where the host's own server Secret is the cause, its finding is reported instead.
+    if rejecting.is_empty() || server_secret_is_cause(host, ways, observed)? {
         return Ok(None);
     }
     let pods: Vec<String> = rejecting.iter().map(|(pod, _)| pod_name(pod)).collect();
@@ -35,7 +35,7 @@ pub(super) fn rejected(
     let check = &check::PROXY_LISTENER_REJECTED;
     let finding = |remedy: &str| Finding::new(check, seen, remedy);
     Ok(Some(if is_for_a_secret {
-        // The proxies' message does not tell which Secret it is, and they try again only what they are sent again.
+        // Envoy's message does not name the Secret, and Envoy does not retry a rejected listener by itself.
         finding(&format!(
             "repair the Secret with that key or certificate (`{CREDENTIALS}` names those of all Gateways); then istiod must send the listeners \
              again: `{}`",
@@ -46,6 +46,7 @@ pub(super) fn rejected(
     }))
 }
 
+/// The command that lists the server Secrets of all Gateways.
 const CREDENTIALS: &str = "kubectl get gateways.networking.istio.io -A -o \
                            custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,SECRETS:.spec.servers[*].tls.credentialName";
 
@@ -55,8 +56,12 @@ fn is_for_a_secret(reason: &str) -> bool {
         || reason.contains("Failed to load certificate chain")
 }
 
-/// Whether the server Secret of the host is why its proxies reject a listener: all their later changes wait for its repair.
-pub(super) fn wait_for_server(host: &Host, ways: &Ways, observed: &Observed) -> Reconciled<bool> {
+/// Whether proxies reject a listener because of the host's own server Secret: until it is repaired, they load no later change.
+pub(super) fn server_secret_is_cause(
+    host: &Host,
+    ways: &Ways,
+    observed: &Observed,
+) -> Reconciled<bool> {
     let mut rejected = probe::rejecting(ways, observed).flat_map(|(_, listeners)| listeners);
     let is_for_a_secret = rejected.any(|reason| is_for_a_secret(reason));
     Ok(is_for_a_secret && !rejected::rejecting_server(host, ways, observed)?.is_empty())

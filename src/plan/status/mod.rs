@@ -141,7 +141,6 @@ pub fn reconcile(
     }
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
-    second.extend(enforcement::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
     proxies::settle(&hosts, request, observed)?;
     enforcement::settle(&hosts, request, &facts)?;
@@ -325,8 +324,10 @@ fn at_proxies(
     let mut gateway = gateway::examine(host, &handshakes, facts, now)?;
     guards::examine(host, facts, &mut gateway)?;
     ingress_policies::examine(host, facts, &mut gateway)?;
-    envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
-    enforcement::examine(host, &handshakes, facts, &mut gateway)?;
+    let explains_guards = envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
+    if !explains_guards {
+        enforcement::examine(host, &handshakes, facts, &mut gateway)?;
+    }
     Ok([
         server::examine(host, &handshakes, facts, now)?,
         client_ca::examine(host, &handshakes, facts, now)?,

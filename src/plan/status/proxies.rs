@@ -117,6 +117,7 @@ pub(super) fn queries(
             queries.push(Query::Proxy(pod.clone(), Part::ClientCas));
             queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
             queries.push(Query::Proxy(pod.clone(), Part::AcceptedSecrets));
+            queries.push(Query::Proxy(pod.clone(), Part::Policies));
         }
         queries.extend(probe::rejections(&ways));
     }
@@ -157,6 +158,11 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
             }
         }
     }
+    wait_for(progress, reread)
+}
+
+/// Waits until the proxies may have loaded a change; does nothing if there is nothing to read again.
+pub(super) fn wait_for(progress: BTreeSet<String>, reread: BTreeSet<Query>) -> Reconciled<()> {
     if reread.is_empty() {
         return Ok(());
     }

@@ -168,7 +168,7 @@ pub struct HostReport {
     pub service: Option<String>,
     /// The authority whose clients are accepted.
     pub authority: Option<String>,
-    /// The CAs in the Gateway's client CA, in their order, whoever manages it; empty if it was not read.
+    /// The CAs in the Gateway's client CA, in the order of its file, also where this plugin does not manage it; empty if it was not read.
     pub client_cas: Vec<ClientCaReport>,
     /// The identities on the allow-list; `None` if every client may call the host.
     pub allowed: Option<Vec<String>>,

@@ -147,7 +147,7 @@ fn rejected(
     let pods = rejected::rejecting_server(host, &handshakes.ways, facts.observed)?;
     let names: Vec<String> = pods.iter().map(|pod| pod_name(pod)).collect();
     let secret = host.server.secret(&host.server.credential);
-    let blocks = listeners::wait_for_server(host, &handshakes.ways, facts.observed)?;
+    let blocks = listeners::server_secret_is_cause(host, &handshakes.ways, facts.observed)?;
     Ok((!names.is_empty()).then(|| {
         let seen = format!(
             "{} rejected the newest content of {secret}",

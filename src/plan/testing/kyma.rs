@@ -20,7 +20,7 @@ use crate::plan::{DryRun, expose, unexpose};
 use crate::resources::environment::{kyma_gateway, mesh_config, shoot_info};
 use crate::resources::ingress::default_selector;
 use crate::resources::istiod::REVISION;
-use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 
 /// The default domain of the Kyma cluster.
@@ -103,6 +103,16 @@ fn pod(namespace: &str, name: &str, labels: &BTreeMap<String, String>, account: 
 }
 
 impl Cluster {
+    /// The Gateway of the tutorial requests no certificates any more.
+    pub fn open_gateway(&mut self) {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+        let mut spec = self.objects[&gateway].at(&["spec"]).unwrap().clone();
+        spec["servers"][0]["tls"]["mode"] = "SIMPLE".into();
+        let opened = self.objects[&gateway].clone().with("spec", spec);
+        self.put(&opened);
+        self.load();
+    }
+
     /// The same cluster with cert-manager, and `ClusterIssuer/ca`.
     #[must_use]
     pub fn with_cert_manager(mut self) -> Self {

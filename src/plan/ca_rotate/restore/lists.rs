@@ -46,7 +46,7 @@ impl Lists {
                     entry.number, entry.name
                 ))
                 .caused_by(error)
-                .hint("restore the entry from a backup; whoever deletes it loses the record that this certificate is revoked")
+                .hint("restore the entry from a backup; without it nothing records that this certificate is revoked")
             })?;
             Ok(Revocation {
                 issuer: entry.issuer_ski.clone(),

@@ -119,18 +119,6 @@ pub fn report(cluster: &mut Cluster) -> Report {
     cluster.run(&request()).unwrap()
 }
 
-impl Cluster {
-    /// The Gateway asks nobody for a certificate any more.
-    fn open_gateway(&mut self) {
-        let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
-        let mut spec = self.objects[&gateway].at(&["spec"]).unwrap().clone();
-        spec["servers"][0]["tls"]["mode"] = "SIMPLE".into();
-        let opened = self.objects[&gateway].clone().with("spec", spec);
-        self.put(&opened);
-        self.load();
-    }
-}
-
 /// The ids of all findings, with their severities.
 pub fn findings(cluster: &mut Cluster) -> Vec<(&'static str, Severity)> {
     let report = report(cluster);
