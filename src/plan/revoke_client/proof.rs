@@ -28,8 +28,9 @@ impl Case<'_> {
         Ok(true)
     }
 
-    /// Probes until every gateway rejects the revoked canary of every CA, and accepts the other
-    /// one. After a run that published nothing there are no canaries, and the lists in the proxies are the evidence.
+    /// Probes until every gateway rejects the revoked canary of every CA, and accepts the other one. After a run that published nothing
+    /// the lists in the proxies are the evidence: no list contains canaries of this run, which may have some because another run was
+    /// faster to revoke the same certificates.
     pub(super) fn look(
         &self,
         served: &[Served],
@@ -43,7 +44,14 @@ impl Case<'_> {
             .into_iter()
             .map(<[u8]>::to_vec)
             .collect();
-        let clients = revocations::verdicts(published.bundle.certificates(), observed, now);
+        let (evidence, clients) = match observed.change_of(self.found.object.reference()) {
+            Some(_) => {
+                let cas = published.bundle.certificates();
+                let clients = revocations::verdicts(cas, observed, now);
+                (Evidence::Handshakes, clients)
+            }
+            None => (Evidence::LoadedLists, Vec::new()),
+        };
         let expectations: Vec<Expectation<'_>> = served
             .iter()
             .map(|at| Expectation {
@@ -66,10 +74,6 @@ impl Case<'_> {
         };
         let ways = probe::until_seen(&expectations, &options, observed)
             .map_err(|stop| revocations::unless_expired(stop, observed, options.afterwards, now))?;
-        let evidence = match observed.change_of(self.found.object.reference()) {
-            Some(_) => Evidence::Handshakes,
-            None => Evidence::LoadedLists,
-        };
         let shown: Vec<Shown> = served
             .iter()
             .zip(ways)

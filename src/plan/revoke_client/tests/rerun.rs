@@ -126,3 +126,33 @@ fn after_every_fault_a_rerun_comes_to_the_end_of_an_undisturbed_run() {
     });
     assert!(faults > 25, "{faults}");
 }
+
+#[test]
+fn of_two_runs_for_the_same_client_the_one_that_comes_second_needs_no_canaries() {
+    for lead in 0.. {
+        let mut cluster = cluster();
+        let request = asking("alice");
+        let [mut first, mut second] = [Run::begin(&request), Run::begin(&request)];
+        for _ in 0..lead {
+            cluster.step(&mut second);
+        }
+        let is_over = second.result.is_some();
+        while first.result.is_none() {
+            cluster.step(&mut first);
+        }
+        cluster.load();
+        while second.result.is_none() {
+            cluster.step(&mut second);
+        }
+        for run in [first, second] {
+            let report = run.result.unwrap().unwrap_or_else(|failure| {
+                panic!("the other is {lead} steps ahead: {failure:?}");
+            });
+            assert_eq!(report.seen.len(), 1);
+        }
+        assert_eq!(cluster.answer(0), Verdict::Revoked);
+        if is_over {
+            return;
+        }
+    }
+}
