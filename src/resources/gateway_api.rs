@@ -7,37 +7,47 @@ use serde_json::{Value, json};
 use super::gateway::Gateway;
 use super::ingress::IngressGateway;
 use super::names::GatewayName;
-use super::{Object, ObjectRef, backends};
+use super::{Kind, Object, ObjectRef, backends, client_ca};
 
 /// The label of the proxies that istiod creates for a Gateway.
 const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The listeners of a Gateway as servers of a Gateway of Istio, where they are on these proxies, behind these Services.
-///
-/// A Gateway whose address is a host name configures the proxies behind that Service; any other one those that istiod creates for it
-/// (istiod, `pilot/pkg/config/kube/gateway/conversion.go`). Host names of a listener's `TLSRoutes` lie within the listener's; of a listener
-/// without one they may be any.
 pub fn on_proxies(
     object: &Object,
     ingress: &IngressGateway,
     services: &BTreeSet<ObjectRef>,
 ) -> Option<Gateway> {
-    if !configures(object, ingress, services) {
-        return None;
-    }
+    configures(object, ingress, services).then(|| translated(object, ingress))?
+}
+
+/// A Gateway as the Gateway of Istio that istiod makes of it, on these proxies.
+///
+/// Host names of a listener's `TLSRoutes` lie within the listener's; of a listener without one they may be any.
+pub fn translated(object: &Object, ingress: &IngressGateway) -> Option<Gateway> {
+    let frontend = object.at(&["spec", "tls", "frontend"]);
     let servers: Vec<Value> = items(object, &["spec", "listeners"])
         .filter(|listener| listener["protocol"] != "UDP")
         .map(|listener| {
             let text = |pointer: &str| listener.pointer(pointer).and_then(Value::as_str);
             let host = text("/hostname").filter(|name| !name.is_empty());
-            let mode = match text("/tls/mode") {
-                Some("Passthrough") => "PASSTHROUGH",
-                _ => "SIMPLE",
+            let validation = frontend.and_then(|said| validation(said, &listener["port"]));
+            let (mode, client_ca) = match (text("/tls/mode"), validation) {
+                (Some("Passthrough"), _) => ("PASSTHROUGH", None),
+                (_, Some(validation)) => (
+                    match validation["mode"].as_str() {
+                        Some("AllowInsecureFallback") => "OPTIONAL_MUTUAL",
+                        _ => "MUTUAL",
+                    },
+                    client_ca(validation, object.namespace()),
+                ),
+                (_, None) => ("SIMPLE", None),
             };
+            let tls = json!({"mode": mode, "caCertCredentialName": client_ca.unwrap_or_default()});
             json!({
                 "hosts": [host.unwrap_or("*")],
                 "port": {"name": listener["name"], "number": listener["port"], "protocol": listener["protocol"]},
-                "tls": listener.get("tls").map(|_| json!({"mode": mode})),
+                "tls": listener.get("tls").map(|_| tls),
             })
         })
         .collect();
@@ -47,13 +57,54 @@ pub fn on_proxies(
     Some(gateway.configuring(ingress.clone()))
 }
 
-fn configures(object: &Object, ingress: &IngressGateway, services: &BTreeSet<ObjectRef>) -> bool {
-    let mut named = items(object, &["spec", "addresses"])
+/// How a port's listeners check their clients: by what is said of the port, else by the default.
+fn validation<'a>(frontend: &'a Value, port: &Value) -> Option<&'a Value> {
+    let mut ports = frontend["perPort"].as_array().into_iter().flatten();
+    let tls = match ports.find(|said| said["port"] == *port) {
+        Some(said) => &said["tls"],
+        None => &frontend["default"],
+    };
+    tls.get("validation")
+}
+
+/// The `ConfigMap` with the client CA, as istiod names it in a Gateway of Istio. Istio takes exactly one reference.
+fn client_ca(validation: &Value, namespace: &str) -> Option<String> {
+    let [one] = validation["caCertificateRefs"].as_array()?.as_slice() else {
+        return None;
+    };
+    let text = |field: &str| one[field].as_str();
+    if text("kind") != Some("ConfigMap") || !text("group").unwrap_or_default().is_empty() {
+        return None;
+    }
+    let namespace = text("namespace").unwrap_or(namespace);
+    let reference = ObjectRef::new(Kind::ConfigMap, namespace, text("name")?);
+    Some(client_ca::field(&reference))
+}
+
+/// The Services whose proxies a Gateway configures; of a Gateway without any, istiod creates proxies.
+pub fn services(object: &Object) -> Vec<ObjectRef> {
+    let addresses = items(object, &["spec", "addresses"]);
+    addresses
         .filter(|address| address["type"] == "Hostname")
         .filter_map(|address| address["value"].as_str())
-        .peekable();
-    if named.peek().is_some() {
-        return named.any(|host| services.contains(&backends::of_host(host, object.namespace())));
+        .map(|host| backends::of_host(host, object.namespace()))
+        .collect()
+}
+
+/// The proxies that istiod creates for a Gateway without Services.
+pub fn own_proxies(object: &Object) -> IngressGateway {
+    let label = (GATEWAY_NAME_LABEL.to_owned(), object.name().to_owned());
+    IngressGateway::new(object.namespace(), [label].into())
+}
+
+/// Whether a Gateway configures these proxies, behind these Services.
+///
+/// A Gateway whose address is a host name configures the proxies behind that Service; any other one those that istiod creates for it
+/// (istiod, `pilot/pkg/config/kube/gateway/conversion.go`).
+fn configures(object: &Object, ingress: &IngressGateway, services: &BTreeSet<ObjectRef>) -> bool {
+    let named = self::services(object);
+    if !named.is_empty() {
+        return named.iter().any(|service| services.contains(service));
     }
     // istiod gives them to the Pods (`extractInfrastructureMetadata` in `pilot/pkg/config/kube/gateway`).
     let own = object.at(&["spec", "infrastructure", "labels"]);
@@ -74,7 +125,6 @@ fn items<'a>(object: &'a Object, path: &[&str]) -> impl Iterator<Item = &'a Valu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::Kind;
 
     fn read(namespace: &str, name: &str, spec: Value) -> Option<Gateway> {
         let reference = ObjectRef::new(Kind::KubernetesGateway, namespace, name);
@@ -146,5 +196,68 @@ mod tests {
         ));
         let labels = json!({"app": "istio-ingressgateway", "istio": "ingressgateway"});
         assert!(with(json!({"infrastructure": {"labels": labels}})));
+    }
+
+    #[test]
+    fn the_client_ca_of_a_port_is_the_one_that_is_said_of_it_else_the_default() {
+        let validation = |name: &str, more: Value| {
+            let reference = json!({"group": "", "kind": "ConfigMap", "name": name, "namespace": "kubectl-mtls"});
+            let mut validation = json!({"caCertificateRefs": [reference]});
+            validation
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            json!({"validation": validation})
+        };
+        let listener = |port: u16, protocol: &str, mode: &str| json!({"name": "l", "port": port, "protocol": protocol, "tls": {"mode": mode}});
+        let spec = json!({
+            "addresses": [{"type": "Hostname", "value": "istio-ingressgateway.istio-system.svc.cluster.local"}],
+            "listeners": [
+                listener(443, "HTTPS", "Terminate"),
+                listener(444, "HTTPS", "Terminate"),
+                listener(445, "HTTPS", "Terminate"),
+                listener(446, "TLS", "Passthrough"),
+                {"name": "l", "port": 80, "protocol": "HTTP"},
+            ],
+            "tls": {"frontend": {
+                "default": validation("default", json!({})),
+                "perPort": [
+                    {"port": 444, "tls": validation("other", json!({"mode": "AllowInsecureFallback"}))},
+                    {"port": 445, "tls": {}},
+                ],
+            }},
+        });
+        let gateway = read("team", "web", spec).unwrap();
+        let servers: Vec<(&str, &str)> = gateway
+            .servers
+            .iter()
+            .map(|server| (server.mode.as_str(), server.client_ca.as_str()))
+            .collect();
+        assert_eq!(
+            servers,
+            [
+                ("MUTUAL", "configmap://kubectl-mtls/default"),
+                ("OPTIONAL_MUTUAL", "configmap://kubectl-mtls/other"),
+                ("SIMPLE", ""),
+                ("PASSTHROUGH", ""),
+                ("", ""),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_ca_that_is_no_config_map_or_one_of_several_is_none_of_ours() {
+        let reference = |kind: &str| json!({"group": "", "kind": kind, "name": "a"});
+        let one = |references: Value| client_ca(&json!({"caCertificateRefs": references}), "team");
+        assert_eq!(
+            one(json!([reference("ConfigMap")])).as_deref(),
+            Some("configmap://team/a")
+        );
+        assert_eq!(one(json!([reference("Secret")])), None);
+        assert_eq!(
+            one(json!([reference("ConfigMap"), reference("ConfigMap")])),
+            None
+        );
+        assert_eq!(one(json!([])), None);
     }
 }

@@ -328,7 +328,7 @@ impl Run<'_> {
             notes.push("no Gateway reads this authority yet: no gateway was probed".to_owned());
         } else {
             let ingresses = served.iter().map(|at| &at.ingress);
-            notes.extend(probe::others_unknown(self.observed));
+            notes.extend(probe::others_unknown(state, self.observed));
             notes.extend(probe::proxies_unknown(ingresses, self.observed));
         }
         Ok(notes)

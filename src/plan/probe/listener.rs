@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{pods, service_of};
-use crate::plan::{Observed, Query, Reconciled, Seen};
+use super::{kubernetes_gateways, pods, service_of};
+use crate::plan::{Observed, Reconciled, Seen};
+use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::gateway_api;
 use crate::resources::guard::{Listener, ProxyPorts};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
 use crate::resources::service::Port;
-use crate::resources::{Kind, Object};
 
 /// The proxies of a Gateway and the Services in front of them, as far as they may be read.
 #[derive(Debug)]
@@ -22,11 +22,6 @@ pub struct IngressProxies<'a> {
     kubernetes_gateways: Vec<Gateway>,
     /// Why those could not be listed.
     pub kubernetes_gateways_unseen: Option<String>,
-}
-
-/// The list of all Gateways of the Kubernetes Gateway API, whose TCP and TLS listeners no guard may close; it may be denied.
-pub fn kubernetes_gateways() -> Query {
-    Query::everywhere(Kind::KubernetesGateway)
 }
 
 impl<'a> IngressProxies<'a> {

@@ -3,6 +3,7 @@
 mod expectation;
 mod expected;
 mod handshake;
+mod kubernetes;
 mod listener;
 mod loaded;
 mod rejections;
@@ -12,7 +13,8 @@ mod ways;
 pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
 pub use expected::ExpectedRefusal;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
-pub use listener::{IngressProxies, kubernetes_gateways};
+pub use kubernetes::{kubernetes_gateways, reading as kubernetes_readers};
+pub use listener::IngressProxies;
 pub use loaded::{Load, is_loaded_everywhere, load};
 pub use rejections::{advice, late_rejections, rejected, rejecting, rejections};
 pub use served::{Served, is_reader, others_unknown, proxies_unknown, reads, served};

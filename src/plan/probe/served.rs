@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::kubernetes::{self, kubernetes_gateways};
 use crate::plan::authority::follower;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress, placement};
 use crate::resources::authority::AuthorityState;
@@ -43,14 +44,15 @@ impl Served {
 }
 
 /// Every server that reads the authority, or the Secret with its content, of the Gateway that the state names and of any other: each has a
-/// TLS context of its own in the proxies, and one of them may be stuck.
+/// TLS context of its own in the proxies, and one of them may be stuck. Gateways of the Kubernetes Gateway API are among them.
 ///
 /// If the Gateways of all namespaces may not be listed, the others are not known.
 pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Served>> {
     let named: Option<GatewayName> = state.gateway.as_deref().and_then(|name| name.parse().ok());
     let everywhere = Query::everywhere(Kind::Gateway);
     let own = named.as_ref().map(|name| Query::Get(name.reference()));
-    observed.prefetch([everywhere.clone()].into_iter().chain(own))?;
+    let all = [everywhere.clone(), kubernetes_gateways()];
+    observed.prefetch(all.into_iter().chain(own))?;
     let own = match &named {
         Some(name) => observed.get(&name.reference())?,
         None => None,
@@ -70,7 +72,8 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
         servers.any(|server| may_read(server, state))
     };
     let readers = gateways.filter(may_read);
-    let readers = placement::located(readers.collect(), observed)?;
+    let mut readers = placement::located(readers.collect(), observed)?;
+    readers.extend(kubernetes::readers(state, observed)?);
     Ok(readers
         .iter()
         .flat_map(|gateway| {
@@ -81,14 +84,16 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
         .collect())
 }
 
-/// The note on Gateways that [`served`] could not find, because not all may be listed.
-pub fn others_unknown(observed: &Observed) -> Option<String> {
-    let listed = observed.already_listed(&Query::everywhere(Kind::Gateway))?;
-    let is_known = matches!(listed, Seen::Found(_) | Seen::NotServed);
-    (!is_known).then(|| {
+/// The notes on Gateways that [`served`] could not find, because not all may be listed.
+pub fn others_unknown(state: &AuthorityState, observed: &Observed) -> Vec<String> {
+    let listed = observed.already_listed(&Query::everywhere(Kind::Gateway));
+    let is_unknown = |seen: &Seen<&[Object]>| !matches!(seen, Seen::Found(_) | Seen::NotServed);
+    let unknown = listed.filter(is_unknown).map(|_| {
         "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not checked"
             .to_owned()
-    })
+    });
+    let kubernetes = kubernetes::unseen(state, observed);
+    unknown.into_iter().chain(kubernetes).collect()
 }
 
 /// What was not seen of proxies in further namespaces, where Pods of all namespaces may not be listed.

@@ -3,6 +3,7 @@
 mod concurrent;
 mod damaged;
 mod edited;
+mod kubernetes_gateways;
 mod rerun;
 mod shared_serials;
 mod superseded;

@@ -1,7 +1,9 @@
 //! Two healthy clusters with a Service to expose: Kyma in a Gardener shoot, and one with nothing but Istio.
 
+mod kubernetes;
 mod requests;
 
+pub use kubernetes::kubernetes_reader;
 pub use requests::{expose_request, unexpose_request};
 
 use std::collections::BTreeMap;

@@ -1,9 +1,10 @@
-//! The authority of a deleted Gateway: another Gateway that reads it becomes its owner; without one, the finalizer is removed.
+//! The authority of a deleted Gateway: another Gateway that reads it becomes its owner; without one, the finalizer is removed, unless
+//! Gateways of the Kubernetes Gateway API read it.
 
 use super::extent::{Extent, gateways};
 use super::{Request, users};
 use crate::error::Failure;
-use crate::plan::probe::is_reader;
+use crate::plan::probe::{is_reader, kubernetes_gateways, kubernetes_readers};
 use crate::plan::{Attempt, Effect, Observed, Query, Reconciled, Seen, Write};
 use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
@@ -45,29 +46,49 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     if keeper(object).is_some() || !object.has_finalizer(IN_USE_FINALIZER) {
         return Ok(());
     }
-    users::read_again(&[gateways()], observed)?;
+    users::read_again(&[gateways(), kubernetes_gateways()], observed)?;
     let listed = users::readable_gateways(observed)?;
     let mut others = listed.iter().filter(|other| other.name != *gateway);
     let owner = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();
     if others.clone().any(|other| other.name.to_string() == owner) {
         return Ok(());
     }
+    let next = others
+        .find(|other| is_reader(other, &state))
+        .map(|other| other.name.to_string());
+    if next.is_none() && !kubernetes_readers(&state, observed)?.is_empty() {
+        return Ok(());
+    }
     let next = AuthorityState {
-        gateway: others
-            .find(|other| is_reader(other, &state))
-            .map(|other| other.name.to_string()),
+        gateway: next,
         ..state
     };
     Err(Effect::Attempt(Write::Replace(next.changing(object))).into())
 }
 
-/// Why the authority's finalizer was not removed, if that is not permitted.
-pub(super) fn denial(request: &Request, extent: &Extent, observed: &Observed) -> Option<String> {
+/// Why the authority's finalizer was not removed, if that is not permitted, or if it is still read.
+pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) -> Option<String> {
     let (gateway, authority) = (extent.gateway.as_ref()?, extent.authority.as_ref()?);
     if request.dry_run || !extent.doomed.contains(&gateway.reference()) {
         return None;
     }
     let reference = CredentialNames::of_authority(authority).state();
+    let seen = observed.already_read(&reference);
+    let state = seen.and_then(|seen| AuthorityState::read(seen.found()?).ok());
+    let reader = state.and_then(|state| {
+        observed.already_listed(&kubernetes_gateways())?;
+        Some(
+            kubernetes_readers(&state, observed)
+                .ok()?
+                .first()?
+                .reference(),
+        )
+    });
+    if let Some(reader) = reader {
+        return Some(format!(
+            "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: the {reader} reads it"
+        ));
+    }
     let reason = match (
         observed.attempt(&reference),
         observed.already_read(&reference),
@@ -85,6 +106,12 @@ pub(super) fn denial(request: &Request, extent: &Extent, observed: &Observed) ->
 pub(super) fn is_needed(gateway: &GatewayName, object: &Object, observed: &Observed) -> bool {
     let owner = object.annotation(GATEWAY_ANNOTATION);
     let state = AuthorityState::read(object).ok();
+    let readers = state
+        .as_ref()
+        .and_then(|state| kubernetes_readers(state, observed).ok());
+    if readers.is_some_and(|readers| !readers.is_empty()) {
+        return true;
+    }
     let listed = observed.already_listed(&gateways());
     let listed = listed.and_then(|seen| seen.found().copied());
     let listed = users::readable(listed.unwrap_or_default()).unwrap_or_default();

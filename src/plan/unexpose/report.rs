@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::extent::Extent;
 use super::{Request, release, try_live, users};
+use crate::plan::probe::kubernetes_gateways;
 use crate::plan::{Action, Observed, Query, Reconciled, Seen};
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames,
@@ -75,7 +76,7 @@ pub(super) fn done(
         kept,
         stays: stays(request, extent, observed)?,
         dry_run: request.dry_run,
-        notes: release::denial(request, extent, observed)
+        notes: release::why_kept(request, extent, observed)
             .into_iter()
             .collect(),
     })
@@ -88,7 +89,7 @@ fn stays(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<
     let state = CredentialNames::of_authority(authority).state();
     let sample = ObjectRef::new(Kind::Service, &request.namespace, sample::NAME);
     let is_sample = request.service == sample::NAME;
-    observed.prefetch([Query::Get(state.clone())])?;
+    observed.prefetch([Query::Get(state.clone()), kubernetes_gateways()])?;
     if is_sample {
         observed.prefetch([Query::Get(sample.clone())])?;
     }

@@ -1,6 +1,8 @@
 //! What one proxy has loaded.
 
 use super::*;
+use crate::resources::gateway_api;
+use crate::resources::ingress::default_selector;
 
 /// What one proxy has loaded.
 #[derive(Clone, Default)]
@@ -48,12 +50,10 @@ impl Configuration {
         let mut ages = Vec::new();
         for object in objects.values() {
             match object.reference().kind {
-                Kind::Gateway => {
-                    let Ok(gateway) = Gateway::read(object) else {
+                Kind::Gateway | Kind::KubernetesGateway => {
+                    let Some(gateway) = configuring(object, namespace) else {
                         continue;
                     };
-                    let selector = gateway.ingress.selector.clone();
-                    let gateway = gateway.configuring(IngressGateway::new(namespace, selector));
                     // istiod, `pilot/pkg/model/config.go`, `sortConfigByCreationTime`.
                     let created = object.text(&["metadata", "creationTimestamp"]);
                     let name = object.reference();
@@ -159,4 +159,17 @@ impl Configuration {
             404
         }
     }
+}
+
+/// A Gateway of either kind that configures the proxies of a namespace.
+fn configuring(object: &Object, namespace: &str) -> Option<Gateway> {
+    if object.reference().kind == Kind::Gateway {
+        let gateway = Gateway::read(object).ok()?;
+        let selector = gateway.ingress.selector.clone();
+        return Some(gateway.configuring(IngressGateway::new(namespace, selector)));
+    }
+    let mut services = gateway_api::services(object).into_iter();
+    services.find(|service| service.namespace == namespace)?;
+    let ingress = IngressGateway::new(namespace, default_selector());
+    gateway_api::translated(object, &ingress)
 }

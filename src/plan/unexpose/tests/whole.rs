@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::plan::testing::kyma::{DOMAIN, expose_request, unexpose_request};
+use crate::plan::testing::kyma::{DOMAIN, expose_request, kubernetes_reader, unexpose_request};
 use crate::plan::testing::{Command, Fault, every_fault_watched};
 use crate::plan::{Attempt, Blocked, Effect, Event, expose};
 
@@ -128,6 +128,32 @@ fn a_purge_recovers_from_every_fault_and_nobody_gets_in_meanwhile() {
         });
         assert!(faults > 60, "only {faults} faults");
     }
+}
+
+#[test]
+fn an_authority_that_a_kubernetes_gateway_reads_is_not_let_go() {
+    let mut cluster = Cluster::kyma();
+    cluster.run(&expose_request()).unwrap();
+    let service = "istio-ingressgateway.istio-system.svc.cluster.local";
+    let reader = kubernetes_reader(service);
+    cluster.put(&reader);
+    let authority = CredentialNames::first().state();
+    let is_kept = |cluster: &Cluster| {
+        cluster.objects[&authority].has_finalizer(crate::resources::names::IN_USE_FINALIZER)
+    };
+    let request = Request {
+        purge: true,
+        ..unexpose_request()
+    };
+    let report = cluster.run(&request).unwrap();
+    assert!(is_kept(&cluster));
+    let [note] = report.notes.as_slice() else {
+        panic!("{:#?}", report.notes);
+    };
+    assert!(note.contains("team/web"), "{note}");
+    // Nobody is told to delete it.
+    let stays = report.stays.iter().find(|at| at.what.contains("authority"));
+    assert!(stays.is_none());
 }
 
 #[test]
