@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::gateway::Gateway;
 use super::ingress::IngressGateway;
-use super::names::GatewayName;
+use super::names::{GatewayName, derived_client_ca};
 use super::{Kind, Object, ObjectRef, backends, client_ca};
 
 /// The label of the proxies that istiod creates for a Gateway.
@@ -79,6 +79,12 @@ fn client_ca(validation: &Value, namespace: &str) -> Option<String> {
     let namespace = text("namespace").unwrap_or(namespace);
     let reference = ObjectRef::new(Kind::ConfigMap, namespace, text("name")?);
     Some(client_ca::field(&reference))
+}
+
+/// The name by which proxies ask istiod for the client CA of such a Gateway: that of a Secret derived from the object's
+/// (`pilot/pkg/model/credentials`).
+pub fn client_ca_resource(source: &ObjectRef) -> String {
+    derived_client_ca(&client_ca::field(source))
 }
 
 /// The Services whose proxies a Gateway configures; of a Gateway without any, istiod creates proxies.

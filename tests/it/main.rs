@@ -40,6 +40,7 @@ mod hostile_input;
 mod ingress;
 mod issue_client;
 mod issue_faults;
+mod kubernetes_gateways;
 mod lab;
 mod lacking;
 mod layout;

@@ -1,4 +1,5 @@
-// Only downloaded, never built: the CRDs lie in these modules, and go.sum pins them.
+// Only downloaded, never built: the CRDs lie in these modules, and go.sum pins them. Those of Istio and of the Kubernetes Gateway API
+// lie in modules of istiod.
 module kubectl-mtls/sandbox/crds
 
 go 1.26.0

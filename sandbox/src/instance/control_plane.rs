@@ -172,8 +172,11 @@ impl ControlPlane<'_> {
                 ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
                 ("PILOT_ENABLE_ALPN_FILTER", "false"),
                 ("INJECT_ENABLED", "false"),
-                ("PILOT_ENABLE_GATEWAY_API", "false"),
+                // Nothing here runs the proxies that istiod would deploy.
+                ("PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER", "false"),
             ]);
+            let gateway_api = self.mesh.serves_gateway_api.to_string();
+            istiod.env("PILOT_ENABLE_GATEWAY_API", gateway_api);
         })
     }
 

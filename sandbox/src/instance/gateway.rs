@@ -59,9 +59,10 @@ impl IngressGateway {
             ..Self::released("istio-system", "istio-ingressgateway")
         };
         let mut gateways = match environment {
-            Environment::KymaDefault | Environment::KymaCustom | Environment::PlainIstio => {
-                vec![istioctl]
-            }
+            Environment::KymaDefault
+            | Environment::KymaCustom
+            | Environment::PlainIstio
+            | Environment::KubernetesGateway => vec![istioctl],
             Environment::Helm | Environment::Scoped => {
                 vec![Self::released("istio-ingress", "istio-ingress")]
             }

@@ -23,6 +23,8 @@ pub(crate) struct Mesh {
     pub(crate) revision: &'static str,
     /// Whether a Gateway acts on proxies of its own namespace only.
     is_scoped: bool,
+    /// Whether istiod serves the Kubernetes Gateway API.
+    pub(crate) serves_gateway_api: bool,
     /// Whether the mesh configuration is also in a `ConfigMap`, as on every real cluster.
     has_config_map: bool,
 }
@@ -34,6 +36,7 @@ impl Mesh {
             namespace: "istio-system",
             revision: "default",
             is_scoped: false,
+            serves_gateway_api: false,
             has_config_map: true,
         };
         match environment {
@@ -43,6 +46,10 @@ impl Mesh {
                 ..istio_system
             },
             Environment::Helm | Environment::TwoGateways => istio_system,
+            Environment::KubernetesGateway => Self {
+                serves_gateway_api: true,
+                ..istio_system
+            },
             Environment::Scoped => Self {
                 is_scoped: true,
                 ..istio_system

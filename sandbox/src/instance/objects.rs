@@ -33,6 +33,9 @@ pub(crate) fn definitions(
         definitions.extend(read_list(&folder.join("dns.json"))?);
         definitions.extend(own("apirule.yaml")?);
     }
+    if environment == Environment::KubernetesGateway {
+        definitions.extend(read_list(&folder.join("gateway-api.json"))?);
+    }
     if cert_manager {
         definitions.extend(own("cert-manager.yaml")?);
     }

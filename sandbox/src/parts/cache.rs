@@ -103,7 +103,7 @@ fn fingerprint(part: Part) -> Result<String> {
 }
 
 fn recipe_files(part: Part) -> Result<Vec<PathBuf>> {
-    // Istio's definitions come from istiod's module.
+    // The definitions of Istio and of the Kubernetes Gateway API come from modules of istiod.
     let others: &[Part] = if part == Part::Crds {
         &[Part::Istiod]
     } else {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Part, go};
 use crate::error::{Error, Result, Trying};
 
-/// Writes `istio.json`, `cert.json` and `dns.json`, each a list of definitions, into the folder `target`.
+/// Writes `istio.json`, `gateway-api.json`, `cert.json` and `dns.json`, each a list of definitions, into the folder `target`.
 ///
 /// JSON, because reading Istio's YAML takes longer than everything else that an instance does with it.
 pub(super) fn collect(part: Part, target: &Path) -> Result<()> {
@@ -19,6 +19,13 @@ pub(super) fn collect(part: Part, target: &Path) -> Result<()> {
             "istio.io/istio",
             Part::Istiod.version(),
             "manifests/charts/base/files",
+        ),
+        (
+            "gateway-api.json",
+            Part::Istiod,
+            "sigs.k8s.io/gateway-api",
+            "1.6.0",
+            "config/crd/standard",
         ),
         (
             "cert.json",
@@ -87,7 +94,8 @@ fn definition_files(folder: &Path) -> Result<Vec<PathBuf>> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name.starts_with("crd-")
+        let prefixes = ["crd-", "gateway.networking.k8s.io_"];
+        if prefixes.iter().any(|prefix| name.starts_with(prefix))
             && path
                 .extension()
                 .is_some_and(|extension| extension == "yaml")

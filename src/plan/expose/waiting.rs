@@ -24,7 +24,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::ingress::pod_name;
 use crate::resources::progress::Progress;
 use crate::resources::proxy_config::Part;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
 /// The hint after a timeout: what is left behind, and what to do.
 pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
@@ -225,6 +225,7 @@ pub(super) fn until_seen(
         gateway: target.gateway.clone(),
         host: target.host.clone(),
         client_ca: trust.source.object.clone(),
+        resource: client_ca::field(&trust.source.object),
         ingress: target.ingress.clone(),
         may_lack,
     };

@@ -21,21 +21,30 @@ pub enum Load {
 /// Whether a proxy has loaded the client CA; `None` if that, or the client CA, is not known, or if the proxy has loaded nothing, which its
 /// handshakes show.
 pub fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconciled<Option<Load>> {
+    load_as(&client_ca::field(source), source, pod, observed)
+}
+
+/// The same for a client CA that proxies know by this name.
+fn load_as(
+    name: &str,
+    source: &ObjectRef,
+    pod: &ObjectRef,
+    observed: &Observed,
+) -> Reconciled<Option<Load>> {
     let seen = observed.try_get(source)?;
     let material = seen.found().and_then(|object| Material::read(object).ok());
     let said = observed.proxy_config(pod, &Part::ClientCas)?;
     let (Some(material), Some(lines)) = (material, said.found()) else {
         return Ok(None);
     };
-    let name = client_ca::field(source);
-    let has = |part, bytes: &[u8]| lines.contains(&loaded(&name, part, bytes));
+    let has = |part, bytes: &[u8]| lines.contains(&loaded(name, part, bytes));
     let (bundle, crl) = (proxy_config::Material::Bundle, proxy_config::Material::Crl);
-    if !has_loaded(lines, &name, bundle) {
+    if !has_loaded(lines, name, bundle) {
         return Ok(None);
     }
     let has_crl = match &material.crl {
         Some(bytes) => has(crl, bytes),
-        None => !has_loaded(lines, &name, crl),
+        None => !has_loaded(lines, name, crl),
     };
     Ok(Some(if !has(bundle, &material.bundle) {
         Load::OtherBundle
@@ -76,7 +85,7 @@ pub fn is_loaded_everywhere(
         .flat_map(|pod| PARTS.map(|part| Query::Proxy(pod.clone(), part)));
     observed.prefetch(asked.chain([own]))?;
     for pod in ways.pods() {
-        if !uses(pod, &at.client_ca, observed)? {
+        if !uses(pod, at, observed)? {
             return Ok(false);
         }
     }
@@ -84,8 +93,8 @@ pub fn is_loaded_everywhere(
 }
 
 /// Whether a proxy uses the client CA that is in the cluster: a listener names it, the proxy was sent what is there, and has taken it.
-fn uses(pod: &ObjectRef, source: &ObjectRef, observed: &Observed) -> Reconciled<bool> {
-    let name = client_ca::field(source);
+fn uses(pod: &ObjectRef, at: &Served, observed: &Observed) -> Reconciled<bool> {
+    let name = &at.resource;
     let named = observed.proxy_config(pod, &Part::TrustedSecrets)?;
     let rejected = observed.proxy_config(pod, &Part::RejectedUpdates)?;
     let accepted = observed.proxy_config(pod, &Part::AcceptedSecrets)?;
@@ -94,7 +103,7 @@ fn uses(pod: &ObjectRef, source: &ObjectRef, observed: &Observed) -> Reconciled<
     else {
         return Ok(false);
     };
-    Ok(named.contains(&name)
-        && has_taken_all(&name, rejected, accepted)
-        && load(source, pod, observed)? == Some(Load::Current))
+    Ok(named.contains(name)
+        && has_taken_all(name, rejected, accepted)
+        && load_as(name, &at.client_ca, pod, observed)? == Some(Load::Current))
 }

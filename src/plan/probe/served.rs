@@ -9,7 +9,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{CredentialNames, GatewayName};
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef, client_ca, gateway_api};
 
 /// A Gateway, and the names for a handshake with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Served {
     pub host: String,
     /// The object from which the server reads its client CA.
     pub client_ca: ObjectRef,
+    /// The name by which its proxies ask istiod for the client CA (SDS).
+    pub resource: String,
     /// The Gateway's proxies.
     pub ingress: IngressGateway,
     /// The namespaces in which they may have no server Secret: those that show no certificate there serve nobody.
@@ -32,11 +34,22 @@ impl Served {
         pattern.replacen('*', "kubectl-mtls-probe", 1)
     }
 
+    /// The servers of a Gateway that read the authority.
+    fn all(gateway: &Gateway, state: &AuthorityState) -> Vec<Self> {
+        let servers = gateway.tls_servers();
+        let reading = servers.filter(|server| reads(server, state));
+        reading
+            .filter_map(|server| Self::of(gateway, server))
+            .collect()
+    }
+
     fn of(gateway: &Gateway, server: &Server) -> Option<Self> {
+        let client_ca = server.client_ca_source();
         Some(Self {
             gateway: gateway.name.clone(),
             host: Self::probe(server.hosts.first()?),
-            client_ca: server.client_ca_source(),
+            resource: client_ca::field(&client_ca),
+            client_ca,
             ingress: gateway.ingress.clone(),
             may_lack: gateway.ingress.further.clone(),
         })
@@ -72,16 +85,15 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
         servers.any(|server| may_read(server, state))
     };
     let readers = gateways.filter(may_read);
-    let mut readers = placement::located(readers.collect(), observed)?;
-    readers.extend(kubernetes::readers(state, observed)?);
-    Ok(readers
-        .iter()
-        .flat_map(|gateway| {
-            let servers = gateway.tls_servers();
-            let reading = servers.filter(|server| reads(server, state));
-            reading.filter_map(|server| Served::of(gateway, server))
-        })
-        .collect())
+    let readers = placement::located(readers.collect(), observed)?;
+    let all = |gateway: &Gateway| Served::all(gateway, state);
+    let mut served: Vec<Served> = readers.iter().flat_map(all).collect();
+    let kubernetes = kubernetes::readers(state, observed)?;
+    served.extend(kubernetes.iter().flat_map(all).map(|at| Served {
+        resource: gateway_api::client_ca_resource(&at.client_ca),
+        ..at
+    }));
+    Ok(served)
 }
 
 /// The notes on Gateways that [`served`] could not find, because not all may be listed.

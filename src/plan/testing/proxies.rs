@@ -171,9 +171,7 @@ impl Proxies {
             Part::TrustedSecrets => {
                 let listeners = loaded.listeners.iter();
                 let checking = listeners.filter(|listener| listener.server.mode.contains("MUTUAL"));
-                checking
-                    .map(|listener| client_ca::field(&listener.server.client_ca_source()))
-                    .collect()
+                checking.map(|listener| listener.resource.clone()).collect()
             }
             Part::Hosts(gateway) => loaded.hosts_of(gateway).map(str::to_owned).collect(),
             Part::Policies => loaded.policies.iter().flat_map(traces).collect(),
@@ -206,10 +204,9 @@ impl Proxies {
 
     /// The Secrets of a proxy with the versions that it took last.
     fn secrets(loaded: &Configuration) -> BTreeSet<String> {
-        let servers = loaded.listeners.iter().map(|listener| &listener.server);
-        let names = servers.flat_map(|server| {
-            let client_ca = client_ca::field(&server.client_ca_source());
-            [server.credential.clone(), client_ca]
+        let names = loaded.listeners.iter().flat_map(|listener| {
+            let credential = listener.server.credential.clone();
+            [credential, listener.resource.clone()]
         });
         names
             .map(|name| format!("{name} 2026-01-01T00:00:00Z/1"))

@@ -21,6 +21,7 @@ fn served() -> Served {
         gateway: GatewayName::new("shop", "gateway"),
         host: HOST.to_owned(),
         client_ca: CredentialNames::first().state(),
+        resource: String::new(),
         ingress: IngressGateway::default(),
         may_lack: BTreeSet::new(),
     }

@@ -23,6 +23,8 @@ pub(super) struct Listener {
     pub(super) server: Server,
     /// What clients are checked against.
     pub(super) trusted: Option<Object>,
+    /// The name by which it asks for that.
+    pub(super) resource: String,
     /// Its own certificate and key.
     pub(super) secret: Option<Object>,
 }
@@ -34,8 +36,7 @@ impl Listener {
         let Some(Ok(read)) = material.filter(|_| self.server.mode.ends_with("MUTUAL")) else {
             return Vec::new();
         };
-        let name = client_ca::field(&self.server.client_ca_source());
-        let line = |material, bytes: &Vec<u8>| loaded(&name, material, bytes);
+        let line = |material, bytes: &Vec<u8>| loaded(&self.resource, material, bytes);
         let crl = read.crl.as_ref().map(|crl| line(Material::Crl, crl));
         std::iter::once(line(Material::Bundle, &read.bundle))
             .chain(crl)
@@ -63,6 +64,7 @@ impl Configuration {
                             age.clone(),
                             Listener {
                                 trusted: trusted(server, objects),
+                                resource: resource(name.kind, &server.client_ca_source()),
                                 secret: objects.get(&server.secret(&server.credential)).cloned(),
                                 gateway: gateway.clone(),
                                 server: server.clone(),
@@ -158,6 +160,14 @@ impl Configuration {
         } else {
             404
         }
+    }
+}
+
+/// The name by which a server of a Gateway of this kind asks for its client CA.
+fn resource(kind: Kind, source: &ObjectRef) -> String {
+    match kind {
+        Kind::KubernetesGateway => gateway_api::client_ca_resource(source),
+        _ => client_ca::field(source),
     }
 }
 

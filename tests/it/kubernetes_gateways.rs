@@ -1,0 +1,156 @@
+//! A Gateway of the Kubernetes Gateway API that checks its clients by an authority of ours, on real proxies.
+
+use sandbox::{Caller, Environment, Reply};
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, Run, call, call_new, eventually, started};
+
+const OWN: &str = "httpbin.mtls.local.kyma.dev";
+const THEIRS: &str = "web.mtls.local.kyma.dev";
+
+/// A Gateway on the default proxies with the authority's `ConfigMap`, and a route to the Service.
+fn web(secret: &str) -> Vec<Value> {
+    let api = "gateway.networking.k8s.io/v1";
+    let ca = json!({
+        "group": "", "kind": "ConfigMap", "name": "kyma-mtls", "namespace": "kubectl-mtls",
+    });
+    let gateway = json!({
+        "apiVersion": api, "kind": "Gateway",
+        "metadata": {"name": "web", "namespace": "istio-system"},
+        "spec": {
+            "gatewayClassName": "istio",
+            "addresses": [{
+                "type": "Hostname", "value": "istio-ingressgateway.istio-system.svc.cluster.local",
+            }],
+            "listeners": [{
+                "name": "web", "port": 443, "protocol": "HTTPS", "hostname": THEIRS,
+                "tls": {"mode": "Terminate", "certificateRefs": [{"name": secret}]},
+                "allowedRoutes": {"namespaces": {"from": "All"}},
+            }],
+            "tls": {"frontend": {"default": {"validation": {"caCertificateRefs": [ca]}}}},
+        },
+    });
+    let grant = json!({
+        "apiVersion": api, "kind": "ReferenceGrant",
+        "metadata": {"name": "web", "namespace": "kubectl-mtls"},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "istio-system"}],
+            "to": [{"group": "", "kind": "ConfigMap"}],
+        },
+    });
+    let route = json!({
+        "apiVersion": api, "kind": "HTTPRoute",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {
+            "parentRefs": [{"name": "web", "namespace": "istio-system", "sectionName": "web"}],
+            "hostnames": [THEIRS],
+            "rules": [{"backendRefs": [{"name": "httpbin", "port": 8000}]}],
+        },
+    });
+    vec![grant, gateway, route]
+}
+
+/// The answers to a client at the host of each Gateway.
+fn answers(desk: &Desk, hosts: &[&str], name: &str) -> Vec<Reply> {
+    let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")));
+    let door = &desk.instance.gateways()[0].connect_to;
+    let caller = Caller::new(door, &desk.read("server-ca.crt"));
+    let caller = caller.with_certificate(&certificate, &key);
+    hosts.iter().map(|host| call(&caller, host, &[])).collect()
+}
+
+#[track_caller]
+fn admits(desk: &Desk, hosts: &[&str], name: &str) {
+    let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")));
+    let door = &desk.instance.gateways()[0].connect_to;
+    let caller = Caller::new(door, &desk.read("server-ca.crt"));
+    let caller = caller.with_certificate(&certificate, &key);
+    for host in hosts {
+        let reply = call_new(&caller, host, &[]);
+        let is_in = matches!(reply, Reply::Answered { status: 200, .. });
+        assert!(is_in, "{name} at {host}: {reply:?}");
+    }
+}
+
+/// The Gateways at which a revocation was verified.
+fn seen(run: &Run) -> Vec<String> {
+    let seen = run.json()["seen"].clone();
+    let gateways = seen.as_array().unwrap().iter();
+    gateways
+        .map(|at| at["gateway"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
+    let instance = started(Environment::KubernetesGateway);
+    instance.deploy_echo("shop", "httpbin").unwrap();
+    let desk = Desk::new(&instance, "shop");
+    desk.run(&["expose", "httpbin"]).exits(0);
+    let own = "shop/kyma-mtls-gateway";
+    let query = [
+        "get",
+        "gateways.networking.istio.io",
+        "-n",
+        "shop",
+        "-o",
+        "jsonpath={.items[0].spec.servers[0].tls.credentialName}",
+    ];
+    instance.create(web(&desk.kubectl(&query, ""))).unwrap();
+    desk.run(&["issue-client", "alice", "bob", "carol"])
+        .exits(0);
+    let both = [OWN, THEIRS];
+    // Nobody waited for this Gateway yet.
+    eventually("the Gateway serves", || {
+        let answers = answers(&desk, &[THEIRS], "alice");
+        matches!(answers[..], [Reply::Answered { status: 200, .. }])
+    });
+    admits(&desk, &both, "alice");
+
+    // Whoever is revoked is refused at both when the command ends.
+    let revoked = desk.run(&["revoke-client", "bob", "-o", "json"]).exits(0);
+    assert_eq!(seen(&revoked), [own, "istio-system/web"]);
+    let refused = Reply::Refused("certificate_revoked".to_owned());
+    assert_eq!(
+        answers(&desk, &both, "bob"),
+        [refused.clone(), refused.clone()]
+    );
+    admits(&desk, &both, "alice");
+
+    let rotated = desk.run(&["ca-rotate"]).exits(0);
+    assert!(rotated.stdout.contains("istio-system/web"), "{rotated:#?}");
+    desk.run(&["renew-client", "alice", "--force"]).exits(0);
+    admits(&desk, &both, "alice");
+
+    // Its authority outlives our Gateway, and goes on being changed for it.
+    let removed = desk
+        .run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0)
+        .says("istio-system/web");
+    assert!(
+        !removed.stdout.contains("delete configmaps,secrets"),
+        "{removed:#?}"
+    );
+    let query = [
+        "get",
+        "configmap",
+        "kyma-mtls",
+        "-n",
+        "kubectl-mtls",
+        "-o",
+        "jsonpath={.metadata.finalizers}",
+    ];
+    assert!(desk.kubectl(&query, "").contains("kubectl-mtls"));
+    admits(&desk, &[THEIRS], "alice");
+    let revoked = desk.run(&["revoke-client", "carol", "-o", "json"]).exits(0);
+    assert_eq!(seen(&revoked), ["istio-system/web"]);
+    assert_eq!(answers(&desk, &[THEIRS], "carol"), [refused]);
+
+    // A replica that is held back is waited for, and named.
+    instance.hold_replica(1);
+    let held = desk.run(&["revoke-client", "alice", "--timeout", "5s"]);
+    instance.release_replica(1);
+    held.exits(124)
+        .says("istio-ingressgateway-1 of istio-system/web");
+    desk.run(&["revoke-client", "alice"]).exits(0);
+}
