@@ -43,7 +43,11 @@ pub fn translated(object: &Object, ingress: &IngressGateway) -> Option<Gateway> 
                 ),
                 (_, None) => ("SIMPLE", None),
             };
-            let tls = json!({"mode": mode, "caCertCredentialName": client_ca.unwrap_or_default()});
+            let tls = json!({
+                "mode": mode,
+                "credentialNames": server_secrets(listener, object.namespace(), &ingress.namespace),
+                "caCertCredentialName": client_ca.unwrap_or_default(),
+            });
             json!({
                 "hosts": [host.unwrap_or("*")],
                 "port": {"name": listener["name"], "number": listener["port"], "protocol": listener["protocol"]},
@@ -55,6 +59,17 @@ pub fn translated(object: &Object, ingress: &IngressGateway) -> Option<Gateway> 
     let spec = json!({"selector": ingress.selector, "servers": servers});
     let gateway = Gateway::read(&Object::new(name.reference()).with("spec", spec)).ok()?;
     Some(gateway.configuring(ingress.clone()))
+}
+
+/// The names of a listener's server Secrets in the namespace of its proxies; there may be others elsewhere.
+fn server_secrets<'a>(listener: &'a Value, namespace: &str, proxies: &str) -> Vec<&'a str> {
+    let references = listener.pointer("/tls/certificateRefs");
+    let references = references.and_then(Value::as_array).into_iter().flatten();
+    references
+        .filter(|one| one["kind"].as_str().unwrap_or("Secret") == "Secret")
+        .filter(|one| one["namespace"].as_str().unwrap_or(namespace) == proxies)
+        .filter_map(|one| one["name"].as_str())
+        .collect()
 }
 
 /// How a port's listeners check their clients: by what is said of the port, else by the default.

@@ -127,6 +127,11 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
         .run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0)
         .says("istio-system/web");
+    // Nor does it take away a server Secret that the other Gateway uses.
+    assert!(
+        removed.stdout.contains("Kubernetes Gateway API"),
+        "{removed:#?}"
+    );
     assert!(
         !removed.stdout.contains("delete configmaps,secrets"),
         "{removed:#?}"

@@ -3,13 +3,15 @@
 use super::Request;
 use super::extent::{Extent, gateways};
 use crate::error::Failure;
+use crate::plan::probe::kubernetes_gateways;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::gateway::Gateway;
+use crate::resources::ingress::{IngressGateway, default_selector};
 use crate::resources::names::GatewayName;
 use crate::resources::route::Routing;
 use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef, gateway_api};
 
 /// The reads that show whether a Gateway, and its Secrets, are in use.
 pub(super) fn queries() -> [Query; 3] {
@@ -33,9 +35,13 @@ pub(super) fn still_needed(
             Ok(None)
         }
         Kind::Secret => {
-            read_again(&[gateways()], observed)?;
+            read_again(&[gateways(), kubernetes_gateways()], observed)?;
             let listed = readable_gateways(observed)?;
-            Ok(user_of(reference, gateway, &listed))
+            let user = user_of(reference, gateway, &listed);
+            match user {
+                Some(user) => Ok(Some(user)),
+                None => kubernetes_user_of(reference, observed),
+            }
         }
         _ => Ok(None),
     }
@@ -132,7 +138,7 @@ pub(super) fn readable(listed: &[Object]) -> Result<Vec<Gateway>, Failure> {
 }
 
 /// Refuses to delete a Secret that another Gateway uses: without its client-CA Secret, a Gateway may trust the issuer of its server
-/// certificate instead.
+/// certificate instead. Of the Kubernetes Gateway API it [keeps](kubernetes_user_of) the Secret.
 pub(super) fn refuse_shared(
     gateway: &GatewayName,
     secrets: &[ObjectRef],
@@ -146,6 +152,28 @@ pub(super) fn refuse_shared(
         Some((secret, user)) => Err(Failure::refused(format!("{secret}: {user}"))
             .hint("leave out `--purge` to keep the Secrets")),
     }
+}
+
+/// A Gateway of the Kubernetes Gateway API that uses a Secret, or why none is known.
+fn kubernetes_user_of(secret: &ObjectRef, observed: &Observed) -> Reconciled<Option<String>> {
+    let beside = IngressGateway::new(&secret.namespace, default_selector());
+    let listed = match observed.try_list(&kubernetes_gateways())? {
+        Seen::Found(listed) => listed,
+        Seen::NotServed | Seen::Missing => return Ok(None),
+        unknown => {
+            return Ok(unknown.unknown().map(|reason| {
+                format!("whether a Gateway of the Kubernetes Gateway API uses it could not be checked: {reason}")
+            }));
+        }
+    };
+    let mut users = listed.iter().filter(|object| {
+        gateway_api::translated(object, &beside)
+            .is_some_and(|gateway| gateway.names_secret(&secret.name))
+    });
+    Ok(users.next().map(|user| {
+        let name = user.reference();
+        format!("the {name} of the Kubernetes Gateway API uses the Secret too")
+    }))
 }
 
 /// Another user of a Secret: any server of any other Gateway, whatever its port and mode.

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::*;
+use crate::plan::probe::kubernetes_gateways;
 use crate::plan::testing::kyma::{DOMAIN, expose_request, kubernetes_reader, unexpose_request};
 use crate::plan::testing::{Command, Fault, every_fault_watched};
 use crate::plan::{Attempt, Blocked, Effect, Event, expose};
@@ -151,9 +152,61 @@ fn an_authority_that_a_kubernetes_gateway_reads_is_not_let_go() {
         panic!("{:#?}", report.notes);
     };
     assert!(note.contains("team/web"), "{note}");
+    assert_eq!(report.kept, []);
     // Nobody is told to delete it.
     let stays = report.stays.iter().find(|at| at.what.contains("authority"));
     assert!(stays.is_none());
+}
+
+#[test]
+fn a_secret_that_a_kubernetes_gateway_uses_is_kept_and_so_is_one_of_which_that_is_not_known() {
+    let mut exposed = Cluster::kyma();
+    exposed.run(&expose_request()).unwrap();
+    let secret = ObjectRef::new(Kind::Secret, "istio-system", "kyma-mtls");
+    assert!(exposed.objects.contains_key(&secret));
+    let mut user = kubernetes_reader("istio-ingressgateway.istio-system");
+    let mut spec = user.at(&["spec"]).unwrap().clone();
+    spec["tls"] = json!({});
+    spec["listeners"][0]["tls"]["certificateRefs"] =
+        json!([{"name": secret.name, "namespace": secret.namespace}]);
+    user = user.with("spec", spec.clone());
+    let request = Request {
+        purge: true,
+        ..unexpose_request()
+    };
+    let kept = |cluster: &mut Cluster| {
+        let report = cluster.run(&request).unwrap();
+        report
+            .kept
+            .iter()
+            .map(|kept| kept.reason.clone())
+            .collect::<Vec<_>>()
+    };
+
+    let mut cluster = exposed.clone();
+    cluster.put(&user);
+    let reasons = kept(&mut cluster);
+    // That with the client CA, too, which would be read in its place.
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons.iter().all(|reason| reason.contains("team/web")));
+    assert!(cluster.objects.contains_key(&secret));
+
+    // A Secret of the same name in the namespace of that Gateway is another one.
+    spec["listeners"][0]["tls"]["certificateRefs"] = json!([{"name": secret.name}]);
+    let mut cluster = exposed.clone();
+    cluster.put(&user.with("spec", spec));
+    assert_eq!(kept(&mut cluster), [""; 0]);
+    assert!(!cluster.objects.contains_key(&secret));
+
+    let denied = Seen::Denied("`list`".to_owned());
+    let mut cluster = exposed.clone();
+    cluster.fixed.insert(kubernetes_gateways(), denied);
+    let reasons = kept(&mut cluster);
+    assert!(
+        !reasons.is_empty() && reasons[0].contains("could not be checked"),
+        "{reasons:?}"
+    );
+    assert!(cluster.objects.contains_key(&secret));
 }
 
 #[test]
