@@ -129,8 +129,9 @@ fn after_every_fault_a_rerun_comes_to_the_end_of_an_undisturbed_run() {
 
 #[test]
 fn of_two_runs_for_the_same_client_the_one_that_comes_second_needs_no_canaries() {
+    let fresh = cluster();
     for lead in 0.. {
-        let mut cluster = cluster();
+        let mut cluster = fresh.clone();
         let request = asking("alice");
         let [mut first, mut second] = [Run::begin(&request), Run::begin(&request)];
         for _ in 0..lead {
