@@ -22,11 +22,13 @@ const OF_KUBERNETES: &str = "kubernetes://";
 pub enum Part {
     /// The Secrets with which its active listeners check client certificates.
     TrustedSecrets,
+    /// The server Secrets of its active listeners, each with a host string of its server: see [`serves`].
+    ServerSecrets,
     /// The hosts with routes, among those of a Gateway's HTTPS servers.
     Hosts(GatewayName),
     /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`]. One that a listener will
-    /// enforce otherwise once it has warmed has the line `NAME LISTENER is warming` as well, and one that it would enforce otherwise if the
-    /// proxy did not reject its newest configuration the line `NAME LISTENER is rejected`.
+    /// enforce otherwise once it has warmed has the line `NAMESPACE/NAME LISTENER is warming` as well, and one that it would enforce
+    /// otherwise if the proxy did not reject its newest configuration the line `NAMESPACE/NAME LISTENER is rejected`.
     Policies,
     /// The client CAs that the proxy has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
     ClientCas,
@@ -34,10 +36,19 @@ pub enum Part {
     RejectedUpdates,
     /// The version of each Secret that the proxy took last, as `NAME VERSION`.
     AcceptedSecrets,
+    /// Whether istiod has a stream to it on which configuration arrives: [`STREAM_CLOSED`] if not.
+    Stream,
     /// The listeners whose newest configuration it rejects, each as `NAME: REASON` in Envoy's words; none once it has taken a newer one
     /// (`envoy.admin.v3.UpdateFailureState`).
     RejectedListeners,
 }
+
+/// The line of [`Part::Stream`] where there is none.
+pub const STREAM_CLOSED: &str = "closed";
+
+/// The requests on their way to istiod, of which the stream of configuration is one that does not end. Istio's proxies keep the statistics of
+/// this cluster, and not `control_plane.connected_state`, unless `proxyStatsMatcher` names that (`pkg/bootstrap/config.go`).
+const STREAMS: &str = "cluster.xds-grpc.upstream_rq_active";
 
 /// The parts of a client CA in a proxy (`envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +76,12 @@ fn subject(name: &str, material: Material) -> String {
     format!("{name} {}", material.field())
 }
 
+/// The line of [`Part::ServerSecrets`] about a server with this host string and this `credentialName`.
+pub fn serves(host: &str, credential: &str) -> String {
+    let name = credential.strip_prefix(OF_KUBERNETES).unwrap_or(credential);
+    format!("{host} {name}")
+}
+
 impl Material {
     fn field(self) -> &'static str {
         match self {
@@ -82,7 +99,7 @@ impl Part {
     /// are left out: after some changes of policies they are most of a proxy's configuration.
     pub fn path(&self) -> String {
         match self {
-            Self::TrustedSecrets => {
+            Self::TrustedSecrets | Self::ServerSecrets => {
                 "/config_dump?resource=dynamic_listeners&mask=active_state".to_owned()
             }
             Self::Policies => {
@@ -101,6 +118,7 @@ impl Part {
             }
             Self::RejectedUpdates => "/stats?filter=update_rejected&format=json".to_owned(),
             Self::AcceptedSecrets => "/stats?filter=%5Esds.*version_text%24&format=json".to_owned(),
+            Self::Stream => format!("/stats?filter=%5E{STREAMS}%24&format=json"),
             Self::RejectedListeners => {
                 "/config_dump?resource=dynamic_listeners&mask=name,error_state.details".to_owned()
             }
@@ -114,11 +132,13 @@ impl Part {
         let mut told = BTreeSet::new();
         match self {
             Self::TrustedSecrets => active(items).for_each(|state| collect(state, &mut told)),
+            Self::ServerSecrets => told.extend(active(items).flat_map(server_secrets)),
             Self::Policies => items.for_each(|listener| enforced(listener, &mut told)),
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
             Self::ClientCas => told.extend(items.flat_map(client_ca)),
             Self::RejectedUpdates => told.extend(rejected(dump)),
             Self::AcceptedSecrets => told.extend(accepted_secrets(dump)),
+            Self::Stream => told.extend(closed_stream(dump)),
             Self::RejectedListeners => told.extend(items.filter_map(rejected_listener)),
         }
         told
@@ -128,6 +148,33 @@ impl Part {
 /// The configuration of active listeners, without those that are being drained.
 fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item = &'a Value> {
     listeners.filter_map(|listener| listener.get("active_state"))
+}
+
+/// The server Secrets of a listener. A filter chain of a server with the host string `*` matches no name.
+fn server_secrets(state: &Value) -> Vec<String> {
+    let list = |value: &'_ Value, path: &str| -> Vec<Value> {
+        let items = value.pointer(path).and_then(Value::as_array);
+        items.cloned().unwrap_or_default()
+    };
+    let chains = list(state, "/listener/filter_chains").into_iter();
+    let lines = chains.flat_map(|chain| {
+        let mut hosts = list(&chain, "/filter_chain_match/server_names");
+        if hosts.is_empty() {
+            hosts.push("*".into());
+        }
+        let secrets =
+            "/transport_socket/typed_config/common_tls_context/tls_certificate_sds_secret_configs";
+        let secrets = list(&chain, secrets);
+        let names: Vec<&str> = secrets
+            .iter()
+            .filter_map(|one| one.get("name")?.as_str())
+            .collect();
+        let hosts = hosts.iter().filter_map(Value::as_str);
+        hosts
+            .flat_map(|host| names.iter().map(move |name| serves(host, name)))
+            .collect::<Vec<_>>()
+    });
+    lines.collect()
 }
 
 /// Collects the policies of a listener. Its newer version enforces nothing until all that it needs has been loaded, and never if it is
@@ -156,16 +203,34 @@ fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
     }
     for (policy, rules) in active.0 {
         told.insert(policy.clone());
-        for (action, rule) in rules {
-            told.insert(format!("{policy} action {action}"));
-            matched(&policy, rule, told);
+        for rule in rules {
+            told.insert(format!("{policy} action {}", rule.action));
+            matched(&rule_name(&policy, rule.number), rule.matches, told);
         }
     }
 }
 
-/// The rules of a configuration, each with its action, by the name of their `AuthorizationPolicy`.
+/// The name of an `AuthorizationPolicy` in the lines of [`Part::Policies`].
+pub fn policy_name(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+/// The name of a rule in the lines of [`Part::Policies`], by its place among the policy's rules, from 0 on.
+pub fn rule_name(policy: &str, number: &str) -> String {
+    format!("{policy} rule[{number}]")
+}
+
+/// The rules of a configuration by [the name](policy_name) of their `AuthorizationPolicy`.
 #[derive(Default)]
-struct Rules<'a>(BTreeMap<String, Vec<(&'a str, &'a Value)>>);
+struct Rules<'a>(BTreeMap<String, Vec<Rule<'a>>>);
+
+/// One rule of an `AuthorizationPolicy`.
+#[derive(Clone, PartialEq)]
+struct Rule<'a> {
+    number: &'a str,
+    action: &'a str,
+    matches: &'a Value,
+}
 
 impl<'a> Rules<'a> {
     fn of(configuration: &'a Value) -> Self {
@@ -174,7 +239,7 @@ impl<'a> Rules<'a> {
         rules
     }
 
-    /// Whether both have the same rules of a policy, in whatever order.
+    /// Whether both have the same rules of a policy.
     fn has_same(&self, other: &Self, policy: &str) -> bool {
         let of = |rules: &'_ Self| rules.0.get(policy).cloned().unwrap_or_default();
         let (own, others) = (of(self), of(other));
@@ -190,12 +255,17 @@ impl<'a> Rules<'a> {
                 let action = fields.get("action").and_then(Value::as_str);
                 let action = action.unwrap_or("ALLOW");
                 let policies = fields.get("policies").and_then(Value::as_object);
-                for (key, rule) in policies.into_iter().flatten() {
-                    if let Some(name) = policy_of(key) {
-                        let rules = self.0.entry(name.to_owned()).or_default();
+                for (key, matches) in policies.into_iter().flatten() {
+                    if let Some((policy, number)) = policy_of(key) {
+                        let rules = self.0.entry(policy).or_default();
+                        let rule = Rule {
+                            number,
+                            action,
+                            matches,
+                        };
                         // istiod repeats it in every filter chain.
-                        if !rules.contains(&(action, rule)) {
-                            rules.push((action, rule));
+                        if !rules.contains(&rule) {
+                            rules.push(rule);
                         }
                     }
                 }
@@ -210,36 +280,35 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// The name of the policy of a rule.
-fn policy_of(rule: &str) -> Option<&str> {
-    let (namespace, rest) = rule.split_once("]-policy[")?;
-    let (name, _) = rest.split_once("]-rule[")?;
-    namespace.starts_with("ns[").then_some(name)
+/// The name of the policy of a rule, and the rule's number.
+fn policy_of(rule: &str) -> Option<(String, &str)> {
+    let (namespace, rest) = rule.strip_prefix("ns[")?.split_once("]-policy[")?;
+    let (name, rest) = rest.split_once("]-rule[")?;
+    let (number, _) = rest.split_once(']')?;
+    Some((policy_name(namespace, name), number))
 }
 
-/// Collects what a rule matches, each after the policy's name: identities and headers as they are, and `host`, `port` and `sni` with their
+/// Collects what a rule matches, each after the rule's name: identities and headers as they are, and `host`, `port` and `sni` with their
 /// values, where `*` stands for what a prefix or suffix leaves open.
-fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
+fn matched(rule: &str, value: &Value, told: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             let text = |key: &str| fields.get(key).and_then(Value::as_str);
             let identity = text("exact").filter(|exact| exact.starts_with("spiffe://"));
             let header = text("name").filter(|name| !name.starts_with(':'));
             let found = identity.into_iter().chain(header);
-            told.extend(found.map(|found| format!("{policy} {found}")));
+            told.extend(found.map(|found| format!("{rule} {found}")));
             if text("name") == Some(":authority") {
                 let host = fields.get("string_match").and_then(pattern);
-                told.extend(host.map(|host| format!("{policy} host {host}")));
+                told.extend(host.map(|host| format!("{rule} host {host}")));
             }
             let name = fields.get("requested_server_name").and_then(pattern);
-            told.extend(name.map(|name| format!("{policy} sni {name}")));
+            told.extend(name.map(|name| format!("{rule} sni {name}")));
             let port = fields.get("destination_port").and_then(Value::as_u64);
-            told.extend(port.map(|port| format!("{policy} port {port}")));
-            fields
-                .values()
-                .for_each(|field| matched(policy, field, told));
+            told.extend(port.map(|port| format!("{rule} port {port}")));
+            fields.values().for_each(|field| matched(rule, field, told));
         }
-        Value::Array(items) => items.iter().for_each(|item| matched(policy, item, told)),
+        Value::Array(items) => items.iter().for_each(|item| matched(rule, item, told)),
         _ => {}
     }
 }
@@ -347,6 +416,13 @@ fn accepted_secrets(stats: &Value) -> Vec<String> {
         Some(format!("{name} {}", text.get("value")?.as_str()?))
     };
     texts.into_iter().flatten().filter_map(line).collect()
+}
+
+fn closed_stream(stats: &Value) -> Option<String> {
+    let mut gauges = stats.get("stats")?.as_array()?.iter();
+    let streams =
+        gauges.find(|gauge| gauge.get("name").and_then(Value::as_str) == Some(STREAMS))?;
+    (streams.get("value")?.as_u64()? == 0).then(|| STREAM_CLOSED.to_owned())
 }
 
 fn rejected(stats: &Value) -> Vec<String> {

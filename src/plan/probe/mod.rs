@@ -3,6 +3,7 @@
 mod expectation;
 mod expected;
 mod handshake;
+mod lagging;
 mod listener;
 mod loaded;
 mod rejections;
@@ -12,9 +13,10 @@ mod ways;
 pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
 pub use expected::ExpectedRefusal;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
+pub use lagging::Lagging;
 pub use listener::{IngressProxies, kubernetes_gateways};
 pub use loaded::{Load, is_loaded_everywhere, load};
-pub use rejections::{advice, late_rejections, rejected, rejecting, rejections};
+pub use rejections::{SOON, advice, late_rejections, rejected, rejecting, rejections};
 pub use served::{Served, is_reader, others_unknown, proxies_unknown, reads, served};
 pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
 

@@ -1,6 +1,6 @@
 //! The Gateways that read an authority, at which its changes must be verified.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::authority::follower;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress, placement};
@@ -23,6 +23,8 @@ pub struct Served {
     pub ingress: IngressGateway,
     /// The namespaces in which they may have no server Secret: those that show no certificate there serve nobody.
     pub may_lack: BTreeSet<String>,
+    /// The SHA-256 fingerprints of the server certificates that the proxies of a namespace must show, where they are known.
+    pub certificates: BTreeMap<String, String>,
 }
 
 impl Served {
@@ -38,6 +40,7 @@ impl Served {
             client_ca: server.client_ca_source(),
             ingress: gateway.ingress.clone(),
             may_lack: gateway.ingress.further.clone(),
+            certificates: BTreeMap::new(),
         })
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::pki::inspect::Certificate;
 use crate::pki::tests::{NOW, authority};
@@ -22,6 +24,7 @@ fn served() -> Served {
         host: HOST.to_owned(),
         client_ca: CredentialNames::first().state(),
         ingress: IngressGateway::default(),
+        certificates: BTreeMap::new(),
         may_lack: BTreeSet::new(),
     }
 }
