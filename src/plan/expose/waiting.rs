@@ -10,6 +10,7 @@ use super::authority::Trust;
 use super::report::Looked;
 use super::target::Target;
 use super::wanted::Wanted;
+use super::existing::Existing;
 use super::{Plan, Request};
 use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;
@@ -269,10 +270,13 @@ pub(super) fn until_routed(
         guards,
         ..
     } = plan;
+    // A Gateway made by hand may have its server certificate from elsewhere.
+    let is_named = |existing: &Existing| !existing.server.credential.is_empty();
+    let is_named = target.existing.as_ref().is_none_or(is_named);
     let credential = target.names.credential();
     let names_secret = |pod: &ObjectRef| {
         let is_lacking = plan.server.lacking.contains(&pod.namespace);
-        !is_lacking && !credential.is_empty() && !certificates.contains_key(&pod.namespace)
+        is_named && !is_lacking && !certificates.contains_key(&pod.namespace)
     };
     let routes = Part::Hosts(target.gateway.clone());
     // Also in a run that wrote no guard: a proxy may not have loaded the guard of an earlier run.
@@ -295,8 +299,8 @@ pub(super) fn until_routed(
         let words = "the guards are not enforced yet";
         lagging.look(pod, &Part::Policies, observed, lags, words)?;
         if names_secret(pod) {
-            let line = serves(&target.gateway_host, credential);
-            let lags = |lines: &BTreeSet<String>| !lines.contains(&line);
+            let own = [target.gateway_host.as_str(), "*"].map(|host| serves(host, credential));
+            let lags = |lines: &BTreeSet<String>| !own.iter().any(|line| lines.contains(line));
             let words = format!("it does not use the server Secret `{credential}` yet");
             lagging.look(pod, &Part::ServerSecrets, observed, lags, &words)?;
         }

@@ -129,9 +129,10 @@ fn ingress(former: &Former, observed: &Observed) -> Reconciled<Result<IngressGat
         Ok(gateway) => gateway,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let noted = noted_namespaces(former.noted.as_deref());
-    let ingress = match &former.noted {
-        Some(_) => gateway.ingress.also_in(noted),
+    let ingress = match former.noted.as_deref() {
+        Some(noted) if gateway.is_ours => gateway.ingress.also_in(noted_namespaces(Some(noted))),
+        // A Gateway made by hand notes nothing.
+        Some(noted) => IngressGateway::noted(Some(noted), gateway.ingress.selector),
         None => gateway.ingress,
     };
     placement::widened(ingress, observed).map(Ok)
