@@ -15,17 +15,29 @@ fn nothing_is_said_to_be_done_that_a_proxy_does_not_do() {
     let instance = started(Environment::KymaDefault);
     let host = Exposed::on(own_namespace_on(&instance, "stuck"));
     let beside = Exposed::on(own_namespace_on(&instance, "beside"));
-    for client in ["ada", "ben", "cleo"] {
+    for client in ["ada", "ben"] {
         let issue = ["issue-client", client, "--format", "pem"];
         host.desk.run(&issue).exits(0);
     }
     a_key_of_another_certificate(&host, &beside);
     a_replica_that_istiod_does_not_reach(&host, &instance);
+    a_second_server_of_the_gateway(&host, &beside);
+}
+
+/// No proxy here has ever rejected an update, so that each shows that it has loaded the revocation lists.
+#[test]
+fn each_command_waits_for_a_replica_that_has_not_loaded_what_it_changed() {
+    let instance = started(Environment::KymaDefault);
+    let host = Exposed::on(own_namespace_on(&instance, "late"));
+    for client in ["ada", "cleo"] {
+        let issue = ["issue-client", client, "--format", "pem"];
+        host.desk.run(&issue).exits(0);
+    }
+    allows(&host, "ada");
     a_replica_that_keeps_open_connections(&host, &instance);
     a_replica_that_still_routes_an_unexposed_host(&host, &instance);
     a_replica_that_shows_the_former_server_certificate(&instance);
     a_replica_without_a_connection_to_istiod(&host, &instance);
-    a_second_server_of_the_gateway(&host, &beside);
 }
 
 /// The server Secret of another host has such a key: the proxies reject every change of their listeners.

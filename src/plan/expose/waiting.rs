@@ -7,10 +7,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::authority::Trust;
+use super::existing::Existing;
 use super::report::Looked;
 use super::target::Target;
 use super::wanted::Wanted;
-use super::existing::Existing;
 use super::{Plan, Request};
 use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;

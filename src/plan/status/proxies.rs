@@ -208,24 +208,21 @@ pub(super) fn faults(
         }
         count += 1;
         // A port-forward that is not permitted is told where the proxies are looked at.
-        if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::ClientCas)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} has loaded {source} could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
-        } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::AcceptedSecrets)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} rejected a Secret could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
-        } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::RejectedListeners)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} rejects a listener could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
+        let asked = [
+            (Part::ClientCas, format!("has loaded {source}")),
+            (Part::AcceptedSecrets, "rejected a Secret".to_owned()),
+            (Part::RejectedListeners, "rejects a listener".to_owned()),
+            (Part::Stream, "has a connection to istiod".to_owned()),
+        ];
+        for (part, what) in asked {
+            if let Seen::Failed(reason) = observed.proxy_config(pod, &part)? {
+                link.find(
+                    &check::PROXY_NOT_CHECKED,
+                    format!("whether {pod} {what} could not be read: {reason}"),
+                    "kubectl mtls status -v 6",
+                );
+                break;
+            }
         }
         // A proxy shows what it was sent, also where it goes on with what it had.
         let has_rejected = has_rejected_client_ca(pod, &source, observed)?;
