@@ -27,7 +27,8 @@ pub enum Choice {
         /// The namespace to search when the Gateways of all namespaces may not be listed.
         namespace: String,
     },
-    /// By the namespace of its Gateway, or of the Service for which its Gateway was made; without one, the first authority.
+    /// By the namespace of its Gateway, or of a Service for which its Gateway was made and whose route uses it; without one, the first
+    /// authority.
     Namespace(String),
 }
 
