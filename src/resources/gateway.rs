@@ -270,11 +270,15 @@ impl Gateway {
             .find(|server| server.hosts.iter().any(|known| known == host))
     }
 
-    /// The server that a handshake for this host selects: the one with the most specific host string.
+    /// The server that a handshake for this host selects: the one with the most specific host string; of several with the same string the
+    /// first one, because istiod drops the others (`MergeGateways` in `pilot/pkg/model/gateway.go`).
     pub fn server_for(&self, host: &str) -> Option<&Server> {
-        self.tls_servers()
-            .filter(|server| server.serves(host))
-            .max_by_key(|server| server.pattern_for(host).map(specificity))
+        let serving = self.tls_servers().filter_map(|server| {
+            let pattern = server.pattern_for(host)?;
+            Some((specificity(pattern), server))
+        });
+        let closest = serving.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        closest.map(|(_, server)| server)
     }
 
     /// Whether some proxy can be configured by both: neither selector requires another value of a label than the other.

@@ -1,15 +1,18 @@
 //! An Envoy's own view of its configuration in Istio (`/config_dump`, `envoy.admin.v3.ListenersConfigDump`).
 
+mod policies;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+pub use policies::{policy_name, rule_name};
 
 use super::names::GatewayName;
 use crate::pki::sha256;
@@ -22,11 +25,13 @@ const OF_KUBERNETES: &str = "kubernetes://";
 pub enum Part {
     /// The Secrets with which its active listeners check client certificates.
     TrustedSecrets,
+    /// The server Secrets of its active listeners, each with a host string of its server: see [`serves`].
+    ServerSecrets,
     /// The hosts with routes, among those of a Gateway's HTTPS servers.
     Hosts(GatewayName),
     /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`]. One that a listener will
-    /// enforce otherwise once it has warmed has the line `NAME LISTENER is warming` as well, and one that it would enforce otherwise if the
-    /// proxy did not reject its newest configuration the line `NAME LISTENER is rejected`.
+    /// enforce otherwise once it has warmed has the line `NAMESPACE/NAME LISTENER is warming` as well, and one that it would enforce
+    /// otherwise if the proxy did not reject its newest configuration the line `NAMESPACE/NAME LISTENER is rejected`.
     Policies,
     /// The client CAs that the proxy has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
     ClientCas,
@@ -34,10 +39,19 @@ pub enum Part {
     RejectedUpdates,
     /// The version of each Secret that the proxy took last, as `NAME VERSION`.
     AcceptedSecrets,
+    /// Whether istiod has a stream to it on which configuration arrives: [`STREAM_CLOSED`] if not.
+    Stream,
     /// The listeners whose newest configuration it rejects, each as `NAME: REASON` in Envoy's words; none once it has taken a newer one
     /// (`envoy.admin.v3.UpdateFailureState`).
     RejectedListeners,
 }
+
+/// The line of [`Part::Stream`] where there is none.
+pub const STREAM_CLOSED: &str = "closed";
+
+/// The requests on their way to istiod, of which the stream of configuration is one that does not end. Istio's proxies keep the statistics of
+/// this cluster, and not `control_plane.connected_state`, unless `proxyStatsMatcher` names that (`pkg/bootstrap/config.go`).
+const STREAMS: &str = "cluster.xds-grpc.upstream_rq_active";
 
 /// The parts of a client CA in a proxy (`envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +79,12 @@ fn subject(name: &str, material: Material) -> String {
     format!("{name} {}", material.field())
 }
 
+/// The line of [`Part::ServerSecrets`] about a server with this host string and this `credentialName`.
+pub fn serves(host: &str, credential: &str) -> String {
+    let name = credential.strip_prefix(OF_KUBERNETES).unwrap_or(credential);
+    format!("{host} {name}")
+}
+
 impl Material {
     fn field(self) -> &'static str {
         match self {
@@ -82,7 +102,7 @@ impl Part {
     /// are left out: after some changes of policies they are most of a proxy's configuration.
     pub fn path(&self) -> String {
         match self {
-            Self::TrustedSecrets => {
+            Self::TrustedSecrets | Self::ServerSecrets => {
                 "/config_dump?resource=dynamic_listeners&mask=active_state".to_owned()
             }
             Self::Policies => {
@@ -101,6 +121,7 @@ impl Part {
             }
             Self::RejectedUpdates => "/stats?filter=update_rejected&format=json".to_owned(),
             Self::AcceptedSecrets => "/stats?filter=%5Esds.*version_text%24&format=json".to_owned(),
+            Self::Stream => format!("/stats?filter=%5E{STREAMS}%24&format=json"),
             Self::RejectedListeners => {
                 "/config_dump?resource=dynamic_listeners&mask=name,error_state.details".to_owned()
             }
@@ -114,11 +135,13 @@ impl Part {
         let mut told = BTreeSet::new();
         match self {
             Self::TrustedSecrets => active(items).for_each(|state| collect(state, &mut told)),
-            Self::Policies => items.for_each(|listener| enforced(listener, &mut told)),
+            Self::ServerSecrets => told.extend(active(items).flat_map(server_secrets)),
+            Self::Policies => items.for_each(|listener| policies::enforced(listener, &mut told)),
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
             Self::ClientCas => told.extend(items.flat_map(client_ca)),
             Self::RejectedUpdates => told.extend(rejected(dump)),
             Self::AcceptedSecrets => told.extend(accepted_secrets(dump)),
+            Self::Stream => told.extend(closed_stream(dump)),
             Self::RejectedListeners => told.extend(items.filter_map(rejected_listener)),
         }
         told
@@ -130,127 +153,31 @@ fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item 
     listeners.filter_map(|listener| listener.get("active_state"))
 }
 
-/// Collects the policies of a listener. Its newer version enforces nothing until all that it needs has been loaded, and never if it is
-/// rejected, while another listener may enforce the same policy already.
-fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
-    // A listener that was never accepted serves nothing.
-    let Some(active) = listener.get("active_state").map(Rules::of) else {
-        return;
+/// The server Secrets of a listener. A filter chain of a server with the host string `*` matches no name.
+fn server_secrets(state: &Value) -> Vec<String> {
+    let list = |value: &'_ Value, path: &str| -> Vec<Value> {
+        let items = value.pointer(path).and_then(Value::as_array);
+        items.cloned().unwrap_or_default()
     };
-    let newer = [
-        (listener.get("warming_state"), "is warming"),
-        (
-            listener.pointer("/error_state/failed_configuration"),
-            "is rejected",
-        ),
-    ];
-    let name = listener.get("name").and_then(Value::as_str);
-    let name = name.unwrap_or("a listener");
-    for (newer, state) in newer {
-        let Some(newer) = newer.map(Rules::of) else {
-            continue;
-        };
-        let names = active.0.keys().chain(newer.0.keys());
-        let changed = names.filter(|policy| !active.has_same(&newer, policy));
-        told.extend(changed.map(|policy| format!("{policy} {name} {state}")));
-    }
-    for (policy, rules) in active.0 {
-        told.insert(policy.clone());
-        for (action, rule) in rules {
-            told.insert(format!("{policy} action {action}"));
-            matched(&policy, rule, told);
+    let chains = list(state, "/listener/filter_chains").into_iter();
+    let lines = chains.flat_map(|chain| {
+        let mut hosts = list(&chain, "/filter_chain_match/server_names");
+        if hosts.is_empty() {
+            hosts.push("*".into());
         }
-    }
-}
-
-/// The rules of a configuration, each with its action, by the name of their `AuthorizationPolicy`.
-#[derive(Default)]
-struct Rules<'a>(BTreeMap<String, Vec<(&'a str, &'a Value)>>);
-
-impl<'a> Rules<'a> {
-    fn of(configuration: &'a Value) -> Self {
-        let mut rules = Self::default();
-        rules.collect(configuration);
-        rules
-    }
-
-    /// Whether both have the same rules of a policy, in whatever order.
-    fn has_same(&self, other: &Self, policy: &str) -> bool {
-        let of = |rules: &'_ Self| rules.0.get(policy).cloned().unwrap_or_default();
-        let (own, others) = (of(self), of(other));
-        own.len() == others.len() && own.iter().all(|rule| others.contains(rule))
-    }
-
-    /// Collects the rules of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]`
-    /// (`pilot/pkg/security/authz/builder`). Those of a trial, `shadow_rules`, enforce nothing.
-    fn collect(&mut self, value: &'a Value) {
-        match value {
-            Value::Object(fields) => {
-                // The default of the protocol.
-                let action = fields.get("action").and_then(Value::as_str);
-                let action = action.unwrap_or("ALLOW");
-                let policies = fields.get("policies").and_then(Value::as_object);
-                for (key, rule) in policies.into_iter().flatten() {
-                    if let Some(name) = policy_of(key) {
-                        let rules = self.0.entry(name.to_owned()).or_default();
-                        // istiod repeats it in every filter chain.
-                        if !rules.contains(&(action, rule)) {
-                            rules.push((action, rule));
-                        }
-                    }
-                }
-                let inner = fields
-                    .iter()
-                    .filter(|(key, _)| !["policies", "shadow_rules"].contains(&key.as_str()));
-                inner.for_each(|(_, field)| self.collect(field));
-            }
-            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
-            _ => {}
-        }
-    }
-}
-
-/// The name of the policy of a rule.
-fn policy_of(rule: &str) -> Option<&str> {
-    let (namespace, rest) = rule.split_once("]-policy[")?;
-    let (name, _) = rest.split_once("]-rule[")?;
-    namespace.starts_with("ns[").then_some(name)
-}
-
-/// Collects what a rule matches, each after the policy's name: identities and headers as they are, and `host`, `port` and `sni` with their
-/// values, where `*` stands for what a prefix or suffix leaves open.
-fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(fields) => {
-            let text = |key: &str| fields.get(key).and_then(Value::as_str);
-            let identity = text("exact").filter(|exact| exact.starts_with("spiffe://"));
-            let header = text("name").filter(|name| !name.starts_with(':'));
-            let found = identity.into_iter().chain(header);
-            told.extend(found.map(|found| format!("{policy} {found}")));
-            if text("name") == Some(":authority") {
-                let host = fields.get("string_match").and_then(pattern);
-                told.extend(host.map(|host| format!("{policy} host {host}")));
-            }
-            let name = fields.get("requested_server_name").and_then(pattern);
-            told.extend(name.map(|name| format!("{policy} sni {name}")));
-            let port = fields.get("destination_port").and_then(Value::as_u64);
-            told.extend(port.map(|port| format!("{policy} port {port}")));
-            fields
-                .values()
-                .for_each(|field| matched(policy, field, told));
-        }
-        Value::Array(items) => items.iter().for_each(|item| matched(policy, item, told)),
-        _ => {}
-    }
-}
-
-/// The value of a `StringMatcher` as an `AuthorizationPolicy` has it; `None` if it matches anything.
-fn pattern(matcher: &Value) -> Option<String> {
-    let text = |key: &str| matcher.get(key).and_then(Value::as_str);
-    let exact = text("exact").map(str::to_owned);
-    let prefix = || text("prefix").map(|prefix| format!("{prefix}*"));
-    let suffix = || text("suffix").map(|suffix| format!("*{suffix}"));
-    exact.or_else(prefix).or_else(suffix)
+        let secrets =
+            "/transport_socket/typed_config/common_tls_context/tls_certificate_sds_secret_configs";
+        let secrets = list(&chain, secrets);
+        let names: Vec<&str> = secrets
+            .iter()
+            .filter_map(|one| one.get("name")?.as_str())
+            .collect();
+        let hosts = hosts.iter().filter_map(Value::as_str);
+        hosts
+            .flat_map(|host| names.iter().map(move |name| serves(host, name)))
+            .collect::<Vec<_>>()
+    });
+    lines.collect()
 }
 
 /// The hosts of a route configuration, without ports.
@@ -347,6 +274,13 @@ fn accepted_secrets(stats: &Value) -> Vec<String> {
         Some(format!("{name} {}", text.get("value")?.as_str()?))
     };
     texts.into_iter().flatten().filter_map(line).collect()
+}
+
+fn closed_stream(stats: &Value) -> Option<String> {
+    let mut gauges = stats.get("stats")?.as_array()?.iter();
+    let streams =
+        gauges.find(|gauge| gauge.get("name").and_then(Value::as_str) == Some(STREAMS))?;
+    (streams.get("value")?.as_u64()? == 0).then(|| STREAM_CLOSED.to_owned())
 }
 
 fn rejected(stats: &Value) -> Vec<String> {

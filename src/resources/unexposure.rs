@@ -14,6 +14,8 @@ pub struct Unexposure {
     pub gateway: GatewayName,
     /// The Gateway's authority.
     pub authority: String,
+    /// The host of the route, as far as it was known.
+    pub host: Option<String>,
     /// The objects to delete, in order.
     pub doomed: Vec<Doomed>,
     /// The objects of others, which are kept.
@@ -91,6 +93,7 @@ pub fn reference(namespace: &str, service: &str) -> ObjectRef {
 }
 
 const AUTHORITY: &str = "authority";
+const HOST: &str = "host";
 const DOOMED: &str = "objects";
 const KEPT: &str = "kept";
 
@@ -104,6 +107,7 @@ impl Unexposure {
                 "data",
                 json!({
                     AUTHORITY: self.authority,
+                    HOST: self.host.as_deref().unwrap_or_default(),
                     DOOMED: json!(self.doomed).to_string(),
                     KEPT: json!(self.kept).to_string(),
                 }),
@@ -122,6 +126,7 @@ impl Unexposure {
                 .parse()
                 .map_err(|error: String| object.unreadable(error))?,
             authority: text(AUTHORITY).to_owned(),
+            host: Some(text(HOST).to_owned()).filter(|host| !host.is_empty()),
             doomed: serde_json::from_str(text(DOOMED))
                 .map_err(|error| unreadable(DOOMED, &error))?,
             kept: serde_json::from_str(text(KEPT)).map_err(|error| unreadable(KEPT, &error))?,
@@ -142,6 +147,7 @@ mod tests {
         let record = Unexposure {
             gateway: GatewayName::new("edge", "shared"),
             authority: "kyma-mtls".to_owned(),
+            host: Some("httpbin.example.com".to_owned()),
             doomed: vec![Doomed::of(&object)],
             kept: vec![Kept::new(&secret, "somebody keeps it")],
         };

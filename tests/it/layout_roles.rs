@@ -50,13 +50,13 @@ impl Layout<'_> {
         let is_of_the_past = has("secrets", &["update"])
             || has("secrets", &["delete"])
             || has("secrets", &["get", "update"]);
-        // It is asked where proxies of several namespaces have the labels of a Gateway.
+        // It is asked where proxies of several namespaces have the labels of a Gateway, and not all of them are noted.
         let is_for_several = has("deployments", &["list"]) && command != "expose";
         rule.group == "cert.gardener.cloud"
             || is_for_cert_manager(rule)
             || is_of_other_service
             || is_of_the_past
-            || (is_for_several && self.ingress.len() == 1)
+            || (is_for_several && (self.ingress.len() == 1 || command == "unexpose"))
     }
 
     /// Whether a denied request looked for what a default installation has in `istio-system`: these reads are made together with those that

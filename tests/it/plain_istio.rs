@@ -39,7 +39,7 @@ fn identity_of(caller: &Caller, headers: &[(&str, &str)]) -> [String; 2] {
 }
 
 /// A server certificate as somebody's own CA makes it: `NAME.crt`, `NAME.key` and `ca.crt`.
-fn made_by_openssl(folder: &Path, name: &str, host: &str) {
+pub(crate) fn made_by_openssl(folder: &Path, name: &str, host: &str) {
     let openssl = |arguments: &str| {
         let output = Command::new("openssl")
             .args(arguments.split_whitespace())

@@ -98,7 +98,14 @@ pub(crate) fn is_for_cert_manager(rule: &Rule) -> bool {
 fn is_for_another_ingress(cast: &Cast, rule: &Rule) -> bool {
     let is_for_others = rule.resources == ["deployments"]
         || (rule.resources == ["services"] && rule.verbs == ["list"]);
-    ["revoke-client", "ca-rotate"].contains(&cast.command) && is_for_others
+    ["unexpose", "revoke-client", "ca-rotate"].contains(&cast.command) && is_for_others
+}
+
+/// Whether a command needs a rule only for a Gateway in another namespace than its Service.
+fn is_for_a_gateway_elsewhere(rule: &Rule) -> bool {
+    rule.resources == ["virtualservices"]
+        && rule.verbs == ["list"]
+        && rule.namespace.as_deref() == Some(NAMESPACE)
 }
 
 /// Whether only a run with `--create-namespace` needs a rule.
@@ -380,7 +387,8 @@ fn disagreements(cast: &Cast, events: &[AuditEvent]) -> Vec<String> {
         let elsewhere = is_for_istio_alone(rule) || is_for_a_new_namespace(rule);
         let elsewhere = elsewhere || is_for_cert_manager(rule);
         let elsewhere = elsewhere || is_for_another_ingress(cast, rule);
-        ["issue-client", "renew-client"].contains(&cast.command) || !elsewhere
+        let is_of_clients = ["issue-client", "renew-client"].contains(&cast.command);
+        !is_for_a_gateway_elsewhere(rule) && (is_of_clients || !elsewhere)
     };
     let mut wrong = unlisted(cast, &events);
     wrong.extend(unused(cast, cast.rules.iter().filter(needed), &events));

@@ -1,5 +1,6 @@
 //! Proxies that go on with what they had: nothing is said to be enforced that they do not enforce. No other test shares them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::{Environment, Instance};
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::exposed::{Exposed, GATEWAY};
 use crate::lab::{Run, own_namespace_on, started};
+use crate::plain_istio::made_by_openssl;
 
 #[test]
 fn nothing_is_said_to_be_done_that_a_proxy_does_not_do() {
@@ -20,6 +22,22 @@ fn nothing_is_said_to_be_done_that_a_proxy_does_not_do() {
     a_key_of_another_certificate(&host, &beside);
     a_replica_that_istiod_does_not_reach(&host, &instance);
     a_second_server_of_the_gateway(&host, &beside);
+}
+
+/// No proxy here has ever rejected an update, so that each shows that it has loaded the revocation lists.
+#[test]
+fn each_command_waits_for_a_replica_that_has_not_loaded_what_it_changed() {
+    let instance = started(Environment::KymaDefault);
+    let host = Exposed::on(own_namespace_on(&instance, "late"));
+    for client in ["ada", "cleo"] {
+        let issue = ["issue-client", client, "--format", "pem"];
+        host.desk.run(&issue).exits(0);
+    }
+    allows(&host, "ada");
+    a_replica_that_keeps_open_connections(&host, &instance);
+    a_replica_that_still_routes_an_unexposed_host(&host, &instance);
+    a_replica_that_shows_the_former_server_certificate(&instance);
+    a_replica_without_a_connection_to_istiod(&host, &instance);
 }
 
 /// The server Secret of another host has such a key: the proxies reject every change of their listeners.
@@ -101,6 +119,93 @@ fn a_replica_that_istiod_does_not_reach(host: &Exposed, instance: &Instance) {
     }
     instance.release_replica(1);
     allows(host, "ada");
+}
+
+/// It has loaded the revocation, and not the change of the guard for which connections are closed.
+fn a_replica_that_keeps_open_connections(host: &Exposed, instance: &Instance) {
+    host.desk.run(&["revoke-client", "cleo"]).exits(0);
+    let close = ["revoke-client", "cleo", "--close-connections"];
+    instance.hold_replica(1);
+    let late = [&close[..], &["--timeout", "6s"]].concat();
+    host.desk
+        .run(&late)
+        .exits(124)
+        .says("istio-ingressgateway-1: it has not loaded AuthorizationPolicy istio-system/")
+        .says("connections that were open before continue");
+    instance.release_replica(1);
+    let run = host.desk.run(&close).exits(0);
+    run.says("closed within Envoy's drain time");
+    host.is_healthy();
+}
+
+/// It has not loaded that the route is gone; the guard, which goes after that, tells a rerun the host.
+fn a_replica_that_still_routes_an_unexposed_host(host: &Exposed, instance: &Instance) {
+    instance.hold_replica(1);
+    let says = format!("istio-ingressgateway-1: it still routes `{}`", host.host);
+    for _ in 0..2 {
+        host.desk
+            .run(&["unexpose", "httpbin", "--timeout", "6s"])
+            .exits(124)
+            .says(&says)
+            .says("run the same command again to delete the rest");
+    }
+    guard_of(host);
+    instance.release_replica(1);
+    let run = host.desk.run(&["unexpose", "httpbin"]).exits(0);
+    assert!(!run.stderr.contains("was not seen"), "{run:#?}");
+    let again = ["expose", "httpbin", "--host", &host.host, "--allow", "ada"];
+    host.desk.run(&again).exits(0);
+    host.is_healthy();
+}
+
+/// Neither another certificate in its Secret nor another Secret is taken for loaded.
+fn a_replica_that_shows_the_former_server_certificate(instance: &Arc<Instance>) {
+    let (desk, host) = own_namespace_on(instance, "given");
+    let folder = desk.folder.path();
+    for name in ["first", "second"] {
+        made_by_openssl(folder, name, &host);
+    }
+    let expose = |source: &str, more: &[&str]| {
+        let arguments = [
+            "expose",
+            "httpbin",
+            "--host",
+            &host,
+            "--server-certificate",
+            source,
+        ];
+        desk.run(&[&arguments[..], more].concat())
+    };
+    expose("first.crt,first.key", &[]).exits(0);
+    let waits_in_vain = |source: &str, says: &str| {
+        instance.hold_replica(1);
+        for _ in 0..2 {
+            expose(source, &["--timeout", "6s"]).exits(124).says(says);
+        }
+        instance.release_replica(1);
+        expose(source, &[]).exits(0);
+    };
+    let another = "the proxy shows another server certificate than the Secret";
+    waits_in_vain("second.crt,second.key", another);
+    let [certificate, key] = ["first.crt", "first.key"].map(|name| folder.join(name));
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let create = ["-n", "istio-system", "create", "secret", "tls", "theirs"];
+    let files = ["--cert", &certificate, "--key", &key];
+    desk.kubectl(&[&create[..], &files].concat(), "");
+    waits_in_vain(
+        "secret/theirs",
+        "istio-ingressgateway-1: it does not use the server Secret `theirs` yet",
+    );
+}
+
+/// It goes on, and nothing is missing there yet.
+fn a_replica_without_a_connection_to_istiod(host: &Exposed, instance: &Instance) {
+    instance.cut_replica(1);
+    let finding = host.finds("proxy/cut-off", "error");
+    let seen = "istio-ingressgateway-1 has no connection to istiod";
+    assert_eq!(finding["seen"], seen);
+    instance.release_replica(1);
+    host.is_healthy();
 }
 
 /// It reads the same authority, and its proxies cannot take the new revocation list: whoever is revoked still passes TLS there.

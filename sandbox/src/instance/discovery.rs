@@ -1,5 +1,5 @@
 //! One replica's way to istiod. It can be held up: the replica then goes on with what it has loaded, as one does whose news
-//! are late.
+//! are late. It can be cut, too: then the replica has no connection at all.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,21 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Result, Trying};
 
-/// The way, open or held up.
+/// What becomes of what istiod says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// It arrives.
+    Flows,
+    /// It arrives once it flows again.
+    Held,
+    /// There is no connection.
+    Cut,
+}
+
+/// The way, open, held up or cut.
 #[derive(Debug)]
 pub(crate) struct Way {
-    held: watch::Sender<bool>,
+    traffic: watch::Sender<Traffic>,
     listening: JoinHandle<()>,
 }
 
@@ -24,23 +35,25 @@ impl Way {
         let listener = TcpListener::bind(address)
             .await
             .trying(|| format!("listen on {address}"))?;
-        let (sender, held) = watch::channel(false);
+        let (sender, traffic) = watch::channel(Traffic::Flows);
         let listening = tokio::spawn(async move {
             loop {
-                if let Ok((replica, _)) = listener.accept().await {
-                    tokio::spawn(pass(replica, istiod, held.clone()));
+                if let Ok((replica, _)) = listener.accept().await
+                    && *traffic.borrow() != Traffic::Cut
+                {
+                    tokio::spawn(pass(replica, istiod, traffic.clone()));
                 }
             }
         });
         Ok(Self {
-            held: sender,
+            traffic: sender,
             listening,
         })
     }
 
-    /// Holds up what istiod says, or lets it arrive.
-    pub(crate) fn hold(&self, held: bool) {
-        self.held.send_replace(held);
+    /// Holds up what istiod says, lets it arrive, or ends all connections.
+    pub(crate) fn set(&self, traffic: Traffic) {
+        self.traffic.send_replace(traffic);
     }
 
     /// Listens no longer; the address is free when this returns.
@@ -56,27 +69,34 @@ impl Drop for Way {
     }
 }
 
-async fn pass(replica: TcpStream, istiod: SocketAddr, held: watch::Receiver<bool>) {
+async fn pass(replica: TcpStream, istiod: SocketAddr, mut traffic: watch::Receiver<Traffic>) {
     let Ok(istiod) = TcpStream::connect(istiod).await else {
         return;
     };
     let (mut asks, hears) = replica.into_split();
     let (says, mut is_asked) = istiod.into_split();
+    let told = traffic.clone();
     tokio::select! {
+        _ = traffic.wait_for(|traffic| *traffic == Traffic::Cut) => {}
         _ = tokio::io::copy(&mut asks, &mut is_asked) => {}
-        _ = tell(says, hears, held) => {}
+        _ = tell(says, hears, told) => {}
     }
 }
 
 async fn tell(
     mut says: OwnedReadHalf,
     mut hears: OwnedWriteHalf,
-    mut held: watch::Receiver<bool>,
+    mut traffic: watch::Receiver<Traffic>,
 ) -> std::io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let read = says.read(&mut bytes).await?;
-        if read == 0 || held.wait_for(|held| !held).await.is_err() {
+        if read == 0
+            || traffic
+                .wait_for(|traffic| *traffic == Traffic::Flows)
+                .await
+                .is_err()
+        {
             return Ok(());
         }
         hears.write_all(&bytes[..read]).await?;

@@ -45,6 +45,7 @@ use addresses::Addresses;
 use control_plane::ControlPlane;
 pub(crate) use credentials::CONTEXT;
 use credentials::{Account, Credentials};
+use discovery::Traffic;
 use mesh::Mesh;
 use start::{Sign, Started};
 
@@ -369,17 +370,26 @@ impl Instance {
     ///
     /// Does nothing to a replica that was removed; panics when no replica can have this number.
     pub fn hold_replica(&self, number: usize) {
-        if let Some(proxy) = &self.lock().proxies[number] {
-            proxy.way.hold(true);
-        }
+        self.set_traffic(number, Traffic::Held);
     }
 
-    /// Lets a replica that was held load what it missed.
+    /// Ends a replica's connection to istiod, and any other one that it opens, until [`Self::release_replica`].
+    ///
+    /// Does nothing to a replica that was removed; panics when no replica can have this number.
+    pub fn cut_replica(&self, number: usize) {
+        self.set_traffic(number, Traffic::Cut);
+    }
+
+    /// Lets a replica that was held or cut off load what it missed.
     ///
     /// Does nothing to a replica that was removed; panics when no replica can have this number.
     pub fn release_replica(&self, number: usize) {
+        self.set_traffic(number, Traffic::Flows);
+    }
+
+    fn set_traffic(&self, number: usize, traffic: Traffic) {
         if let Some(proxy) = &self.lock().proxies[number] {
-            proxy.way.hold(false);
+            proxy.way.set(traffic);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::plan::reconcile::{join, tolerate};
 use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{FIRST_AUTHORITY, GatewayName, SERVICE_ANNOTATION};
+use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object};
 
 /// How the user chooses the authority.
@@ -26,7 +27,8 @@ pub enum Choice {
         /// The namespace to search when the Gateways of all namespaces may not be listed.
         namespace: String,
     },
-    /// By the namespace of its Gateway, or of the Service for which its Gateway was made; without one, the first authority.
+    /// By the namespace of its Gateway, or of a Service for which its Gateway was made and whose route uses it; without one, the first
+    /// authority.
     Namespace(String),
 }
 
@@ -164,7 +166,17 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
         let service = service.and_then(|service| service.split_once('/'));
         object.is_ours() && service.is_some_and(|(of, _)| of == namespace)
     };
-    let made_for_it = readable(objects.iter().filter(is_for_it));
+    let mut made_for_it = readable(objects.iter().filter(is_for_it));
+    let mut unseen = everywhere
+        .unknown()
+        .filter(|_| everywhere != Seen::NotServed);
+    // Whoever writes Gateways in another namespace could mark one of theirs: only the routes of this namespace tell.
+    if !made_for_it.is_empty() {
+        let routes = observed.try_list(&Query::within(Kind::VirtualService, namespace))?;
+        let used = used(routes.found().copied().unwrap_or_default());
+        made_for_it.retain(|gateway| used.contains(&gateway.name.to_string()));
+        unseen = unseen.or(routes.unknown());
+    }
     let outside = format!("the Gateways for Services of the namespace `{namespace}`");
     if let Some(chosen) = of_gateways(&outside, &made_for_it)? {
         return Ok(chosen);
@@ -172,7 +184,7 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
     let mut note = format!(
         "using the authority `{FIRST_AUTHORITY}`: no Gateway in the namespace `{namespace}` has mutual TLS"
     );
-    if let (Some(reason), false) = (everywhere.unknown(), everywhere == Seen::NotServed) {
+    if let Some(reason) = unseen {
         note.push_str(&format!(
             "; whether a Gateway in another namespace serves its Services was not checked ({reason}); choose another authority with `--authority NAME`"
         ));
@@ -181,6 +193,15 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
         authority: FIRST_AUTHORITY.to_owned(),
         note: Some(note),
     })
+}
+
+/// The Gateways of the routes that `expose` made, or Kyma for it, as `NAMESPACE/NAME`.
+fn used(routes: &[Object]) -> BTreeSet<String> {
+    let services = routes.iter().filter_map(|object| {
+        let service = VirtualService::read(object).ok()?;
+        (object.is_ours() || service.made_for.is_some()).then_some(service.gateways)
+    });
+    services.flatten().collect()
 }
 
 /// The authority of these Gateways; `None` if none of them has mutual TLS.

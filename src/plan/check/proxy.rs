@@ -86,6 +86,21 @@ pub(crate) const PROXY_LISTENER_REJECTED: Check = Check {
     ],
 };
 
+pub(crate) const PROXY_CUT_OFF: Check = Check {
+    id: "proxy/cut-off",
+    severity: Severity::Error,
+    cause: "A proxy has no connection to istiod",
+    found_by: "the statistic `cluster.xds-grpc.upstream_rq_active` of each proxy, read twice; a connection on which nothing arrives is not told from one that works",
+    why: "the proxy goes on with what it has loaded: no revocation and no other change reaches it, and after a restart it serves nothing",
+    remedy: "kubectl get deployments,pods -n NAMESPACE -l app=istiod",
+    consequences: &[
+        "guard/not-enforced",
+        "proxy/outdated-bundle",
+        "proxy/outdated-crl",
+        "server-certificate/not-loaded",
+    ],
+};
+
 pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
     id: "proxy/envoy-filter",
     severity: Severity::Warning,
@@ -150,6 +165,7 @@ pub(super) const ALL: &[&Check] = &[
     &PROXY_OUTDATED_CRL,
     &PROXY_UPDATE_REJECTED,
     &PROXY_LISTENER_REJECTED,
+    &PROXY_CUT_OFF,
     &PROXY_ENVOY_FILTER,
     &PROXY_NOT_READY,
     &PROXY_UNREACHABLE,

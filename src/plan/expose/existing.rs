@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Failure;
-use crate::plan::Observed;
+use crate::plan::{Observed, command_line};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{
     CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
@@ -70,6 +70,28 @@ pub(super) fn find(
         })),
         None => Err(serves_other_hosts(gateway, host)),
     }
+}
+
+/// Refuses a server that names Secrets or a client CA as no object can be named, before they are read.
+pub(super) fn check_names(existing: &Existing) -> Result<(), Failure> {
+    let Existing {
+        gateway, server, ..
+    } = existing;
+    let credential = server.secret(&server.credential);
+    let credential = (!server.credential.is_empty()).then_some(("credentialName", credential));
+    let client_ca = ("caCertCredentialName", server.client_ca_source());
+    let client_ca = (!server.client_ca.is_empty()).then_some(client_ca);
+    for (field, object) in credential.into_iter().chain(client_ca) {
+        object.check().map_err(|error| {
+            Failure::refused(format!(
+                "`{field}` of the Gateway `{}` names the {object}: {error}",
+                gateway.name
+            ))
+            .hint("correct the field:")
+            .hint(command_line::edit(&gateway.name.reference()))
+        })?;
+    }
+    Ok(())
 }
 
 fn restored(

@@ -9,7 +9,7 @@ use super::ownership;
 use super::target::Target;
 use super::wanted::{self, Wanted, applied, is_withdrawn};
 use crate::error::Failure;
-use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, placement};
+use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, command_line, placement};
 use crate::resources::gateway::{Gateway, MutualGateway};
 use crate::resources::names::{
     DNS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
@@ -96,11 +96,24 @@ fn not_mutual(target: &Target) -> Result<(), Failure> {
     if server.is_mutual() {
         return Ok(());
     }
-    Err(Failure::refused(format!(
+    let failure = Failure::refused(format!(
         "the Gateway `{}` serves `{}` in mode `{}`, not MUTUAL: anybody could reach the Service",
         gateway.name, target.host, server.mode
-    ))
-    .hint("choose another Gateway with `--gateway`, or another host with `--host`"))
+    ));
+    let pattern = server.pattern_for(&target.host);
+    let mut others = gateway.tls_servers().filter(|other| other.is_mutual());
+    let ignored = others.find(|other| other.hosts.iter().any(|host| Some(&**host) == pattern));
+    let failure = match ignored {
+        Some(ignored) => failure
+            .hint(format!(
+                "{} has the same host string, and istiod ignores it because {} comes first; remove that one:",
+                ignored.describe(),
+                server.describe()
+            ))
+            .hint(command_line::edit(&gateway.name.reference())),
+        None => failure,
+    };
+    Err(failure.hint("choose another Gateway with `--gateway`, or another host with `--host`"))
 }
 
 /// Refuses a host that another Gateway has: Istio merges Gateways by age, and silently drops a whole later server with the same host. A

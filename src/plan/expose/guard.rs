@@ -70,14 +70,14 @@ impl Guards {
     }
 
     /// Whether a proxy of a namespace that shows these policies enforces the guards that are wanted there, and no other one of their
-    /// names. Those of the mesh's root namespace act everywhere, and are the same.
+    /// names.
     pub fn are_enforced(&self, namespace: &str, policies: &BTreeSet<String>) -> bool {
         let mut names = self.names.iter().filter(|name| name.namespace == namespace);
         names.all(|name| {
             let mut wanted = self.wanted.iter();
             let wanted = wanted.find(|guard| guard.object.reference() == name);
             let expected = wanted.map_or_else(BTreeSet::new, |guard| traces(&guard.object));
-            is_enforced(&name.name, &expected, policies)
+            is_enforced(name, &expected, policies)
         })
     }
 }

@@ -318,7 +318,6 @@ fn finish(
         target,
         view,
         trust,
-        guards,
         dns,
         ..
     } = plan;
@@ -337,15 +336,9 @@ fn finish(
     waiting::until_ready(request, &awaited, observed, now)?;
     let ineffective = dns_record::settle(request, target, dns, wanted, observed)?;
     let resolution = dns_record::until_resolved(request, target, dns.record.as_ref(), observed)?;
-    let ways = waiting::until_seen(
-        request,
-        target,
-        trust,
-        plan.server.lacking.clone(),
-        observed,
-        now,
-    )?;
-    let unrouted = waiting::until_routed(request, target, guards, &ways, observed)?;
+    let certificates = server_certificate::fingerprints(plan.sites);
+    let ways = waiting::until_seen(plan, certificates.clone(), observed, now)?;
+    let unrouted = waiting::until_routed(plan, &certificates, &ways, observed)?;
     let retired = retirement::retire(request, target, view, seen_by, Some(&ways), observed, now)?;
     let looked = waiting::looked(&ways, target, trust, observed, now);
     let done = report::done(plan, wanted, Some(looked), observed)

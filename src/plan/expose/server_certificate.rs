@@ -5,7 +5,7 @@ mod certificate;
 mod issuers;
 mod own;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -20,7 +20,8 @@ use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::{Action, Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::{self as resource, Certificate as Issued};
-use crate::resources::names::CredentialNames;
+use crate::resources::field_managers::writers;
+use crate::resources::names::{CredentialNames, FIELD_MANAGER};
 use crate::resources::server_secret::ServerSecret;
 use crate::resources::{Kind, Object, Unreadable, client_ca};
 
@@ -198,6 +199,19 @@ fn of_namespace(
             ..Server::default()
         }),
     }
+}
+
+/// The SHA-256 fingerprints of the server certificates in the Secrets that this plugin wrote last, by the namespaces of their proxies.
+pub(super) fn fingerprints(sites: &[Site<'_>]) -> BTreeMap<String, String> {
+    let of = |Site { target, view }: &Site<'_>| {
+        let secret = view.server_secret.filter(|secret| secret.is_ours())?;
+        let others = writers(&["data"], secret);
+        let is_own = others.iter().all(|writer| writer == FIELD_MANAGER);
+        let fingerprint = ServerSecret::read(secret).fingerprint;
+        let is_known = is_own && !fingerprint.is_empty();
+        is_known.then(|| (target.ingress.namespace.clone(), fingerprint))
+    };
+    sites.iter().filter_map(of).collect()
 }
 
 /// Refuses a Secret of `--server-certificate` that is not there.

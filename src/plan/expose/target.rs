@@ -227,6 +227,9 @@ pub(super) fn decide(
         gateways.ours.as_ref(),
         observed,
     )?;
+    if let Some(existing) = &existing {
+        existing::check_names(existing)?;
+    }
     let gateway_host = match &existing {
         Some(existing) => existing
             .server

@@ -1,29 +1,28 @@
 //! Waiting for the controllers, with their own messages, and then probing the gateway to verify the result.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::Request;
 use super::authority::Trust;
-use super::guard::Guards;
+use super::existing::Existing;
 use super::report::Looked;
 use super::target::Target;
 use super::wanted::Wanted;
+use super::{Plan, Request};
 use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
-use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Via, Ways};
+use crate::plan::probe::{self, Expectation, ExpectedAnswer, Lagging, ProbeOptions, Served, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
 use crate::resources::authority::AuthorityState;
-use crate::resources::ingress::pod_name;
 use crate::resources::progress::Progress;
-use crate::resources::proxy_config::Part;
+use crate::resources::proxy_config::{Part, serves};
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
 /// The hint after a timeout: what is left behind, and what to do.
@@ -195,15 +194,19 @@ fn late(request: &Request, lines: &[String]) -> Failure {
 }
 
 /// Probes until every proxy requests the trusted CAs, rejects a client without a certificate and one of an unknown CA, and accepts a client
-/// of the CA created in this run.
+/// of the CA created in this run; `certificates` are those that the proxies of each namespace must show, where that is known.
 pub(super) fn until_seen(
-    request: &Request,
-    target: &Target,
-    trust: &Trust,
-    may_lack: BTreeSet<String>,
+    plan: &Plan<'_>,
+    certificates: BTreeMap<String, String>,
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Ways> {
+    let Plan {
+        request,
+        target,
+        trust,
+        ..
+    } = plan;
     let is_made = || observed.canary(OWN).is_some();
     if let Some(authority) = own(trust, observed).filter(|_| !is_made())
         && let Some(canary) = identity::canary(&target.names.authority, authority, now)?
@@ -227,7 +230,8 @@ pub(super) fn until_seen(
         client_ca: trust.source.object.clone(),
         resource: client_ca::field(&trust.source.object),
         ingress: target.ingress.clone(),
-        may_lack,
+        may_lack: plan.server.lacking.clone(),
+        certificates,
     };
     let offered = subjects.into_iter().map(<[u8]>::to_vec).collect();
     let expectation = Expectation {
@@ -253,79 +257,67 @@ pub(super) fn until_seen(
 const TAKEN_OVER: Duration = Duration::from_millis(200);
 
 /// Waits until every proxy that can be asked has a route for the host and enforces its guards: until then it answers each client with 404,
-/// or a removed one with 200. Returns a note if one could not be asked.
+/// or a removed one with 200. Where the server certificate of its namespace is not known, it must use the server Secret by name. Returns a
+/// note if one could not be asked.
 pub(super) fn until_routed(
-    request: &Request,
-    target: &Target,
-    guards: &Guards,
+    plan: &Plan<'_>,
+    certificates: &BTreeMap<String, String>,
     ways: &Ways,
     observed: &Observed,
 ) -> Reconciled<Option<String>> {
+    let Plan {
+        request,
+        target,
+        guards,
+        ..
+    } = plan;
+    // A Gateway made by hand may have its server certificate from elsewhere.
+    let is_named = |existing: &Existing| !existing.server.credential.is_empty();
+    let is_named = target.existing.as_ref().is_none_or(is_named);
+    let credential = target.names.credential();
+    let names_secret = |pod: &ObjectRef| {
+        let is_lacking = plan.server.lacking.contains(&pod.namespace);
+        is_named && !is_lacking && !certificates.contains_key(&pod.namespace)
+    };
     let routes = Part::Hosts(target.gateway.clone());
-    let route = |pod: &ObjectRef| Query::Proxy(pod.clone(), routes.clone());
-    let policies = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::Policies);
     // Also in a run that wrote no guard: a proxy may not have loaded the guard of an earlier run.
-    observed.prefetch(ways.pods().flat_map(|pod| [route(pod), policies(pod)]))?;
+    let asked = ways.pods().flat_map(|pod| {
+        let secrets = names_secret(pod).then_some(Part::ServerSecrets);
+        let parts = [routes.clone(), Part::Policies].into_iter().chain(secrets);
+        parts.map(move |part| Query::Proxy(pod.clone(), part))
+    });
+    observed.prefetch(asked)?;
     let has_excluded = guards.have_excluded(observed);
-    let mut lines = Vec::new();
-    let mut unknown = Vec::new();
-    let mut again: Vec<Query> = reread(observed)
-        .chain(probe::late_rejections(ways, observed))
-        .collect();
+    let mut lagging = Lagging::default();
     for pod in ways.pods() {
-        let hosts = observed.proxy_config(pod, &routes)?;
-        unknown.extend(hosts.unknown());
-        if hosts
-            .found()
-            .is_some_and(|hosts| !hosts.contains(&target.host))
-        {
-            lines.push(format!(
-                "{}: no route for {} yet",
-                pod_name(pod),
-                target.host
-            ));
-            again.push(route(pod));
-        }
-        let enforced = observed.proxy_config(pod, &Part::Policies)?;
-        unknown.extend(enforced.unknown());
-        let Some(enforced) = enforced.found() else {
-            continue;
-        };
+        let without = |hosts: &BTreeSet<String>| !hosts.contains(&target.host);
+        let words = format!("no route for {} yet", target.host);
+        lagging.look(pod, &routes, observed, without, &words)?;
         let is_taken_over = !has_excluded || observed.said_for(pod, &Part::Policies) >= TAKEN_OVER;
-        if !guards.are_enforced(&pod.namespace, enforced) || !is_taken_over {
-            lines.push(format!(
-                "{}: the guards are not enforced yet",
-                pod_name(pod)
-            ));
-            again.push(policies(pod));
-            again.extend(guards.queries());
+        let lags = |lines: &BTreeSet<String>| {
+            !guards.are_enforced(&pod.namespace, lines) || !is_taken_over
+        };
+        let words = "the guards are not enforced yet";
+        lagging.look(pod, &Part::Policies, observed, lags, words)?;
+        if names_secret(pod) {
+            let own = [target.gateway_host.as_str(), "*"].map(|host| serves(host, credential));
+            let lags = |lines: &BTreeSet<String>| !own.iter().any(|line| lines.contains(line));
+            let words = format!("it does not use the server Secret `{credential}` yet");
+            lagging.look(pod, &Part::ServerSecrets, observed, lags, &words)?;
         }
     }
-    if !lines.is_empty() {
-        lines.extend(probe::rejected(std::slice::from_ref(ways), observed));
-    }
-    if lines.is_empty() {
-        let unknown = unknown.first().map(|reason| {
-            format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
-        });
-        let has_address = ways.ways.iter().any(|via| matches!(via, Via::Address(_)));
-        let unseen = has_address.then(|| {
-            "whether every proxy has the route and enforces the guards was not seen: an address does not tell".to_owned()
-        });
-        return Ok(unknown.or(unseen));
-    }
-    if observed.waited() >= request.timeout {
-        return Err(late(request, &lines)
-            .hints(probe::advice(std::slice::from_ref(ways), observed).map(str::to_owned))
-            .hint("`kubectl mtls status` checks everything between DNS and the client")
-            .hint(AFTERWARDS)
-            .into());
-    }
-    Err(Effect::Wait(Wait {
-        progress: lines,
-        reread: again,
-    })
-    .into())
+    lagging.reread(reread(observed).chain(guards.queries()));
+    let unknown = lagging.until_none(std::slice::from_ref(ways), request.timeout, observed);
+    let unknown = unknown.map_err(|blocked| {
+        blocked.map_failure(|failure| {
+            failure
+                .hint("`kubectl mtls status` checks everything between DNS and the client")
+                .hint(AFTERWARDS)
+        })
+    })?;
+    Ok(unknown.map(|reason| {
+        format!("whether every proxy has the route and enforces the guards was not seen: {reason}")
+    }))
 }
 
 /// The authority that issues, if this run created it and so has its key.

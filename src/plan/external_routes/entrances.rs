@@ -215,7 +215,7 @@ impl Found<'_> {
                 let open = gateway
                     .servers
                     .iter()
-                    .find(|server| lets_in(server, &service.hosts));
+                    .find(|server| carries(server, object) && lets_in(server, &service.hosts));
                 entrances
                     .extend(open.map(|server| self.by_server(&owner, &backends, gateway, server)));
             }
@@ -325,6 +325,20 @@ fn public(service: &Object) -> Option<String> {
             Some("with externalIPs".to_owned())
         }
         _ => None,
+    }
+}
+
+/// Whether a server uses routes that a `VirtualService` has: `tls` and `tcp` where it forwards connections as TCP, else `http` (istiod,
+/// `pilot/pkg/networking/core/gateway.go`).
+fn carries(server: &Server, route: &Object) -> bool {
+    let has = |rules: &str| {
+        let rules = route.at(&["spec", rules]).and_then(Value::as_array);
+        rules.is_some_and(|rules| !rules.is_empty())
+    };
+    if server.forwards_tcp() {
+        has("tls") || has("tcp")
+    } else {
+        has("http")
     }
 }
 

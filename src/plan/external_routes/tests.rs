@@ -1,5 +1,6 @@
 //! Each kind of external route, and who is let in by it.
 
+mod servers;
 mod workload;
 
 use serde_json::{Value, json};

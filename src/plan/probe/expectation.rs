@@ -166,7 +166,9 @@ impl Expectation<'_> {
                     |observation: &&Observation| !self.is_without_server(&probe, observation);
                 let mut counting = observations.iter().filter(counts);
                 counting.find_map(|observation| match answer {
-                    None => expected.misses(observation),
+                    None => expected
+                        .misses(observation)
+                        .or_else(|| self.at.shows_another(&probe.via, observation)),
                     Some(answer) => answer.misses(observation),
                 })?
             };
@@ -191,6 +193,26 @@ impl Expectation<'_> {
             Outcome::Broken(_) | Outcome::Unreachable(_)
         );
         is_shut && observation.server.is_none() && self.at.may_lack.contains(&proxy.pod.namespace)
+    }
+}
+
+impl Served {
+    /// Why the server certificate of a handshake is not the expected one.
+    fn shows_another(&self, via: &Via, observation: &Observation) -> Option<String> {
+        let shown = observation.server.as_ref()?.fingerprint();
+        let mut expected = self.certificates.iter().filter(|(namespace, _)| match via {
+            Via::Proxy(proxy) => proxy.pod.namespace == **namespace,
+            Via::Address(_) => true,
+        });
+        let (_, first) = expected.clone().next()?;
+        let digits = |fingerprint: &str| fingerprint.chars().take(8).collect::<String>();
+        (!expected.any(|(_, known)| *known == shown)).then(|| {
+            format!(
+                "the proxy shows another server certificate than the Secret: {}, expected {}",
+                digits(&shown),
+                digits(first)
+            )
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::resources::ingress::pod_name;
 use crate::resources::proxy_config::Part;
 
 /// A proxy loads a change within this time, unless it rejects it or istiod is busy.
-const SOON: Duration = Duration::from_secs(3);
+pub const SOON: Duration = Duration::from_secs(3);
 
 /// The reads of the listeners that each proxy rejects.
 pub fn rejections(ways: &Ways) -> impl Iterator<Item = Query> {

@@ -1,6 +1,6 @@
 //! The Gateways that read an authority, at which its changes must be verified.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kubernetes::{self, kubernetes_gateways};
 use crate::plan::authority::follower;
@@ -26,6 +26,8 @@ pub struct Served {
     pub ingress: IngressGateway,
     /// The namespaces in which they may have no server Secret: those that show no certificate there serve nobody.
     pub may_lack: BTreeSet<String>,
+    /// The SHA-256 fingerprints of the server certificates that the proxies of a namespace must show, where they are known.
+    pub certificates: BTreeMap<String, String>,
 }
 
 impl Served {
@@ -52,6 +54,7 @@ impl Served {
             client_ca,
             ingress: gateway.ingress.clone(),
             may_lack: gateway.ingress.further.clone(),
+            certificates: BTreeMap::new(),
         })
     }
 }

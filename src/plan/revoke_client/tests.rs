@@ -1,5 +1,6 @@
 //! `revoke-client` against an authority, its gateways and its clients in memory.
 
+mod closing;
 mod concurrent;
 mod damaged;
 mod edited;

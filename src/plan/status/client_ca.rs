@@ -10,7 +10,8 @@ use super::hosts::Host;
 use super::probes::Handshakes;
 use super::report::ClientCaReport;
 use super::{
-    CLIENT_CA, Finding, Link, authority, check, crl, fail_open, listeners, proxies, refusal,
+    CLIENT_CA, Finding, Link, authority, check, crl, cut_off, fail_open, listeners, proxies,
+    refusal,
 };
 use crate::pki::crl::Crl;
 use crate::plan::command_line;
@@ -97,6 +98,7 @@ pub(super) fn examine(
     link.extend(fail_open::taken(host, handshakes, facts.observed)?);
     let outdated = proxies::faults(host, &handshakes.ways, facts.observed, now, &mut link)?;
     link.extend(listeners::rejected(host, &handshakes.ways, facts.observed)?);
+    link.extend(cut_off::check(host, &handshakes.ways, facts.observed)?);
     refusal::faults(host, handshakes, (seen.found(), &outdated), &mut link);
     Ok(link)
 }

@@ -111,7 +111,7 @@ pub(super) fn lagging<'a>(
             continue;
         };
         for (guard, traces) in &guards {
-            if !is_enforced(guard.name(), traces, enforced) {
+            if !is_enforced(guard.reference(), traces, enforced) {
                 lagging.push((pod, guard.reference()));
             }
         }

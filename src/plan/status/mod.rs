@@ -10,6 +10,7 @@ mod client_ca;
 mod clients;
 mod clock;
 mod crl;
+mod cut_off;
 mod damage;
 mod destination;
 mod dns;

@@ -15,7 +15,7 @@ use crate::plan::probe::{self, Load, Via, Ways, load};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, control_plane};
 use crate::resources::ingress::pod_name;
 use crate::resources::pod::unready;
-use crate::resources::proxy_config::Part;
+use crate::resources::proxy_config::{Part, STREAM_CLOSED};
 use crate::resources::{Object, ObjectRef, ingress};
 
 /// The time within which istiod sends a change to the proxies, except for a burst of changes.
@@ -118,12 +118,21 @@ pub(super) fn queries(
             queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
             queries.push(Query::Proxy(pod.clone(), Part::AcceptedSecrets));
             queries.push(Query::Proxy(pod.clone(), Part::Policies));
+            queries.push(Query::Proxy(pod.clone(), Part::Stream));
         }
         queries.extend(probe::rejections(&ways));
     }
     queries.sort();
     queries.dedup();
     Ok(queries)
+}
+
+/// Whether a proxy says that it has no stream of configuration from istiod. False where it cannot be asked.
+pub(super) fn is_cut_off(pod: &ObjectRef, observed: &Observed) -> Reconciled<bool> {
+    let said = observed.proxy_config(pod, &Part::Stream)?;
+    Ok(said
+        .found()
+        .is_some_and(|said| said.contains(STREAM_CLOSED)))
 }
 
 /// Reads again for a moment if a proxy has loaded something else: somebody may just have changed the client CA.
@@ -155,6 +164,11 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
                     pod_name(pod)
                 ));
                 reread.insert(Query::Proxy(pod.clone(), Part::AcceptedSecrets));
+            }
+            // istiod ends each connection now and then, and the proxy opens another one at once.
+            if is_cut_off(pod, observed)? {
+                progress.insert(format!("{} has no connection to istiod", pod_name(pod)));
+                reread.insert(Query::Proxy(pod.clone(), Part::Stream));
             }
         }
     }
@@ -194,24 +208,21 @@ pub(super) fn faults(
         }
         count += 1;
         // A port-forward that is not permitted is told where the proxies are looked at.
-        if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::ClientCas)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} has loaded {source} could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
-        } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::AcceptedSecrets)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} rejected a Secret could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
-        } else if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::RejectedListeners)? {
-            link.find(
-                &check::PROXY_NOT_CHECKED,
-                format!("whether {pod} rejects a listener could not be read: {reason}"),
-                "kubectl mtls status -v 6",
-            );
+        let asked = [
+            (Part::ClientCas, format!("has loaded {source}")),
+            (Part::AcceptedSecrets, "rejected a Secret".to_owned()),
+            (Part::RejectedListeners, "rejects a listener".to_owned()),
+            (Part::Stream, "has a connection to istiod".to_owned()),
+        ];
+        for (part, what) in asked {
+            if let Seen::Failed(reason) = observed.proxy_config(pod, &part)? {
+                link.find(
+                    &check::PROXY_NOT_CHECKED,
+                    format!("whether {pod} {what} could not be read: {reason}"),
+                    "kubectl mtls status -v 6",
+                );
+                break;
+            }
         }
         // A proxy shows what it was sent, also where it goes on with what it had.
         let has_rejected = has_rejected_client_ca(pod, &source, observed)?;

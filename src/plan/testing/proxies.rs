@@ -25,7 +25,7 @@ use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::guard::traces;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, ISTIO_NAMESPACE};
-use crate::resources::proxy_config::{Material, Part, loaded};
+use crate::resources::proxy_config::{Material, Part, STREAM_CLOSED, loaded, serves};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -51,6 +51,8 @@ pub struct Proxies {
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
+    /// Those without a connection to istiod.
+    pub cut_off: Vec<usize>,
     /// Those that reject whatever is new.
     pub rejecting: Vec<usize>,
     /// Secrets and client CAs whose newest content all of them reject, by the names that Gateways give.
@@ -70,6 +72,7 @@ impl Default for Proxies {
             further: Vec::new(),
             replicas: 1,
             lagging: Vec::new(),
+            cut_off: Vec::new(),
             rejecting: Vec::new(),
             rejected_secrets: BTreeSet::new(),
             listener_error: None,
@@ -96,7 +99,7 @@ impl Proxies {
             let next = &next[namespace];
             if self.rejecting.contains(&replica) {
                 loaded.rejected += 1;
-            } else if !self.lagging.contains(&replica) {
+            } else if !self.lagging.contains(&replica) && !self.cut_off.contains(&replica) {
                 let former = std::mem::replace(loaded, next.clone());
                 loaded.keep(&former);
             }
@@ -173,6 +176,14 @@ impl Proxies {
                 let checking = listeners.filter(|listener| listener.server.mode.contains("MUTUAL"));
                 checking.map(|listener| listener.resource.clone()).collect()
             }
+            Part::ServerSecrets => {
+                let servers = loaded.listeners.iter().map(|listener| &listener.server);
+                let lines = servers.flat_map(|server| {
+                    let hosts = server.hosts.iter();
+                    hosts.map(|host| serves(host, &server.credential))
+                });
+                lines.collect()
+            }
             Part::Hosts(gateway) => loaded.hosts_of(gateway).map(str::to_owned).collect(),
             Part::Policies => loaded.policies.iter().flat_map(traces).collect(),
             Part::ClientCas => loaded
@@ -187,6 +198,11 @@ impl Proxies {
                 error.into_iter().map(line).collect()
             }
             Part::AcceptedSecrets => Self::secrets(loaded),
+            Part::Stream => {
+                let is_cut_off = self.cut_off.contains(&replica);
+                let line = is_cut_off.then(|| STREAM_CLOSED.to_owned());
+                line.into_iter().collect()
+            }
             Part::RejectedUpdates => {
                 let listener = (loaded.rejected > 0)
                     .then(|| "listener_manager.lds.update_rejected".to_owned());

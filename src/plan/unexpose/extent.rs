@@ -22,6 +22,8 @@ use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entr
 pub(super) struct Extent {
     pub gateway: Option<GatewayName>,
     pub authority: Option<String>,
+    /// The host of the deleted route, where an earlier run recorded it.
+    pub host: Option<String>,
     /// The objects in the order of their deletion.
     pub doomed: Vec<ObjectRef>,
     /// The objects that belong to others.
@@ -39,10 +41,10 @@ pub(super) fn of(request: &Request, own: &[ObjectRef], observed: &Observed) -> R
     }
     let record = unexposure::reference(&request.namespace, &request.service);
     observed.prefetch([Query::Get(record.clone())])?;
-    if let Some(route) = observed.get(&own[0])? {
-        let noted = route.annotation(INGRESS_ANNOTATION);
-        let gateway = gateway_of(route)?;
-        return judged(request, &gateway, noted, observed);
+    if let Some(object) = observed.get(&own[0])? {
+        let route = read(object)?;
+        let gateway = gateway_of(&route, object)?;
+        return judged(request, &gateway, Some((object, &route)), observed);
     }
     if let Some(recorded) = recorded(&record, observed)? {
         return from_record(request, &recorded, observed);
@@ -58,9 +60,12 @@ pub(super) fn gateways() -> Query {
     Query::everywhere(Kind::Gateway)
 }
 
+fn read(route: &Object) -> Result<LiveRoute, Failure> {
+    LiveRoute::read(route).map_err(|error| Failure::refused(error.to_string()))
+}
+
 /// The Gateway that a route is attached to.
-fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
-    let route = LiveRoute::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+fn gateway_of(route: &LiveRoute, object: &Object) -> Result<GatewayName, Failure> {
     let parsed = route.gateway().parse();
     parsed.map_err(|error: String| {
         Failure::refused(format!(
@@ -129,6 +134,7 @@ fn from_record(
     Ok(Extent {
         gateway: Some(recorded.gateway.clone()),
         authority: Some(recorded.authority.clone()),
+        host: recorded.host.clone(),
         doomed,
         kept: recorded.kept.clone(),
         is_recorded: true,
@@ -141,9 +147,10 @@ fn from_record(
 fn judged(
     request: &Request,
     name: &GatewayName,
-    noted: Option<&str>,
+    route: Option<(&Object, &LiveRoute)>,
     observed: &Observed,
 ) -> Reconciled<Extent> {
+    let noted = route.and_then(|(object, _)| object.annotation(INGRESS_ANNOTATION));
     observed.prefetch(users::queries())?;
     users::refuse_routes(request, name, observed)?;
     let listed = users::readable_gateways(observed)?;
@@ -208,10 +215,13 @@ fn judged(
         kept = judged.kept;
     }
     let authority = candidates[0].authority.clone();
-    let record = record(request, name, &authority, &doomed, &kept, observed)?;
+    let host = route.and_then(|(_, route)| route.hosts().first().cloned());
+    let of_host = (authority.as_str(), host.clone());
+    let record = record(request, name, of_host, &doomed, &kept, observed)?;
     Ok(Extent {
         gateway: Some(name.clone()),
         authority: Some(authority),
+        host,
         doomed,
         kept,
         is_recorded: false,
@@ -277,7 +287,7 @@ pub(super) fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
 fn record(
     request: &Request,
     gateway: &GatewayName,
-    authority: &str,
+    (authority, host): (&str, Option<String>),
     doomed: &[ObjectRef],
     kept: &[Kept],
     observed: &Observed,
@@ -289,6 +299,7 @@ fn record(
     let record = Unexposure {
         gateway: gateway.clone(),
         authority: authority.to_owned(),
+        host,
         doomed: objects,
         kept: kept.to_vec(),
     };

@@ -2,11 +2,12 @@
 //!
 //! The order is that of `expose` backwards, each deletion completed before the next: as long as a Gateway exists, so does its client-CA
 //! Secret, because istiod would trust another CA without it. Other users of a Gateway or a Secret are looked for directly before its
-//! deletion.
+//! deletion. Between the route and all else it waits until no proxy that can be asked routes the host any more.
 
 mod extent;
 mod release;
 mod report;
+mod routed;
 mod secrets;
 mod users;
 
@@ -57,8 +58,9 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     if !extent.is_recorded && !is_any_there {
         return Err(not_exposed(request, &doomed[0]).into());
     }
-    delete_all(request, &doomed, &extent, observed)?;
-    report::done(request, observed, &doomed, &extent)
+    let own = &doomed[..doomed.len() - extent.doomed.len()];
+    let unseen = delete_all(request, own, &extent, observed)?;
+    report::done(request, observed, &doomed, &extent).map(|report| report.with_notes(unseen))
 }
 
 /// The objects of the Service alone, the route first; their names contain the Service's name.
@@ -143,15 +145,16 @@ fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Option<
     }
 }
 
-/// Checks all objects before the first deletion, then deletes one after the other, and waits until
-/// each is gone.
+/// Checks all objects before the first deletion, then deletes one after the other, those of the Service alone first, and waits until each is
+/// gone. Returns notes on what could not be seen.
 fn delete_all(
     request: &Request,
-    doomed: &[ObjectRef],
+    own: &[ObjectRef],
     extent: &Extent,
     observed: &Observed,
-) -> Reconciled<()> {
-    for reference in doomed {
+) -> Reconciled<Vec<String>> {
+    let doomed = || own.iter().chain(&extent.doomed);
+    for reference in doomed() {
         if let Some(object) = live(observed, reference)?
             && !object.is_ours()
             && !object.is_issued()
@@ -164,21 +167,36 @@ fn delete_all(
         }
     }
     if request.dry_run {
-        return Ok(());
+        return Ok(Vec::new());
     }
     extent::write_down(request, extent, observed)?;
-    for reference in doomed {
-        let Some(object) = live(observed, reference)? else {
-            continue;
-        };
-        if observed.change_of(reference).is_some() {
-            until_gone(request, reference, observed)?;
-        } else if users::still_needed(request, extent, reference, observed)?.is_none() {
-            return Err(Effect::Write(Write::Delete(object.clone())).into());
-        }
+    delete(request, extent, &own[0], observed)?;
+    let unseen = routed::until_unrouted(request, own, extent, observed)?;
+    for reference in doomed().skip(1) {
+        delete(request, extent, reference, observed)?;
     }
     release::release(request, extent, observed)?;
-    extent::strike_out(request, observed)
+    extent::strike_out(request, observed)?;
+    Ok(unseen)
+}
+
+/// Deletes an object that nobody else needs, and waits until it is gone.
+fn delete(
+    request: &Request,
+    extent: &Extent,
+    reference: &ObjectRef,
+    observed: &Observed,
+) -> Reconciled<()> {
+    let Some(object) = live(observed, reference)? else {
+        return Ok(());
+    };
+    if observed.change_of(reference).is_some() {
+        return until_gone(request, reference, observed);
+    }
+    match users::still_needed(request, extent, reference, observed)? {
+        None => Err(Effect::Write(Write::Delete(object.clone())).into()),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Waits for the finalizers of a deleted object.

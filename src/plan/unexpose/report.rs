@@ -47,6 +47,14 @@ pub struct Stays {
     pub remove: String,
 }
 
+impl Report {
+    /// The report with further notes.
+    pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+}
+
 pub(super) fn done(
     request: &Request,
     observed: &Observed,

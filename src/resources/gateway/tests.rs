@@ -15,6 +15,21 @@ fn a_name_is_more_specific_than_a_wildcard_of_its_length() {
 }
 
 #[test]
+fn of_two_servers_with_the_same_host_string_the_first_one_serves_the_host() {
+    let server = |name: &str, mode: &str| json!({"hosts": ["a.example.com"], "port": {"name": name, "number": 443, "protocol": "HTTPS"}, "tls": {"mode": mode}});
+    let servers = [server("mutual", "MUTUAL"), server("simple", "SIMPLE")];
+    let first = |servers: [&serde_json::Value; 2]| {
+        let object = Object::new(GatewayName::new("shop", "gw").reference())
+            .with("spec", json!({"selector": {}, "servers": servers}));
+        let gateway = Gateway::read(&object).unwrap();
+        gateway.server_for("a.example.com").unwrap().name.clone()
+    };
+    let [mutual, simple] = &servers;
+    assert_eq!(first([mutual, simple]), "mutual");
+    assert_eq!(first([simple, mutual]), "simple");
+}
+
+#[test]
 fn a_wildcard_covers_several_labels_but_not_the_bare_domain() {
     assert!(covers("*.mtls.example.com", "a.b.mtls.example.com"));
     assert!(!covers("*.mtls.example.com", "mtls.example.com"));

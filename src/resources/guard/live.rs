@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::resources::Object;
 use crate::resources::istiod::REVISION;
+use crate::resources::proxy_config::{policy_name, rule_name};
+use crate::resources::{Object, ObjectRef};
 
 /// The annotation that makes a policy a trial: Istio reports its result and does not enforce it.
 const DRY_RUN: &str = "istio.io/dry-run";
@@ -121,22 +122,22 @@ fn has_same_rules(one: &Object, other: &Object) -> bool {
     rules(one).into_iter().all(is_among) && rest.is_empty()
 }
 
-/// Whether a proxy that shows these lines of [`crate::resources::proxy_config::Part::Policies`] enforces exactly these traces of a guard of
-/// this name.
-pub fn is_enforced(name: &str, traces: &BTreeSet<String>, lines: &BTreeSet<String>) -> bool {
+/// Whether a proxy that shows these lines of [`crate::resources::proxy_config::Part::Policies`] enforces exactly these traces of a guard.
+pub fn is_enforced(guard: &ObjectRef, traces: &BTreeSet<String>, lines: &BTreeSet<String>) -> bool {
+    let name = policy_name(&guard.namespace, &guard.name);
     let of_guard = |line: &&String| {
-        let rest = line.strip_prefix(name);
+        let rest = line.strip_prefix(&name);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     };
-    let from = lines.range(name.to_owned()..);
+    let from = lines.range(name.clone()..);
     from.take_while(of_guard).eq(traces)
 }
 
-/// What proxies show of an enforced guard: its name, and its name with its action and with each identity, header, host, port and TLS server
-/// name in its rules. See [`crate::resources::proxy_config::Part::Policies`].
+/// What proxies show of an enforced guard: its namespace and name, alone, with its action, and with each rule's number and each identity,
+/// header, host, port and TLS server name in that rule. See [`crate::resources::proxy_config::Part::Policies`].
 pub fn traces(guard: &Object) -> BTreeSet<String> {
-    let name = guard.name();
-    let mut traces = BTreeSet::from([name.to_owned()]);
+    let policy = policy_name(guard.namespace(), guard.name());
+    let mut traces = BTreeSet::from([policy.clone()]);
     let texts = |value: Option<&Value>| -> Vec<String> {
         let values = value.and_then(Value::as_array).into_iter().flatten();
         values
@@ -148,9 +149,13 @@ pub fn traces(guard: &Object) -> BTreeSet<String> {
     };
     let rules = items(guard.at(&["spec", "rules"]));
     if !rules.is_empty() {
-        traces.insert(format!("{name} action {}", guard.text(&["spec", "action"])));
+        traces.insert(format!(
+            "{policy} action {}",
+            guard.text(&["spec", "action"])
+        ));
     }
-    for rule in rules {
+    for (number, rule) in rules.into_iter().enumerate() {
+        let name = rule_name(&policy, &number.to_string());
         for from in items(rule.get("from")) {
             let principals = texts(from.pointer("/source/notPrincipals"));
             let exact = principals
@@ -190,6 +195,11 @@ fn is_dry_run(live: &Object) -> bool {
 fn foreign_revision<'a>(live: &'a Object, revision: Option<&str>) -> Option<&'a str> {
     live.label(REVISION)
         .filter(|label| Some(*label) != revision)
+}
+
+/// The host that a host guard is about.
+pub fn host_of(guard: &Object) -> Option<String> {
+    hosts(guard).into_iter().next()
 }
 
 /// The `Host` values that the rules name.

@@ -16,6 +16,30 @@ fn what_a_listener_still_drains_counts_no_more() {
 }
 
 #[test]
+fn a_server_secret_is_told_with_the_host_strings_of_its_server() {
+    let chain = |hosts: &[&str], name: &str| {
+        json!({
+            "filter_chain_match": {"server_names": hosts},
+            "transport_socket": {"typed_config": {"common_tls_context": {
+                "tls_certificate_sds_secret_configs": [{"name": name}],
+            }}},
+        })
+    };
+    let chains = [
+        chain(&["*.a.example", "b.example"], "kubernetes://one"),
+        chain(&[], "two"),
+    ];
+    let dump = json!({"configs": [{
+        "active_state": {"listener": {"filter_chains": chains}},
+        "warming_state": {"listener": {"filter_chains": [chain(&["c.example"], "kubernetes://new")]}},
+    }]});
+    let expected = ["*.a.example one", "b.example one", "* two"];
+    let lines = Part::ServerSecrets.read(&dump);
+    assert_eq!(lines, expected.map(str::to_owned).into());
+    assert!(lines.contains(&serves("b.example", "kubernetes://one")));
+}
+
+#[test]
 fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart() {
     let with = |policy: &str| {
         let rule = format!("ns[istio-system]-policy[{policy}]-rule[0]");
@@ -27,28 +51,32 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
     warming["warming_state"] = with("guard");
     let read = |listeners: [&Value; 2]| Part::Policies.read(&json!({"configs": listeners}));
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
-    let both: BTreeSet<String> =
-        lines(&["guard", "guard action DENY", "other", "other action DENY"]);
+    let both: BTreeSet<String> = lines(&[
+        "istio-system/guard",
+        "istio-system/guard action DENY",
+        "istio-system/other",
+        "istio-system/other action DENY",
+    ]);
     assert_eq!(read([&http, &https]), both);
     let expected: BTreeSet<String> = lines(&[
-        "guard",
-        "guard action DENY",
-        "guard https is warming",
-        "other",
-        "other action DENY",
-        "other https is warming",
+        "istio-system/guard",
+        "istio-system/guard action DENY",
+        "istio-system/guard https is warming",
+        "istio-system/other",
+        "istio-system/other action DENY",
+        "istio-system/other https is warming",
     ]);
     assert_eq!(read([&http, &warming]), expected);
     // Port 80 needs no certificate, and has taken what port 443 rejects for one.
     let mut rejected = https.clone();
     rejected["error_state"] = json!({"failed_configuration": with("guard")["listener"]});
     let expected: BTreeSet<String> = lines(&[
-        "guard",
-        "guard action DENY",
-        "guard https is rejected",
-        "other",
-        "other action DENY",
-        "other https is rejected",
+        "istio-system/guard",
+        "istio-system/guard action DENY",
+        "istio-system/guard https is rejected",
+        "istio-system/other",
+        "istio-system/other action DENY",
+        "istio-system/other https is rejected",
     ]);
     assert_eq!(read([&http, &rejected]), expected);
     // The server of somebody else, with a chain of its own.
@@ -62,7 +90,7 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
     let never = json!({"error_state": rejected["error_state"]});
     assert_eq!(
         read([&https, &never]),
-        lines(&["other", "other action DENY"])
+        lines(&["istio-system/other", "istio-system/other action DENY"])
     );
 }
 
@@ -83,20 +111,23 @@ fn a_trial_is_not_enforced_and_a_change_of_what_a_rule_is_about_is_one() {
     assert_eq!(read(trial), [].into());
     let mut live = json!({"name": "https", "active_state": with("rules", "a.mtls.d")});
     let expected = [
-        "guard",
-        "guard action DENY",
-        "guard host a.mtls.d",
-        "guard host a.mtls.d:*",
-        "guard port 8443",
-        "guard sni *.mtls.d",
-        "guard spiffe://c/ada",
+        "istio-system/guard",
+        "istio-system/guard action DENY",
+        "istio-system/guard rule[0] host a.mtls.d",
+        "istio-system/guard rule[0] host a.mtls.d:*",
+        "istio-system/guard rule[0] port 8443",
+        "istio-system/guard rule[0] sni *.mtls.d",
+        "istio-system/guard rule[0] spiffe://c/ada",
     ];
     let expected: BTreeSet<String> = expected.map(str::to_owned).into();
     assert_eq!(read(live.clone()), expected);
     let newer = &with("rules", "b.mtls.d")["listener"];
     live["error_state"] = json!({"failed_configuration": newer});
     let told = read(live);
-    assert!(told.contains("guard https is rejected"), "{told:?}");
+    assert!(
+        told.contains("istio-system/guard https is rejected"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -145,6 +176,15 @@ fn only_updates_that_were_rejected_are_told() {
         rejected,
         ["listener_manager.lds.update_rejected".to_owned()].into()
     );
+}
+
+#[test]
+fn a_proxy_without_a_stream_from_istiod_is_told_apart_from_one_that_does_not_count() {
+    let read = |stats: Value| Part::Stream.read(&json!({"stats": stats}));
+    let streams = |value: u64| json!([{"name": STREAMS, "value": value}]);
+    assert_eq!(read(streams(0)), [STREAM_CLOSED.to_owned()].into());
+    assert_eq!(read(streams(1)), [].into());
+    assert_eq!(read(json!([])), [].into());
 }
 
 #[test]

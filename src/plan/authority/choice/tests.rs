@@ -66,11 +66,10 @@ fn without_one_it_is_that_of_the_gateway_made_for_a_service_of_the_namespace() {
             .with_annotation(SERVICE_ANNOTATION, service)
             .with_label(MANAGED_BY, FIELD_MANAGER)
     };
-    let of = |everywhere: Seen<Vec<Object>>| {
-        let mut observed = listed(Vec::new());
-        observed.saw(Query::everywhere(Kind::Gateway), everywhere);
-        Choice::Namespace(SHOP.to_owned()).resolve(&observed)
-    };
+    // Each is used by a route of the namespace.
+    let routes = ["ours", "api"].map(|gateway| route(&format!("istio-ingress/{gateway}")));
+    let routes = Seen::Found(routes.to_vec());
+    let of = |everywhere| of_shop_elsewhere(everywhere, routes.clone());
     let others = made_for("shopping/web", "others");
     let ours = made_for("shop/web", "ours");
     let chosen = of(Seen::Found(vec![others.clone(), ours.clone()])).unwrap();
@@ -87,6 +86,57 @@ fn without_one_it_is_that_of_the_gateway_made_for_a_service_of_the_namespace() {
     let chosen = of(Seen::Denied("you may not `list` `gateways`".to_owned())).unwrap();
     assert_eq!(chosen.authority, FIRST_AUTHORITY);
     let note = chosen.note.unwrap();
+    assert!(
+        note.contains("was not checked") && note.contains("--authority NAME"),
+        "{note}"
+    );
+}
+
+/// A route of ours in the namespace, on this Gateway.
+fn route(gateway: &str) -> Object {
+    let name = gateway.replace('/', "-");
+    Object::new(ObjectRef::new(Kind::VirtualService, SHOP, name))
+        .with("spec", json!({"hosts": ["a.x.org"], "gateways": [gateway]}))
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+}
+
+/// The choice without a Gateway in the namespace, with these Gateways in all namespaces and these routes in that one.
+fn of_shop_elsewhere(
+    everywhere: Seen<Vec<Object>>,
+    routes: Seen<Vec<Object>>,
+) -> Reconciled<Chosen> {
+    let mut observed = listed(Vec::new());
+    observed.saw(Query::everywhere(Kind::Gateway), everywhere);
+    observed.saw(Query::within(Kind::VirtualService, SHOP), routes);
+    Choice::Namespace(SHOP.to_owned()).resolve(&observed)
+}
+
+#[test]
+fn a_gateway_of_another_namespace_that_no_route_of_this_one_uses_is_not_believed() {
+    let servers = json!([server("a.x.org", "evil", "")]);
+    let evil = Object::new(ObjectRef::new(Kind::Gateway, "tenant", "gw"))
+        .with("spec", json!({"selector": {}, "servers": servers}))
+        .with_annotation(SERVICE_ANNOTATION, "shop/web")
+        .with_label(MANAGED_BY, FIELD_MANAGER);
+    let of = |routes: Seen<Vec<Object>>| {
+        let chosen = of_shop_elsewhere(Seen::Found(vec![evil.clone()]), routes);
+        let chosen = chosen.unwrap();
+        (chosen.authority, chosen.note.unwrap_or_default())
+    };
+    let others = Object::new(ObjectRef::new(Kind::VirtualService, SHOP, "hand-made")).with(
+        "spec",
+        json!({"hosts": ["a.x.org"], "gateways": ["tenant/gw"]}),
+    );
+    let elsewhere = route("istio-ingress/gw");
+    for routes in [vec![], vec![others], vec![elsewhere]] {
+        let (authority, note) = of(Seen::Found(routes));
+        assert_eq!(authority, FIRST_AUTHORITY);
+        assert!(note.contains("no Gateway in the namespace"), "{note}");
+        assert!(!note.contains("was not checked"), "{note}");
+    }
+    assert_eq!(of(Seen::Found(vec![route("tenant/gw")])).0, "evil");
+    let (authority, note) = of(Seen::Denied("you may not".to_owned()));
+    assert_eq!(authority, FIRST_AUTHORITY);
     assert!(
         note.contains("was not checked") && note.contains("--authority NAME"),
         "{note}"

@@ -35,6 +35,53 @@ fn another_gateway_with_the_host() {
 }
 
 #[test]
+fn a_server_before_the_mutual_tls_one_with_the_same_host() {
+    for (mut cluster, request, host) in both() {
+        let name = GatewayName::new("team", "theirs");
+        let tls = |mode: &str| json!({"mode": mode, "credentialName": "theirs"});
+        let mut servers = ["SIMPLE", "MUTUAL"].map(|mode| server(&[&host], 443, &tls(mode)));
+        servers[1]["port"]["name"] = "second".into();
+        let selector = crate::resources::ingress::default_selector();
+        let spec = json!({"selector": selector, "servers": servers});
+        cluster.put(&Object::new(name.reference()).with("spec", spec));
+        let request = Request {
+            gateway: Some(name),
+            host: Some(host.clone()),
+            ..request
+        };
+        refused(&mut cluster, &request, "in mode `SIMPLE`, not MUTUAL");
+        let hints = cluster.run(&request).unwrap_err().what_to_do().join("\n");
+        assert!(
+            hints.contains("server `second` (port 443, HTTPS MUTUAL)"),
+            "{hints}"
+        );
+        assert!(
+            hints.contains("kubectl edit gateways.networking.istio.io -n team theirs"),
+            "{hints}"
+        );
+    }
+}
+
+#[test]
+fn a_gateway_with_names_that_no_object_can_have() {
+    for (mut cluster, request, host) in both() {
+        run(&mut cluster, &request, &host);
+        let name = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+        let own = cluster.objects[&name].clone();
+        for field in ["credentialName", "caCertCredentialName"] {
+            let mut spec = own.at(&["spec"]).unwrap().clone();
+            spec["servers"][0]["tls"][field] = "../configmaps/x".into();
+            cluster.put(&own.clone().with("spec", spec));
+            let says = format!("`{field}` of the Gateway `shop/kyma-mtls-gateway`");
+            refused(&mut cluster, &request, &says);
+            let hints = cluster.run(&request).unwrap_err().what_to_do().join("\n");
+            let edit = "kubectl edit gateways.networking.istio.io -n shop kyma-mtls-gateway";
+            assert!(hints.contains(edit), "{hints}");
+        }
+    }
+}
+
+#[test]
 fn a_route_of_others_with_the_host() {
     for (mut cluster, request, host) in both() {
         let spec = json!({"hosts": [host], "gateways": ["team/theirs"]});

@@ -8,6 +8,7 @@ mod hostile;
 mod hosts;
 mod ingress;
 mod kubernetes_gateways;
+mod server_certificate;
 mod several;
 mod workload;
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::pki::inspect::Certificate;
 use crate::pki::tests::{NOW, authority};
@@ -23,6 +25,7 @@ fn served() -> Served {
         client_ca: CredentialNames::first().state(),
         resource: String::new(),
         ingress: IngressGateway::default(),
+        certificates: BTreeMap::new(),
         may_lack: BTreeSet::new(),
     }
 }

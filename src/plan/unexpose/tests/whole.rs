@@ -8,7 +8,7 @@ use crate::plan::testing::kyma::{DOMAIN, expose_request, kubernetes_reader, unex
 use crate::plan::testing::{Command, Fault, every_fault_watched};
 use crate::plan::{Attempt, Blocked, Effect, Event, expose};
 
-const PLAIN_HOST: &str = "orders.example.com";
+pub(super) const PLAIN_HOST: &str = "orders.example.com";
 
 fn kyma_host() -> String {
     format!("httpbin.mtls.{DOMAIN}")
@@ -40,7 +40,7 @@ impl Command for Purge {
 }
 
 /// The clusters with an exposed Service, and its host: Kyma, Istio alone, also with proxies in two namespaces, Istio with cert-manager, and Kyma with an allow-list.
-fn exposed_clusters() -> Vec<(Cluster, String)> {
+pub(super) fn exposed_clusters() -> Vec<(Cluster, String)> {
     let plain_request = expose::Request {
         host: Some(PLAIN_HOST.to_owned()),
         ..expose_request()

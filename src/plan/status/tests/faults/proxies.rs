@@ -70,6 +70,34 @@ fn a_proxy_with_an_old_revocation_list_is_one_finding() {
 }
 
 #[test]
+fn a_proxy_without_a_connection_to_istiod_is_named_before_a_change_is_missed_there() {
+    let mut cluster = kyma();
+    cluster.proxies.cut_off = vec![1];
+    let finding = only(&mut cluster, "proxy/cut-off", Severity::Error);
+    let seen = "istio-ingressgateway-2 has no connection to istiod";
+    assert_eq!(finding.seen, seen);
+    let restart = "kubectl delete pods -n istio-system istio-ingressgateway-2";
+    assert_eq!(finding.remedy, restart);
+    // What it has missed follows from that.
+    trust_another(&mut cluster);
+    let finding = only(&mut cluster, "proxy/cut-off", Severity::Error);
+    let follows: Vec<_> = finding
+        .consequences
+        .iter()
+        .map(|one| one.check.id)
+        .collect();
+    assert_eq!(follows, ["proxy/outdated-bundle"]);
+    // New proxies would get nothing either.
+    cluster.proxies.cut_off = vec![0, 1];
+    let finding = only(&mut cluster, "proxy/cut-off", Severity::Error);
+    let istiod = "kubectl get deployments,pods -n istio-system -l app=istiod";
+    assert_eq!(finding.remedy, istiod);
+    cluster.proxies.cut_off.clear();
+    cluster.load();
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
 fn a_proxy_that_rejects_updates_is_named_as_such_and_forgiven_what_it_rejected_before() {
     let mut cluster = kyma();
     cluster.proxies.rejecting = vec![1];

@@ -1,0 +1,105 @@
+//! `unexpose` ends once no proxy that can be asked routes the host any more.
+
+use super::whole::{PLAIN_HOST, exposed_clusters};
+use super::*;
+use crate::plan::Seen;
+use crate::plan::testing::kyma::unexpose_request;
+use crate::resources::proxy_config::Part;
+
+fn only_the_route() -> Request {
+    Request {
+        gateway_too: false,
+        purge: false,
+        timeout: Duration::from_secs(60),
+        ..unexpose_request()
+    }
+}
+
+#[test]
+fn a_proxy_that_still_routes_the_host_is_waited_for_while_the_guards_and_the_gateway_stand() {
+    for (number, (mut cluster, host)) in exposed_clusters().into_iter().enumerate() {
+        cluster.proxies.lagging = vec![1];
+        let guards = |cluster: &Cluster| {
+            let names = cluster.objects.keys();
+            let is_guard = |name: &&ObjectRef| {
+                name.kind == Kind::AuthorizationPolicy && name.namespace != "shop"
+            };
+            names.filter(is_guard).cloned().collect::<Vec<_>>()
+        };
+        let before = guards(&cluster);
+        for _ in 0..2 {
+            let failure = cluster.run(&unexpose_request()).unwrap_err();
+            assert_eq!(failure.exit().code(), 124, "{number}: {failure}");
+            let says = format!("istio-ingressgateway-2: it still routes `{host}`");
+            let says = says.replace(
+                "istio-ingressgateway",
+                if number == 2 {
+                    "istio-ingress"
+                } else {
+                    "istio-ingressgateway"
+                },
+            );
+            assert!(failure.to_string().contains(&says), "{number}: {failure}");
+            let hints = failure.what_to_do().join("\n");
+            assert!(hints.contains("run the same command again"), "{hints}");
+        }
+        assert_eq!(guards(&cluster), before);
+        assert!(cluster.objects.contains_key(&own_gateway().reference()));
+        cluster.proxies.lagging.clear();
+        cluster.load();
+        let report = cluster.run(&unexpose_request()).unwrap();
+        assert_eq!(report.notes, Vec::<String>::new(), "{number}");
+        assert!(!cluster.objects.contains_key(&own_gateway().reference()));
+    }
+}
+
+#[test]
+fn the_route_alone_is_waited_for_too_and_its_guard_tells_a_rerun_the_host() {
+    let (mut cluster, host) = exposed_clusters().pop().unwrap();
+    cluster.proxies.lagging = vec![0];
+    for _ in 0..2 {
+        let failure = cluster.run(&only_the_route()).unwrap_err();
+        assert_eq!(failure.exit().code(), 124, "{failure}");
+        let says = format!("istio-ingressgateway-1: it still routes `{host}`");
+        assert!(failure.to_string().contains(&says), "{failure}");
+    }
+    cluster.proxies.lagging.clear();
+    cluster.load();
+    let report = cluster.run(&only_the_route()).unwrap();
+    assert_eq!(report.notes, Vec::<String>::new());
+}
+
+#[test]
+fn what_may_not_be_asked_is_told() {
+    let (cluster, host) = exposed_clusters().remove(0);
+    let denied = || Seen::Denied("you may not".to_owned());
+    let says = format!("whether every proxy has stopped routing `{host}` was not seen");
+    let routes = Part::Hosts(own_gateway());
+    let pods = crate::plan::probe::pods(&IngressGateway::default());
+    let gateway = Query::Get(own_gateway().reference());
+    let proxy = Query::Proxy(cluster.proxy_pods()[1].clone(), routes);
+    for query in [proxy, pods, gateway] {
+        let mut cluster = cluster.clone();
+        cluster.fixed.insert(query, denied());
+        let report = cluster.run(&only_the_route()).unwrap();
+        let notes = report.notes.join("\n");
+        assert!(notes.contains(&says), "{notes}");
+        assert!(notes.contains("you may not"), "{notes}");
+    }
+}
+
+#[test]
+fn a_host_that_another_route_serves_too_is_not_waited_for() {
+    let (mut cluster, host) = exposed_clusters().remove(1);
+    assert_eq!(host, PLAIN_HOST);
+    let spec = json!({
+        "hosts": [host], "gateways": [own_gateway().to_string()],
+        "http": [{"route": [{"destination": {"host": "other"}}]}],
+    });
+    let theirs = ObjectRef::new(Kind::VirtualService, "team", "theirs");
+    cluster.put(&Object::new(theirs).with("spec", spec));
+    let report = cluster.run(&only_the_route()).unwrap();
+    let notes = report.notes.join("\n");
+    let says = format!("VirtualService team/theirs routes `{host}` too");
+    assert!(notes.contains(&says), "{notes}");
+}
