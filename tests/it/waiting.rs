@@ -270,7 +270,7 @@ fn a_terminal_obeys_nothing_of_what_a_controller_says_while_it_is_waited_for() {
         let run = wait.desk.run(&wait.arguments(&["--no-wait", "-o", form]));
         let run = run.exits(0);
         obeys_nothing(&run);
-        repeats(&run.stdout);
+        repeats(&format!("{}{}", run.stdout, run.stderr));
     }
     let limited = ["--timeout", "1s"];
     let run = wait.desk.run(&wait.arguments(&limited)).exits(124);

@@ -54,12 +54,13 @@ fn a_running_renewal_is_no_fault_and_hides_a_host_only_where_it_has_no_record_of
     assert!(seen.contains(&certificate), "{seen}");
 
     recorded.is_healthy();
-    let status = recorded.desk.run(&["status", &recorded.host]).exits(0);
+    let status = ["status", &recorded.host, "-o", "json"];
+    let status = recorded.desk.run(&status).exits(0);
     let renewed = format!(
         "Certificate istio-system/{} is being renewed: certificate requested",
         recorded.names.certificate
     );
-    assert!(status.unwrapped().contains(&renewed), "{status:#?}");
+    assert!(status.stdout.contains(&renewed), "{status:#?}");
 
     // It waits for the renewal, too; the host is found before that.
     std::thread::scope(|scope| {
