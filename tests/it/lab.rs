@@ -216,9 +216,11 @@ impl Desk {
         let through = self.with_kubeconfig(door.kubeconfig()).at_the_balancer();
         let mut child = through.start(arguments);
         while !door.is_holding() {
-            if child.try_wait().unwrap().is_some() {
-                panic!("it ended: {:#?}", child.wait_with_output());
-            }
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it ended: {:#?}",
+                child.wait_with_output()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         child
