@@ -42,8 +42,29 @@ pub struct Interceptor {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
+/// Which request goes wrong.
+enum Moment {
+    /// The n-th one.
+    Number(u32),
+    /// The first write, dry runs left out, whose path has this in it.
+    Write(String),
+}
+
+impl Moment {
+    fn is_it(&self, number: u32, request: &Request<Incoming>) -> bool {
+        match self {
+            Self::Number(planned) => *planned == number,
+            Self::Write(part) => {
+                let is_dry_run = request.uri().query().unwrap_or_default().contains("dryRun");
+                let is_write = request.method() != hyper::Method::GET && !is_dry_run;
+                is_write && request.uri().path().contains(part.as_str())
+            }
+        }
+    }
+}
+
 struct State {
-    plan: Mutex<Option<(u32, Fault)>>,
+    plan: Mutex<Option<(Moment, Fault)>>,
     seen: AtomicU32,
     holding: AtomicBool,
     released: tokio::sync::Notify,
@@ -104,11 +125,20 @@ impl Interceptor {
 
     /// Counts anew, and lets the n-th request (from 1) go wrong.
     pub fn plan(&self, number: u32, fault: Fault) {
+        self.begin(Moment::Number(number), fault);
+    }
+
+    /// Counts anew, and lets the first write go wrong whose path has this in it; dry runs are none.
+    pub fn plan_write(&self, part_of_path: &str, fault: Fault) {
+        self.begin(Moment::Write(part_of_path.to_owned()), fault);
+    }
+
+    fn begin(&self, moment: Moment, fault: Fault) {
         *self
             .state
             .plan
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some((number, fault));
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some((moment, fault));
         self.state.seen.store(0, Ordering::SeqCst);
         self.state
             .lines
@@ -223,13 +253,14 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .push(line(&request));
-    let plan = *state
-        .plan
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let fault = plan
-        .filter(|(planned, _)| *planned == number)
-        .map(|(_, fault)| fault);
+    let fault = {
+        let mut plan = state
+            .plan
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        plan.take_if(|(moment, _)| moment.is_it(number, &request))
+            .map(|(_, fault)| fault)
+    };
     match fault {
         Some(Fault::Answer(status)) => return Ok(answer(status, "intercepted")),
         Some(Fault::Drop) => return Err(std::io::Error::other("intercepted")),

@@ -49,11 +49,14 @@ impl Render for Report {
             }
         }
         if let Some(record) = &self.record {
-            let seen = if record.resolves { ", seen" } else { "" };
-            let targets = record.targets.join(" ");
+            let (name, targets) = (&record.name, record.targets.join(" "));
             facts.push(row(
                 "DNS",
-                format!("{} leads to {targets}{seen}", record.name),
+                if record.resolves {
+                    format!("{name} leads to {targets}, seen")
+                } else {
+                    format!("{name} is to lead to {targets}")
+                },
             ));
         }
         match &self.allowed {
@@ -137,16 +140,17 @@ fn changes(report: &Report) -> String {
     report.changes.iter().map(line).collect()
 }
 
-/// The changes to existing objects in a dry run that prints manifests, which do not show them.
+/// What manifests do not show: the changes to existing objects in a dry run, and the objects that were not waited for.
 pub fn summary(report: &Report) -> Vec<String> {
     let changed = report.changes.iter();
     let changed = changed.filter(|change| report.dry_run && !change.fields.is_empty());
-    changed
-        .map(|change| {
-            let fields = change.fields.join("; ");
-            format!("{} would be {}: {fields}", change.object, change.action)
-        })
-        .collect()
+    let changed = changed.map(|change| {
+        let fields = change.fields.join("; ");
+        format!("{} would be {}: {fields}", change.object, change.action)
+    });
+    let pending = report.pending.iter();
+    let pending = pending.map(|line| format!("not waited for: {line}"));
+    changed.chain(pending).collect()
 }
 
 fn verified(looked: &Looked) -> String {

@@ -7,7 +7,7 @@ use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, let_in, requests, started};
+use crate::lab::{Desk, call, eventually, let_in, requests, started};
 use crate::shared::Shared;
 
 /// A shoot whose load balancer a test may change; one test has it at a time.
@@ -296,13 +296,13 @@ fn the_default_domain_gets_a_record_of_its_own_unless_it_is_left_out() {
     assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
 
-/// A shoot whose domain is that of local clusters: it resolves, and no provider keeps it.
+/// A shoot with a domain that no provider keeps.
 struct Unkept<'a>(&'a Desk);
 
 impl<'a> Unkept<'a> {
-    fn domain(desk: &'a Desk) -> Self {
+    fn domain(desk: &'a Desk, domain: &str) -> Self {
         let unkept = Self(desk);
-        unkept.shoot_has("local.kyma.dev");
+        unkept.shoot_has(domain);
         unkept
     }
 
@@ -327,7 +327,8 @@ fn a_record_that_no_provider_takes_is_removed_again_where_the_host_resolves_with
  {
     let ground = ground();
     let desk = ground.desk("untaken");
-    let _domain = Unkept::domain(&desk);
+    // That of local clusters, which resolves.
+    let _domain = Unkept::domain(&desk, "local.kyma.dev");
     let entries = || desk.kubectl(&["-n", "untaken", "get", "dnsentries", "-o", "name"], "");
     desk.run(&["expose", "httpbin", "--host", "untaken.local.kyma.dev"])
         .exits(0)
@@ -341,6 +342,48 @@ fn a_record_that_no_provider_takes_is_removed_again_where_the_host_resolves_with
         .exits(124)
         .says("no matching DNS provider found");
     assert_ne!(entries(), "");
+}
+
+#[test]
+fn a_record_that_no_provider_takes_is_kept_where_the_host_does_not_resolve_without_it() {
+    let ground = ground();
+    let desk = ground.desk("kept");
+    let domain = Unkept::domain(&desk, "unkept.example");
+    let host = "a.unkept.example";
+    let entries = || desk.kubectl(&["-n", "kept", "get", "dnsentries", "-o", "name"], "");
+    let told = "no DNS provider accepts DNSEntry kept/";
+    let nowhere = "the host `a.unkept.example` has no address in DNS";
+    let first = desk.run(&["expose", "httpbin", "--host", host]).exits(0);
+    let first = first.says(told).says(nowhere);
+    assert!(first.stdout.contains("is to lead to 203"), "{first:#?}");
+    // Its controller has refused it: there is nothing to wait for.
+    assert!(!first.stderr.contains("waiting for DNS of"), "{first:#?}");
+    let entry = entries();
+    assert_ne!(entry, "");
+    let again = desk.run(&["expose", "httpbin"]).exits(0).says(told);
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
+    assert_eq!(entries(), entry);
+    let status = desk.run(&["status", host, "-o", "json"]).exits(1).json();
+    let [finding] = status["findings"].as_array().unwrap().as_slice() else {
+        panic!("{status:#}");
+    };
+    assert_eq!(finding["severity"], "error", "{finding:#}");
+    let seen = finding["seen"].as_str().unwrap();
+    assert!(seen.contains("`a.unkept.example` has no address"), "{seen}");
+    drop(domain);
+    // Once there is a provider, it takes the same record.
+    register(&desk, "unkept.example");
+    eventually("the record is taken", || {
+        let ready = ["-o", "jsonpath={.items[*].status.state}"];
+        let list = ["-n", "kept", "get", "dnsentries"];
+        desk.kubectl(&[&list[..], &ready].concat(), "") == "Ready"
+    });
+    let run = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(
+        run.stdout.contains("leads to 203.0.113.10, seen"),
+        "{run:#?}"
+    );
+    assert_eq!(entries(), entry);
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn answering(body: &Value, status: &str) -> (std::net::SocketAddr, std::thread::
 
 /// Nothing on stdout or stderr is an order to a terminal, but for our own colours.
 #[track_caller]
-fn obeys_nothing(run: &Run) {
+pub(crate) fn obeys_nothing(run: &Run) {
     for text in [&run.stdout, &run.stderr] {
         let codes = ["0", "1", "31", "32", "33", "1;31", "1;33"];
         let plain = codes.iter().fold(text.clone(), |text, code| {

@@ -1,14 +1,14 @@
 //! The sandbox as tests use it: one shared cluster, the plugin as a user runs it, and the main job done once on it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kubectl_mtls::resources::guard;
 use kubectl_mtls::resources::names::GatewayName;
-use sandbox::{AuditEvent, Caller, Environment, Instance, Mark, Reply};
+use sandbox::{AuditEvent, Caller, Environment, Instance, Interceptor, Mark, Reply};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -59,6 +59,16 @@ impl Run {
     }
 }
 
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
 /// Runs the plugin in a folder, with an environment of its own.
 pub(crate) fn plugin(folder: &Path, variables: &[(&str, String)], arguments: &[&str]) -> Run {
     program(Path::new(PLUGIN), folder, variables, arguments)
@@ -72,13 +82,8 @@ fn program(program: &Path, folder: &Path, variables: &[(&str, String)], argument
         .env("HOME", folder)
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+        .output();
+    output.unwrap().into()
 }
 
 /// Somebody who works on a cluster: a folder, a kubeconfig, a namespace.
@@ -187,12 +192,46 @@ impl Desk {
 
     /// Runs another build of the plugin.
     pub(crate) fn run_with(&self, build: &Path, arguments: &[&str]) -> Run {
+        let all = [&["-n", &self.namespace], arguments].concat();
+        program(build, self.folder.path(), &self.variables(), &all)
+    }
+
+    /// Starts the plugin; its output is what `wait_with_output` collects.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        Command::new(PLUGIN)
+            .args(["-n", &self.namespace])
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .envs(self.variables())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Starts the plugin through a door, and waits until the answer to the request that the door was told to hold is held back.
+    #[track_caller]
+    pub(crate) fn held(&self, door: &Interceptor, arguments: &[&str]) -> Child {
+        let through = self.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+        let mut child = through.start(arguments);
+        while !door.is_holding() {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it ended: {:#?}",
+                child.wait_with_output()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables: Vec<_> = self.instance.variables().into();
         variables.push(("KUBECONFIG", self.kubeconfig.display().to_string()));
         let connect_to = self.connect_to.iter();
         variables.extend(connect_to.map(|at| ("KUBECTL_MTLS_CONNECT_TO", at.clone())));
-        let all = [&["-n", &self.namespace], arguments].concat();
-        program(build, self.folder.path(), &variables, &all)
+        variables
     }
 
     /// Runs kubectl as the administrator; its standard input is `input`.

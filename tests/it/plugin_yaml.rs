@@ -9,6 +9,8 @@ use kubectl_mtls::cli::Cli;
 use kubectl_mtls::resources::permissions::Permissions;
 use serde::{Deserialize, Serialize};
 
+use crate::rbac::rules_in;
+
 const HEAD: &str = "\
 # What this plugin is, and what it asks of a cluster. From here to the permissions the file follows the command line:
 # `UPDATE=1 cargo test plugin_yaml` writes it anew, and keeps only longDesc and example.
@@ -223,4 +225,46 @@ fn rbac_says_which_commands_there_are() {
         .exits(0)
         .says("no permissions are needed");
     assert_eq!(nothing.stdout, "");
+}
+
+#[test]
+fn rbac_says_what_it_leaves_out_and_the_flag_that_narrows_it_to_one_object() {
+    let rbac = |arguments: &[&str]| {
+        let arguments = [&["rbac"], arguments, &["-n", "shop"]].concat();
+        crate::lab::plugin(Path::new("."), &[], &arguments).exits(0)
+    };
+    let everybody = "warning: left out, because without names it would be a right over the objects of everybody else: ";
+    let policies = "authorizationpolicies.security.istio.io (ingress gateway's namespace)\n  the right for one object: add `--service`";
+    for (command, verbs) in [
+        ("expose", &["create, patch", "update", "delete"][..]),
+        ("unexpose", &["delete"]),
+    ] {
+        let run = rbac(&[command]);
+        for verbs in verbs {
+            let caveat = format!("{everybody}{verbs} of {policies}\n");
+            assert!(run.stderr.contains(&caveat), "{caveat} in {run:#?}");
+        }
+        let named = rbac(&[command, "--service", "httpbin"]);
+        assert_eq!(named.stderr, "", "nothing is left out");
+        // With the flag and without it: beside the proxies nothing is written without its name.
+        for flags in [&[][..], &["--service", "httpbin"]] {
+            for rule in rules_in("shop", command, flags) {
+                let is_policy_beside_the_proxies = rule.resources == ["authorizationpolicies"]
+                    && rule.namespace.as_deref() == Some("istio-system");
+                let is_read = |verb: &String| verb == "get" || verb == "list";
+                assert!(
+                    !is_policy_beside_the_proxies
+                        || !rule.names.is_empty()
+                        || rule.verbs.iter().all(is_read),
+                    "{command} {flags:?}: {rule:#?}"
+                );
+            }
+        }
+    }
+    rbac(&["register-domain"]).says(&format!(
+        "{everybody}get, update of secrets (namespace of -n)\n  the right for one object: add `--domain`"
+    ));
+    rbac(&["list-clients"]).says(
+        "warning: left out, because it would be a right to delete entries of the inventory: get, update, delete of configmaps (kubectl-mtls-clients)\n  the right to prune: add `--prune`",
+    );
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use sandbox::Interceptor;
+use sandbox::{Fault, Interceptor};
 use serde_json::json;
 
 use crate::lab::{Desk, PLUGIN, Run, let_in, own_namespace};
@@ -203,6 +203,53 @@ fn secrets_that_a_server_of_any_port_and_mode_names_stop_a_purge_before_its_firs
         assert_eq!(writes, 0);
         let kind = "gateways.networking.istio.io";
         desk.kubectl(&["-n", &desk.namespace, "delete", kind, name], "");
+    }
+}
+
+#[test]
+fn who_begins_to_use_a_gateway_or_a_secret_while_a_purge_runs_keeps_it() {
+    let (desk, host) = own_namespace("meanwhile");
+    let namespace = desk.namespace.as_str();
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let credential = authority(&desk);
+    let server_secret = format!("secret/{credential}");
+    let fallback = format!("secret/{credential}-cacert");
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    // Something is deleted, and before the purge goes on there is this object.
+    let meanwhile = |deleted: &str, object: serde_json::Value| {
+        door.plan_write(deleted, Fault::Pause);
+        let purge = desk.held(&door, &["unexpose", "httpbin", "--purge", "--yes"]);
+        desk.instance.create(vec![object]).unwrap();
+        door.release();
+        Run::from(purge.wait_with_output().unwrap())
+    };
+
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": namespace, "name": "late"},
+        "spec": {"hosts": [host], "gateways": ["kyma-mtls-gateway"],
+            "http": [{"route": [{"destination": {"host": "httpbin"}}]}]},
+    });
+    meanwhile("/apirules/", route)
+        .exits(2)
+        .says(&format!(
+            "the Gateway `{namespace}/kyma-mtls-gateway` is still in use by VirtualService {namespace}/late"
+        ));
+    desk.get(namespace, GATEWAYS, "kyma-mtls-gateway");
+    for secret in [&server_secret, &fallback] {
+        assert!(secrets(&desk).contains(secret), "{secret}");
+    }
+
+    desk.kubectl(&["-n", namespace, "delete", "virtualservices", "late"], "");
+    let tls = json!({"mode": "MUTUAL", "credentialName": credential});
+    let other = crate::lab::gateway(namespace, "late", &["late.example.com"], &tls);
+    let run = meanwhile("/gateways/", other).exits(0);
+    let line = format!(
+        "{server_secret} in istio-system kept: the Gateway `{namespace}/late` uses the Secret too"
+    );
+    assert!(run.stdout.contains(&line), "{run:#?}");
+    for secret in [&server_secret, &fallback] {
+        assert!(secrets(&desk).contains(secret), "{secret}");
     }
 }
 

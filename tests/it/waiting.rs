@@ -1,6 +1,7 @@
 //! Waiting for controllers: in their own words, for as long as it is wanted, and to be taken up again.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,8 +9,11 @@ use std::time::Duration;
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::stand_in::{Answer, ObjectKey};
 use sandbox::{Fault, Interceptor};
+use serde_json::json;
 
+use crate::hostile_input::obeys_nothing;
 use crate::lab::{Desk, PLUGIN, own_namespace};
+use crate::shop::Shop;
 
 /// A namespace whose Certificate is answered as it is told.
 struct Wait {
@@ -121,50 +125,81 @@ fn a_run_that_is_not_to_wait_ends_with_its_last_write_and_says_what_is_open() {
     assert!(rest.stdout.starts_with("already up to date"), "{rest:#?}");
 }
 
-#[test]
-fn ctrl_c_ends_a_wait_at_once_with_130_and_a_rerun_continues() {
-    let wait = Wait::new("interrupted", Answer::Never);
-    let desk = &wait.desk;
-    let mut child = Command::new(PLUGIN)
-        .args(["-n", &desk.namespace])
-        .args(wait.arguments(&[]))
-        .current_dir(desk.folder.path())
-        .envs(desk.instance.variables())
-        .env("KUBECONFIG", desk.instance.kubeconfig())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("waiting for Certificate") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended");
-    }
+/// Sends a signal to a command, which must end with 130 and one line of error; before that it says what it waits for.
+#[track_caller]
+fn interrupted(mut child: Child, signal: &str) {
     let id = child.id().to_string();
-    Command::new("kill").args(["-INT", &id]).status().unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(130));
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
+    let sent = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(sent.unwrap().success());
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}: {said}");
+    let is_state = |line: &&str| line.starts_with("waiting for ") || line.ends_with(": done");
+    let rest: Vec<&str> = said.lines().filter(|line| !is_state(line)).collect();
+    let [error] = rest.as_slice() else {
+        panic!("{signal}: {said}");
+    };
+    assert!(error.starts_with("error: interrupted"), "{signal}: {said}");
     assert!(
-        rest.contains("run the same command again to continue"),
-        "{rest}"
+        error.contains("run the same command again"),
+        "{signal}: {said}"
     );
+}
+
+const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
+
+#[test]
+fn each_signal_ends_a_wait_at_once_with_130_and_one_line_and_a_rerun_continues() {
+    let wait = Wait::new("interrupted", Answer::Never);
+    for signal in SIGNALS {
+        let mut child = wait.desk.start(&wait.arguments(&[]));
+        // Byte by byte: what comes after the line stays in the pipe.
+        let stderr = child.stderr.as_mut().unwrap();
+        let mut said = String::new();
+        while !(said.contains("waiting for Certificate") && said.ends_with('\n')) {
+            let mut byte = [0];
+            assert_ne!(stderr.read(&mut byte).unwrap(), 0, "it ended: {said}");
+            said.push(byte[0].into());
+        }
+        interrupted(child, signal);
+    }
     wait.is_answered(Answer::Issue);
-    let run = desk.run(&wait.arguments(&[])).exits(0);
+    let run = wait.desk.run(&wait.arguments(&[])).exits(0);
     assert!(run.stdout.starts_with("already up to date"), "{run:#?}");
 }
 
 #[test]
-fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
-    let wait = Wait::new("spinning", Answer::After(Duration::from_secs(4)));
+fn each_signal_ends_the_look_at_the_proxies_with_130_and_one_line_and_a_rerun_continues() {
+    let shop = Shop::open("probed", &["ada", "ben"]);
+    // Somebody who takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let own = ["--authority", &shop.authority, "--connect-to", &address];
+    for command in [&["revoke-client", "ben"][..], &["ca-rotate"]] {
+        for signal in SIGNALS {
+            let child = shop.desk.start(&[command, &own].concat());
+            let connection = silent.accept().unwrap();
+            interrupted(child, signal);
+            drop(connection);
+            // Further connections of the same look.
+            silent.set_nonblocking(true).unwrap();
+            while silent.accept().is_ok() {}
+            silent.set_nonblocking(false).unwrap();
+        }
+        shop.run(command).exits(0);
+    }
+    shop.refuses("ben");
+    shop.admits("ada");
+}
+
+/// Runs it on a terminal of so many columns; its exit code, and what is shown.
+fn on_a_terminal(wait: &Wait, columns: u32, arguments: &[&str]) -> (Option<i32>, String) {
     let desk = &wait.desk;
     let command = format!(
-        "stty rows 24 cols 60; exec {PLUGIN} -n {} {}",
+        "stty rows 24 cols {columns}; exec {PLUGIN} -n {} {}",
         desk.namespace,
-        wait.arguments(&[]).join(" ")
+        wait.arguments(arguments).join(" ")
     );
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
@@ -176,7 +211,14 @@ fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
         .output()
         .unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{shown}");
+    (output.status.code(), shown)
+}
+
+#[test]
+fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
+    let wait = Wait::new("spinning", Answer::After(Duration::from_secs(4)));
+    let (code, shown) = on_a_terminal(&wait, 60, &[]);
+    assert_eq!(code, Some(0), "{shown}");
     let block = "⠙ Certificate istio-system/";
     let drawn = shown
         .lines()
@@ -189,6 +231,74 @@ fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
         !result.contains('⠋'),
         "the block is gone before the result: {shown}"
     );
+}
+
+/// Orders to a terminal: a title, a bell, an empty screen, a line that is written over, a colour, text from right to left.
+const ORDERS: &str = "no\x1b]0;owned\x07\x1b[2J\r\u{9b}31m\u{202e}gnp";
+
+/// Says it in the status of both objects that `expose` waits for.
+fn say_orders(wait: &Wait) {
+    let own = &wait.desk.namespace;
+    for (namespace, kind, name, status) in [
+        (
+            "istio-system",
+            "certificates.cert.gardener.cloud",
+            wait.certificate.name.as_str(),
+            json!({"message": ORDERS}),
+        ),
+        (
+            own,
+            "apirules.gateway.kyma-project.io",
+            "httpbin-mtls",
+            json!({"state": "Processing", "description": ORDERS}),
+        ),
+    ] {
+        let patch = json!({"status": status}).to_string();
+        let patch = ["--subresource=status", "--type=merge", "-p", &patch];
+        let object = ["-n", namespace, "patch", kind, name];
+        wait.desk.kubectl(&[&object[..], &patch].concat(), "");
+    }
+}
+
+#[test]
+fn a_terminal_obeys_nothing_of_what_a_controller_says_while_it_is_waited_for() {
+    let wait = Wait::new("ordered", Answer::Never);
+    wait.desk.run(&wait.arguments(&["--no-wait"])).exits(0);
+    say_orders(&wait);
+    let repeats = |text: &str| assert!(text.contains("gnp"), "{text}");
+    for form in ["table", "json", "yaml"] {
+        let run = wait.desk.run(&wait.arguments(&["--no-wait", "-o", form]));
+        let run = run.exits(0);
+        obeys_nothing(&run);
+        repeats(&format!("{}{}", run.stdout, run.stderr));
+    }
+    let limited = ["--timeout", "1s"];
+    let run = wait.desk.run(&wait.arguments(&limited)).exits(124);
+    obeys_nothing(&run);
+    for begin in [
+        "waiting for Certificate ",
+        "waiting for APIRule ",
+        "error: ",
+    ] {
+        let mut lines = run.stderr.lines().filter(|line| line.starts_with(begin));
+        assert!(lines.any(|line| line.contains("gnp")), "{begin}: {run:#?}");
+    }
+    let (code, shown) = on_a_terminal(&wait, 400, &limited);
+    assert_eq!(code, Some(124), "{shown}");
+    repeats(&shown);
+    for order in ["\x1b]", "\x07", "\x1b[2J", "\u{9b}", "\u{202e}", "\rgnp"] {
+        assert!(!shown.contains(order), "{order:?}: {shown:?}");
+    }
+    for form in ["table", "wide", "json", "yaml"] {
+        let run = wait.desk.run(&["status", &wait.host, "-o", form]).exits(1);
+        obeys_nothing(&run);
+        repeats(&run.stdout);
+    }
+    wait.is_answered(Answer::Fail(ORDERS.to_owned()));
+    let run = wait.desk.run(&wait.arguments(&["--timeout", "20s"]));
+    let run = run.exits(2).says("has failed: ");
+    obeys_nothing(&run);
+    repeats(&run.stderr);
 }
 
 /// `expose` of a Service in a namespace of its own, whose requests go through a door.
@@ -216,21 +326,6 @@ impl Beside {
         ]
     }
 
-    /// Starts it; its output is what `wait_with_output` collects.
-    fn start(&self) -> Child {
-        Command::new(PLUGIN)
-            .args(["-n", &self.desk.namespace])
-            .args(self.arguments())
-            .current_dir(self.desk.folder.path())
-            .envs(self.desk.instance.variables())
-            .envs(self.door.variables())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
     /// The numbers of the requests for the route: its dry run comes first, the write last.
     fn route_requests() -> (u32, u32) {
         static NUMBERS: OnceLock<(u32, u32)> = OnceLock::new();
@@ -239,8 +334,8 @@ impl Beside {
 
     fn observe(&self) -> (u32, u32) {
         self.door.let_through();
-        let run = self.start().wait_with_output().unwrap();
-        assert!(run.status.success(), "{run:?}");
+        let through = self.desk.with_kubeconfig(self.door.kubeconfig());
+        through.at_the_balancer().run(&self.arguments()).exits(0);
         let lines = self.door.lines();
         let numbers = (1..).zip(&lines);
         let is_route =
@@ -253,12 +348,7 @@ impl Beside {
     /// Starts it, and waits until the answer to this request is held back.
     fn held_at(&self, number: u32, fault: Fault) -> Child {
         self.door.plan(number, fault);
-        let mut child = self.start();
-        while !self.door.is_holding() {
-            assert_eq!(child.try_wait().unwrap(), None);
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        child
+        self.desk.held(&self.door, &self.arguments())
     }
 }
 

@@ -9,6 +9,8 @@ use sandbox::stand_in::RequestAnswer;
 use sandbox::{Environment, Instance, Settings};
 use serde_json::{Value, json};
 
+use crate::loopback::is_on_loopback_only;
+
 fn api(instance: &Instance, kind: &str, plural: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("cert-manager.io", "v1", kind);
     let resource = ApiResource::from_gvk_with_plural(&kind, plural);
@@ -116,4 +118,5 @@ async fn certificates_wait_for_their_issuer_are_made_again_and_back_off_after_a_
     assert_eq!(status["failedIssuanceAttempts"], 1);
     assert!(status["lastFailureTime"].is_string(), "{status:#}");
     assert_eq!(condition(&certificates, "Ready").await["status"], "False");
+    is_on_loopback_only(&instance);
 }

@@ -18,6 +18,7 @@ use sandbox::{
 };
 use serde_json::json;
 
+use crate::loopback::is_on_loopback_only;
 use crate::port_forward::ask_admin;
 
 /// A CA for servers or for clients.
@@ -190,6 +191,7 @@ async fn a_gateway_of_the_helm_chart_serves_with_the_secrets_of_its_own_namespac
     }
     let balanced = clients.client(&site.nobody().at(&ingress.connect_to));
     await_reply(&balanced, "orders", is_served).await;
+    is_on_loopback_only(&site.instance);
 }
 
 /// Names of the ready Pods in a namespace.
@@ -381,6 +383,7 @@ async fn a_scoped_gateway_serves_gateways_of_its_own_namespace_only() {
         let reply = client.get(&host("other"), "/headers", &[]).await.unwrap();
         assert!(matches!(reply, Reply::Broken(_)), "{reply}");
     }
+    is_on_loopback_only(&site.instance);
 }
 
 #[tokio::test]
@@ -407,4 +410,5 @@ async fn a_gateway_and_its_istiod_run_in_the_namespaces_of_aks() {
         let is_forbidden = |reply: &Reply| matches!(reply, Reply::Answered { status: 403, .. });
         await_reply(&client, "orders", is_forbidden).await;
     }
+    is_on_loopback_only(&site.instance);
 }

@@ -2,6 +2,7 @@
 
 use sandbox::{Caller, Environment, Instance, ProxyProtocol, Reply, Settings};
 
+use crate::loopback::is_on_loopback_only;
 use crate::shared;
 
 fn start(proxy_protocol: ProxyProtocol) -> Instance {
@@ -49,6 +50,7 @@ async fn a_gateway_that_requires_proxy_headers_resets_connections_without_one() 
         assert!(is_served(&with_header), "{with_header}");
         assert!(is_served(&balanced), "{balanced}");
     }
+    is_on_loopback_only(&sandbox);
     // A replica that comes back is seen to be ready.
     sandbox.stop_replica(1).unwrap();
     sandbox.start_replica(1).unwrap();

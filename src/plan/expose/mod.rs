@@ -259,12 +259,9 @@ pub fn reconcile(
         let planned = report::planned(&plan, &wanted, observed);
         return Ok(planned.with_dns(&dns, None));
     }
-    let warnings = workload_policy.warning.iter().chain(&guards.warning);
-    if let Some(warning) = warnings
-        .into_iter()
-        .find(|text| !observed.notified().contains(*text))
-    {
-        return Err(Effect::Notify(warning.clone()).into());
+    let is_new = |text: &String| !observed.notified().contains(text);
+    if let Some(warning) = report::warnings(&plan).into_iter().find(is_new) {
+        return Err(Effect::Notify(warning).into());
     }
     if trust.authority.is_some() {
         witness::catch_up_unless_unproven(&target.names.authority, observed)?;
@@ -335,7 +332,8 @@ fn finish(
         .collect();
     waiting::until_ready(request, &awaited, observed, now)?;
     let ineffective = dns_record::settle(request, target, dns, wanted, observed)?;
-    let resolution = dns_record::until_resolved(request, target, dns.record.as_ref(), observed)?;
+    let patience = dns_record::patience(request, dns, ineffective.is_some());
+    let resolution = dns_record::until_resolved(target, dns.record.as_ref(), patience, observed)?;
     let certificates = server_certificate::fingerprints(plan.sites);
     let ways = waiting::until_seen(plan, certificates.clone(), observed, now)?;
     let unrouted = waiting::until_routed(plan, &certificates, &ways, observed)?;

@@ -3,6 +3,7 @@
 mod notes;
 
 use notes::notes;
+pub(super) use notes::warnings;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -176,8 +177,7 @@ pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -
         .collect();
     let mut report = report(plan, wanted, changes, None, observed);
     report.dry_run = true;
-    report.notes.extend(plan.workload_policy.warning.clone());
-    report.notes.extend(plan.guards.warning.clone());
+    report.notes.extend(warnings(plan));
     report
 }
 

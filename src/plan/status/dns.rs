@@ -185,18 +185,14 @@ fn nowhere(
     records: &Records<'_>,
     facts: &Facts<'_>,
 ) -> Finding {
-    if let Some(entry) = records.first() {
-        return Finding::new(
-            &check::DNS_RECORD_NOT_SERVED,
-            format!("{says}, although {entry} is Ready"),
-            "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another resolver",
-        );
-    }
-    let namespaces = host.proxies.namespaces();
-    let hiding = namespaces
-        .flat_map(|namespace| facts.certificates(namespace))
-        .flat_map(readable)
-        .find(|(_, certificate)| hides(certificate, &host.probe));
+    let record = records.first();
+    let hiding = highest(&host.probe, record.map(|(_, name)| name)).and_then(|highest| {
+        let namespaces = host.proxies.namespaces();
+        namespaces
+            .flat_map(|namespace| facts.certificates(namespace))
+            .flat_map(readable)
+            .find(|(_, certificate)| hides(certificate, highest))
+    });
     if let Some((certificate, _)) = hiding {
         return Finding::new(
             &check::DNS_CHALLENGE_HIDES_HOST,
@@ -207,16 +203,34 @@ fn nowhere(
             format!("{} --dns-entry", host.expose_command()),
         );
     }
-    records.none(host, says, balancer)
+    match record {
+        Some((entry, _)) => Finding::new(
+            &check::DNS_RECORD_NOT_SERVED,
+            format!("{says}, although {entry} is Ready"),
+            "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another resolver",
+        ),
+        None => records.none(host, says, balancer),
+    }
 }
 
-/// Whether the DNS challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain exist,
-/// and all names between it and the wildcard: names directly below one of these are not covered any more (RFC 4592, 3.3.1).
-fn hides(certificate: &Certificate, name: &str) -> bool {
-    let parent = name.split_once('.').map_or(name, |(_, parent)| parent);
-    let is_beside = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), parent);
+/// The highest name, at or above the host's, that must not exist if a wildcard record is to cover the host: one label below the wildcard,
+/// or the parent of the host's name where no record is known. `None` if the record is for exactly this host.
+fn highest<'a>(name: &'a str, record: Option<&str>) -> Option<&'a str> {
+    let Some(record) = record else {
+        return Some(name.split_once('.').map_or(name, |(_, parent)| parent));
+    };
+    let below = name.strip_suffix(record.strip_prefix('*')?)?;
+    let label = below.rsplit('.').next()?;
+    name.get(below.len() - label.len()..)
+}
+
+/// Whether the DNS challenge of a pending Certificate keeps a wildcard record from covering what is at or below the `highest` name. The
+/// challenge makes its domain exist, and all names between it and the wildcard: names below one of these are not covered any more (RFC 4592,
+/// 3.3.1).
+fn hides(certificate: &Certificate, highest: &str) -> bool {
+    let is_at = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), highest);
     // Whether an issuer of cert-manager's needs a challenge in the DNS is not known.
     certificate.kind == Kind::Certificate
         && certificate.progress.state == "Pending"
-        && certificate.hosts.iter().any(is_beside)
+        && certificate.hosts.iter().any(is_at)
 }

@@ -74,9 +74,10 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The DNSEntry that is in effect, or the one that should be.
-    pub fn first(&self) -> Option<&ObjectRef> {
-        Some(self.entries.first()?.0.reference())
+    /// The DNSEntry that is in effect, or the one that should be, and the name of its record: the host's, or a wildcard.
+    pub fn first(&self) -> Option<(&ObjectRef, &str)> {
+        let (object, entry) = self.entries.first()?;
+        Some((object.reference(), entry.host.as_str()))
     }
 
     /// The finding on the DNSEntry of the host, if none is in effect, by its cause.

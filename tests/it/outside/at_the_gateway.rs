@@ -1,6 +1,9 @@
 //! Certificates from outside at a real gateway: who gets in, and what is compared before.
 
+use sandbox::{Fault, Interceptor, Reply};
+
 use super::*;
+use crate::lab::{Run, call_new};
 
 /// A folder of a user who works on a cluster, with OpenSSL in it.
 fn expose(desk: &Desk, host: &str, bundle: &str) {
@@ -62,6 +65,68 @@ fn a_real_gateway_lets_the_clients_of_every_kind_of_ca_in() {
         .nobody()
         .with_certificate(&chain, &desk.read("below.key"));
     let_in(&client, &host);
+}
+
+#[test]
+fn which_certificates_of_an_external_ca_the_host_guard_refuses_is_told_before_it_is_written() {
+    let (desk, host) = own_namespace("unidentified");
+    let openssl = OpenSsl(desk.folder.path());
+    openssl.root("company", P256, "/O=Example/CN=company", CA);
+    let clients = [
+        ("blank", "/", ""),
+        ("subject", "/CN=somebody", ""),
+        (
+            "uri",
+            "/",
+            "subjectAltName=URI:spiffe://company.example/uri",
+        ),
+        ("dns", "/", "subjectAltName=DNS:device.example.com"),
+    ];
+    for (name, subject, san) in clients {
+        openssl.run(&format!("genpkey {P256} -out {name}.key"));
+        openssl.run(&format!(
+            "req -new -key {name}.key -subj {subject} -out {name}.req"
+        ));
+        let extensions = format!("{CLIENT}\n{san}");
+        let certificate = format!("{name}.crt");
+        openssl.sign("company", &format!("{name}.req"), &certificate, &extensions);
+    }
+    let answers = || {
+        clients.map(
+            |(name, ..)| match call_new(&desk.client(name), &host, &[]) {
+                Reply::Answered { status, .. } => status,
+                other => panic!("{name}: {other}"),
+            },
+        )
+    };
+    expose(&desk, &host, "company.crt");
+    assert_eq!(answers(), [200; 4]);
+
+    let tells = |run: Run| {
+        run.says("warning: the host guard rejects certificates of the external CA ")
+            .says("(`CN=company,O=Example`) that have an empty subject and neither a URI nor a DNS SAN\n")
+    };
+    let guard = ["expose", "httpbin", "--guard"];
+    for dry_run in ["--dry-run=client", "--dry-run=server"] {
+        let dry_run = [&guard[..], &[dry_run]].concat();
+        tells(desk.run(&dry_run).exits(0));
+    }
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let through = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    door.plan_write("/authorizationpolicies/", Fault::Answer(403));
+    tells(through.run(&guard).exits(2)).says("nothing was changed");
+    assert_eq!(answers(), [200; 4]);
+
+    tells(desk.run(&guard).exits(0));
+    assert_eq!(answers(), [403, 200, 200, 200]);
+    let list = [
+        "expose",
+        "httpbin",
+        "--allow",
+        "spiffe://company.example/uri",
+    ];
+    tells(desk.run(&list).exits(0));
+    assert_eq!(answers(), [403, 403, 200, 403]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod untaken;
 
 use std::time::Duration;
 
-pub(super) use resolution::{Resolution, until_resolved};
+pub(super) use resolution::{Resolution, patience, until_resolved};
 pub(super) use untaken::settle;
 
 use super::target::Target;

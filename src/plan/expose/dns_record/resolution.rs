@@ -1,10 +1,11 @@
 //! Whether the host's name leads to the gateway.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::super::Request;
 use super::super::target::Target;
-use super::{PATIENCE, Record};
+use super::{Dns, PATIENCE, Record};
 use crate::error::Failure;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, probe};
 use crate::resources::dns_entry::is_address;
@@ -18,11 +19,25 @@ pub(in crate::plan::expose) struct Resolution {
     pub note: Option<String>,
 }
 
+/// How long the host's address is waited for: not at all for a record of which its controller says that it is not in effect.
+pub(in crate::plan::expose) fn patience(
+    request: &Request,
+    dns: &Dns,
+    is_ineffective: bool,
+) -> Duration {
+    let is_asked = dns.record.as_ref().is_some_and(|record| record.is_asked);
+    match (is_asked, is_ineffective) {
+        (true, _) => request.timeout,
+        (false, true) => Duration::ZERO,
+        (false, false) => PATIENCE.min(request.timeout),
+    }
+}
+
 /// Waits until the host resolves to the record's targets. If the user did not ask for a record, a wrong answer is only a note.
 pub(in crate::plan::expose) fn until_resolved(
-    request: &Request,
     target: &Target,
     record: Option<&Record>,
+    patience: Duration,
     observed: &Observed,
 ) -> Reconciled<Resolution> {
     let Some(record) = record else {
@@ -55,11 +70,6 @@ pub(in crate::plan::expose) fn until_resolved(
         return told(unasked(target, &reason));
     }
     let line = format!("DNS of {}: {why}", target.host);
-    let patience = if record.is_asked {
-        request.timeout
-    } else {
-        PATIENCE.min(request.timeout)
-    };
     if observed.waited() < patience {
         return Err(Effect::Wait(Wait {
             reread: asked,
@@ -70,7 +80,7 @@ pub(in crate::plan::expose) fn until_resolved(
     match observed.addresses_of(&target.host)? {
         _ if record.is_asked => Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",
-            request.timeout.as_secs()
+            patience.as_secs()
         ))
         .hint("resolvers may have cached an earlier answer; `--resolver` asks another resolver")
         .hint("the objects stay; run the same command again to continue")

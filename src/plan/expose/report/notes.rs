@@ -1,9 +1,29 @@
 //! The notes of a run on what the user must know or do.
 
 use super::{
-    Certificate, Existing, FIRST_AUTHORITY, IngressGateway, Kind, Looked, ObjectRef, Observed,
-    Plan, Wanted, command_line, connection_reuse, moving, weakness,
+    Existing, FIRST_AUTHORITY, IngressGateway, Kind, Looked, ObjectRef, Observed, Plan, Wanted,
+    command_line, connection_reuse, moving, weakness,
 };
+
+/// What the user must know before anything is written.
+pub(in crate::plan::expose) fn warnings(plan: &Plan<'_>) -> Vec<String> {
+    let of_policy = plan.workload_policy.warning.clone();
+    let of_guards = plan.guards.warning.clone();
+    [of_policy, of_guards, unidentified(plan)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The warning on certificates of external CAs that the host guard rejects, because Envoy finds no identity in them. Those of this plugin
+/// have one.
+fn unidentified(plan: &Plan<'_>) -> Option<String> {
+    plan.guards.clients.as_ref()?;
+    let names = weakness::names(plan.trust.client_ca.foreign(plan.trust.state.as_ref()))?;
+    Some(format!(
+        "the host guard rejects certificates of the external {names} that have an empty subject and neither a URI nor a DNS SAN"
+    ))
+}
 
 /// Tells that a Gateway configures proxies of several namespaces, where this run writes something beside those of a further one.
 fn several_namespaces(
@@ -92,20 +112,13 @@ pub(super) fn notes(
     notes.extend(plan.fail_closed_secrets.notes.clone());
     notes.extend(plan.needs.notes.clone());
     notes.extend(moving::applied_by_kubectl(target, &trust.source, observed));
-    let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
+    let foreign = trust.client_ca.foreign(trust.state.as_ref());
     let rotate = format!(
         "kubectl mtls ca-rotate --authority {}",
         target.names.authority
     );
-    let weakness = weakness::of_cas(foreign.iter().copied(), &rotate);
+    let weakness = weakness::of_cas(foreign, &rotate);
     notes.extend(weakness.map(|weakness| weakness.to_string()));
-    if guards.clients.is_some() && !foreign.is_empty() {
-        let names: Vec<&str> = foreign.iter().map(|ca| ca.subject()).collect();
-        notes.push(format!(
-            "the host guard rejects certificates with an empty subject and neither a URI nor a DNS SAN; certificates of {} may be like that",
-            names.join(", ")
-        ));
-    }
     if let Some(reason) = &trust.source.unchecked {
         notes.push(format!(
             "it was not checked whether the Gateway CRD has `caCertCredentialName`: {reason}"

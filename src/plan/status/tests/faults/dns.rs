@@ -293,20 +293,53 @@ fn a_record_that_is_ready_and_not_served_is_told_so() {
     only(&mut cluster, "dns/record-not-served", Severity::Error);
 }
 
+/// The record of Kyma's own gateway, which covers the whole domain.
+fn record_of_the_domain(cluster: &Cluster) -> Object {
+    let shoot = &cluster.objects[&shoot_info()];
+    let name = format!("*.{}", shoot.text(&["data", "domain"]));
+    let entry = ObjectRef::new(Kind::DnsEntry, "kyma-system", "kyma-gateway");
+    let entry = Object::new(entry).with_annotation("dns.gardener.cloud/class", "garden");
+    entry.with("spec", json!({"dnsName": name, "targets": ["192.0.2.10"]}))
+}
+
 #[test]
 fn a_challenge_hides_a_host_without_a_record_of_its_own() {
+    for is_recorded in [false, true] {
+        let mut cluster = kyma();
+        cluster.objects.remove(&entry());
+        if is_recorded {
+            let record = record_of_the_domain(&cluster);
+            cluster.put(&record);
+            cluster.act();
+        }
+        assert_eq!(findings(&mut cluster), []);
+        cluster.controllers.certificates = false;
+        let namespace = INGRESS_NAMESPACE;
+        let certificate = ObjectRef::new(Kind::Certificate, namespace, "domain-certificate");
+        edit(&mut cluster, &certificate, |body| {
+            body["status"]["state"] = "Pending".into();
+        });
+        let finding = only(&mut cluster, "dns/challenge-hides-host", Severity::Error);
+        assert_eq!(
+            finding.remedy,
+            "kubectl mtls expose httpbin -n shop --dns-entry"
+        );
+    }
+}
+
+#[test]
+fn a_challenge_hides_no_host_that_has_a_record_of_its_own() {
     let mut cluster = kyma();
-    cluster.objects.remove(&entry());
+    let record = record_of_the_domain(&cluster);
+    cluster.put(&record);
+    cluster.act();
     cluster.controllers.certificates = false;
+    cluster.controllers.dns = false;
     let certificate = ObjectRef::new(Kind::Certificate, INGRESS_NAMESPACE, "domain-certificate");
     edit(&mut cluster, &certificate, |body| {
         body["status"]["state"] = "Pending".into();
     });
-    let finding = only(&mut cluster, "dns/challenge-hides-host", Severity::Error);
-    assert_eq!(
-        finding.remedy,
-        "kubectl mtls expose httpbin -n shop --dns-entry"
-    );
+    only(&mut cluster, "dns/record-not-served", Severity::Error);
 }
 
 #[test]
