@@ -12,6 +12,11 @@ use super::{Kind, Object, ObjectRef, backends, client_ca};
 /// The label of the proxies that istiod creates for a Gateway.
 const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 
+/// The option of a listener that sets the mode of its server (`pilot/pkg/config/kube/gateway/conversion.go`).
+const MODE_OPTION: &str = "gateway.istio.io/tls-terminate-mode";
+/// The class that istiod makes (`pilot/pkg/config/kube/gateway/gatewayclass.go`).
+const CLASS: &str = "istio";
+
 /// The listeners of a Gateway as servers of a Gateway of Istio, where they are on these proxies, behind these Services.
 pub fn on_proxies(
     object: &Object,
@@ -32,16 +37,18 @@ pub fn translated(object: &Object, ingress: &IngressGateway) -> Option<Gateway> 
             let text = |pointer: &str| listener.pointer(pointer).and_then(Value::as_str);
             let host = text("/hostname").filter(|name| !name.is_empty());
             let validation = frontend.and_then(|said| validation(said, &listener["port"]));
-            let (mode, client_ca) = match (text("/tls/mode"), validation) {
-                (Some("Passthrough"), _) => ("PASSTHROUGH", None),
-                (_, Some(validation)) => (
-                    match validation["mode"].as_str() {
-                        Some("AllowInsecureFallback") => "OPTIONAL_MUTUAL",
-                        _ => "MUTUAL",
-                    },
-                    client_ca(validation, object.namespace()),
-                ),
-                (_, None) => ("SIMPLE", None),
+            let is_passthrough = text("/tls/mode") == Some("Passthrough");
+            let validation = validation.filter(|_| !is_passthrough);
+            let client_ca = validation.and_then(|said| client_ca(said, object.namespace()));
+            let checking = validation.map(|said| match said["mode"].as_str() {
+                Some("AllowInsecureFallback") => "OPTIONAL_MUTUAL",
+                _ => "MUTUAL",
+            });
+            let option = listener["tls"]["options"][MODE_OPTION].as_str();
+            let mode = if is_passthrough {
+                "PASSTHROUGH"
+            } else {
+                option.or(checking).unwrap_or("SIMPLE")
             };
             let tls = json!({
                 "mode": mode,
@@ -100,6 +107,38 @@ fn client_ca(validation: &Value, namespace: &str) -> Option<String> {
 /// (`pilot/pkg/model/credentials`).
 pub fn client_ca_resource(source: &ObjectRef) -> String {
     derived_client_ca(&client_ca::field(source))
+}
+
+/// Why istiod does not serve the listeners of a Gateway with this client CA, or not all of them; `None` if it does.
+///
+/// Who may write a Gateway may name any `ConfigMap`. istiod takes it where a `ReferenceGrant` permits that, and then says so in the
+/// listener's status.
+pub fn why_unserved(object: &Object) -> Option<String> {
+    let class = object.text(&["spec", "gatewayClassName"]);
+    if class != CLASS {
+        return Some(format!("its class is `{class}`, not `{CLASS}`"));
+    }
+    let mut listeners = items(object, &["spec", "listeners"]);
+    let unserved = listeners.find(|listener| !is_resolved(object, &listener["name"]))?;
+    let name = unserved["name"].as_str().unwrap_or_default();
+    Some(format!("istiod has not accepted its listener `{name}`"))
+}
+
+/// Whether istiod says that it has found all objects that a listener names.
+fn is_resolved(object: &Object, listener: &Value) -> bool {
+    let mut told = items(object, &["status", "listeners"]).filter(|said| said["name"] == *listener);
+    let conditions = told.next().and_then(|said| said["conditions"].as_array());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "ResolvedRefs" && condition["status"] == "True")
+}
+
+/// The servers of a [translated](translated) Gateway that istiod serves.
+pub fn served(object: &Object, ingress: &IngressGateway) -> Option<Gateway> {
+    let mut gateway = translated(object, ingress)?;
+    let is_istios = object.text(&["spec", "gatewayClassName"]) == CLASS;
+    let is_served = |name: &str| is_istios && is_resolved(object, &name.into());
+    gateway.servers.retain(|server| is_served(&server.name));
+    Some(gateway)
 }
 
 /// The Services whose proxies a Gateway configures; of a Gateway without any, istiod creates proxies.

@@ -99,6 +99,17 @@ impl IngressGateway {
         is_there && self.selector.iter().all(is_default)
     }
 
+    /// Whether a proxy can belong to both: they run in a common namespace, and neither requires another value of a label than the other.
+    pub fn may_share_proxies_with(&self, other: &Self) -> bool {
+        let mut namespaces = self.namespaces();
+        let differs = |(key, value): (&String, &String)| {
+            let there = other.selector.get(key);
+            there.is_some_and(|there| there != value)
+        };
+        namespaces.any(|namespace| other.namespaces().any(|one| one == namespace))
+            && !self.selector.iter().any(differs)
+    }
+
     /// The labels of the Pods, as an argument of kubectl's `-l`.
     pub fn labels(&self) -> String {
         label_selector(&self.selector)

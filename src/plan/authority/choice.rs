@@ -167,15 +167,21 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
         object.is_ours() && service.is_some_and(|(of, _)| of == namespace)
     };
     let mut made_for_it = readable(objects.iter().filter(is_for_it));
-    let mut unseen = everywhere
+    let unseen = everywhere
         .unknown()
         .filter(|_| everywhere != Seen::NotServed);
     // Whoever writes Gateways in another namespace could mark one of theirs: only the routes of this namespace tell.
     if !made_for_it.is_empty() {
         let routes = observed.try_list(&Query::within(Kind::VirtualService, namespace))?;
-        let used = used(routes.found().copied().unwrap_or_default());
+        let used = match &routes {
+            Seen::Found(routes) => used(routes),
+            Seen::Missing | Seen::NotServed => BTreeSet::new(),
+            other => {
+                let what = format!("which Gateways the routes of the namespace `{namespace}` use");
+                return Err(unknown(&what, other).into());
+            }
+        };
         made_for_it.retain(|gateway| used.contains(&gateway.name.to_string()));
-        unseen = unseen.or(routes.unknown());
     }
     let outside = format!("the Gateways for Services of the namespace `{namespace}`");
     if let Some(chosen) = of_gateways(&outside, &made_for_it)? {

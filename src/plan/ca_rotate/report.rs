@@ -12,6 +12,7 @@ use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{Reconciled, probe, witness};
+use crate::resources::Kind;
 use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
 
@@ -257,6 +258,9 @@ impl Run<'_> {
                 return Ok(None);
             }
             let ways = probe::ways(self.observed, &at.ingress, connect_to)?;
+            if ways.ways.is_empty() && at.kind == Kind::KubernetesGateway {
+                continue;
+            }
             let seen = ways
                 .ways
                 .iter()
@@ -328,9 +332,10 @@ impl Run<'_> {
             notes.push("no Gateway reads this authority yet: no gateway was probed".to_owned());
         } else {
             let ingresses = served.iter().map(|at| &at.ingress);
-            notes.extend(probe::others_unknown(state, self.observed));
+            notes.extend(probe::others_unknown(self.observed));
             notes.extend(probe::proxies_unknown(ingresses, self.observed));
         }
+        notes.extend(self.unprobed()?);
         Ok(notes)
     }
 }

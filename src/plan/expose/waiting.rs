@@ -225,6 +225,7 @@ pub(super) fn until_seen(
     let clients: Vec<(Client, ExpectedAnswer)> = own.into_iter().chain([stranger]).collect();
     let subjects = trust.client_ca.bundle.subjects_der();
     let at = Served {
+        kind: Kind::Gateway,
         gateway: target.gateway.clone(),
         host: target.host.clone(),
         client_ca: trust.source.object.clone(),

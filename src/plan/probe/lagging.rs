@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Ways, advice, late_rejections, rejected};
+use super::{SOON, Ways, advice, late_rejections, rejected};
 use crate::error::Failure;
-use crate::plan::{Effect, Observed, Query, Reconciled, Wait};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
 use crate::resources::ObjectRef;
 use crate::resources::ingress::pod_name;
 use crate::resources::proxy_config::Part;
@@ -29,6 +29,14 @@ impl Lagging {
         words: &str,
     ) -> Reconciled<()> {
         let said = observed.proxy_config(pod, part)?;
+        if let Seen::Failed(reason) = &said
+            && observed.waited() < SOON
+        {
+            // It may answer in a moment.
+            self.lines.push(format!("{}: {reason}", pod_name(pod)));
+            self.reread.insert(Query::Proxy(pod.clone(), part.clone()));
+            return Ok(());
+        }
         self.unknown = self.unknown.take().or(said.unknown());
         if said.found().is_some_and(|said| lags(said)) {
             self.lines.push(format!("{}: {words}", pod_name(pod)));

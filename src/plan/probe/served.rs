@@ -14,6 +14,8 @@ use crate::resources::{Kind, Object, ObjectRef, client_ca, gateway_api};
 /// A Gateway, and the names for a handshake with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
+    /// The Gateway's kind: Istio's, or that of the Kubernetes Gateway API.
+    pub kind: Kind,
     /// The Gateway's name.
     pub gateway: GatewayName,
     /// A host of the Gateway's server: the server name of the handshake.
@@ -39,15 +41,26 @@ impl Served {
     /// The servers of a Gateway that read the authority.
     fn all(gateway: &Gateway, state: &AuthorityState) -> Vec<Self> {
         let servers = gateway.tls_servers();
-        let reading = servers.filter(|server| reads(server, state));
+        let reading = servers.filter(|server| {
+            let host = server.hosts.first().map(|host| Self::probe(host));
+            // Of two servers with the same host string istiod drops the later one.
+            reads(server, state) && host.and_then(|host| gateway.server_for(&host)) == Some(*server)
+        });
         reading
             .filter_map(|server| Self::of(gateway, server))
             .collect()
     }
 
+    /// Whether this is a server of a Gateway.
+    pub fn is_of(&self, gateway: &ObjectRef) -> bool {
+        let named = ObjectRef::new(self.kind, &self.gateway.namespace, &self.gateway.name);
+        named == *gateway
+    }
+
     fn of(gateway: &Gateway, server: &Server) -> Option<Self> {
         let client_ca = server.client_ca_source();
         Some(Self {
+            kind: Kind::Gateway,
             gateway: gateway.name.clone(),
             host: Self::probe(server.hosts.first()?),
             resource: client_ca::field(&client_ca),
@@ -93,22 +106,21 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
     let mut served: Vec<Served> = readers.iter().flat_map(all).collect();
     let kubernetes = kubernetes::readers(state, observed)?;
     served.extend(kubernetes.iter().flat_map(all).map(|at| Served {
+        kind: Kind::KubernetesGateway,
         resource: gateway_api::client_ca_resource(&at.client_ca),
         ..at
     }));
     Ok(served)
 }
 
-/// The notes on Gateways that [`served`] could not find, because not all may be listed.
-pub fn others_unknown(state: &AuthorityState, observed: &Observed) -> Vec<String> {
-    let listed = observed.already_listed(&Query::everywhere(Kind::Gateway));
-    let is_unknown = |seen: &Seen<&[Object]>| !matches!(seen, Seen::Found(_) | Seen::NotServed);
-    let unknown = listed.filter(is_unknown).map(|_| {
+/// The note on Gateways that [`served`] could not find, because not all may be listed.
+pub fn others_unknown(observed: &Observed) -> Option<String> {
+    let listed = observed.already_listed(&Query::everywhere(Kind::Gateway))?;
+    let is_known = matches!(listed, Seen::Found(_) | Seen::NotServed);
+    (!is_known).then(|| {
         "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not checked"
             .to_owned()
-    });
-    let kubernetes = kubernetes::unseen(state, observed);
-    unknown.into_iter().chain(kubernetes).collect()
+    })
 }
 
 /// What was not seen of proxies in further namespaces, where Pods of all namespaces may not be listed.

@@ -4,10 +4,10 @@
 use super::Case;
 use crate::plan::probe::{self, Lagging, Served};
 use crate::plan::{Blocked, Effect, Observed, Query, Reconciled, Seen, Write};
-use crate::resources::ObjectRef;
 use crate::resources::field_managers::keeper;
 use crate::resources::guard::{headers_reference, is_enforced, traces, turned};
 use crate::resources::proxy_config::Part;
+use crate::resources::{Kind, ObjectRef};
 
 /// The result for the open connections of each Gateway, as text, once the proxies that can be asked have the changed guards.
 pub(super) fn close(
@@ -20,11 +20,26 @@ pub(super) fn close(
     }
     let (mut told, mut changed) = (Vec::new(), Vec::new());
     // Several servers of a Gateway share its guard.
-    let gateways = served.chunk_by(|one, next| one.gateway == next.gateway);
-    let guards = gateways.filter_map(<[Served]>::first).flat_map(|at| {
-        let namespaces = at.ingress.namespaces();
-        namespaces.map(move |namespace| (at, headers_reference(namespace, &at.gateway)))
-    });
+    let istios: Vec<&Served> = served
+        .iter()
+        .filter(|at| at.kind == Kind::Gateway)
+        .collect();
+    for at in served.iter().filter(|at| at.kind != Kind::Gateway) {
+        let shares = |other: &&Served| at.ingress.may_share_proxies_with(&other.ingress);
+        if !istios.iter().any(shares) {
+            told.push(format!(
+                "open connections to the Gateway `{}` of the Kubernetes Gateway API continue: it has no header guard",
+                at.gateway
+            ));
+        }
+    }
+    let gateways = istios.chunk_by(|one, next| one.gateway == next.gateway);
+    let guards = gateways
+        .filter_map(|same| same.first().copied())
+        .flat_map(|at| {
+            let namespaces = at.ingress.namespaces();
+            namespaces.map(move |namespace| (at, headers_reference(namespace, &at.gateway)))
+        });
     for (at, guard) in guards {
         let gateway = &at.gateway;
         told.push(match observed.try_get(&guard)? {

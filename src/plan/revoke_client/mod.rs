@@ -109,17 +109,10 @@ pub fn reconcile(
             .hint("name the folder of `issue-client --ca-dir`")
             .into());
     }
-    let mut found: Standing<'_> =
-        commit::standing(&request.authority, request.force_conflicts, observed, now)?;
-    let was_edited = found.state.has_edited_lists();
-    // What an edited list lacks comes back below, as far as the inventory tells: an incident must not wait.
-    found.state.lists.clear();
-    if request.directory.is_none() {
-        let counts = matches!(request.which, Which::Names(_) | Which::Superseded(_));
-        found = commit::witnessed(found, counts, observed)?;
-    }
-    refuse_foreign(&found, now)?;
-    let served = probe::served(&found.state, observed)?;
+    let (found, was_edited) = standing(request, observed, now)?;
+    let connect_to = request.connect_to.as_deref();
+    let all = probe::served(&found.state, observed)?;
+    let served = probe::reached(&all, connect_to);
     if let Some(committed) = observed.change_of(&state_name)
         && matches!(request.which, Which::Names(_))
         && observed.was_listed_before(&list, committed)
@@ -194,14 +187,34 @@ pub fn reconcile(
     } else {
         Vec::new()
     };
+    let unprobed = probe::kubernetes_unprobed(&found.state, &all, connect_to, observed)?;
     let closed = closing::close(&case, &served, observed)?;
     let mut report = case.report(shown, observed, now);
+    report.notes.extend(unprobed);
     if !closed.is_empty() {
         report.restart = None;
     }
     report.notes.extend(closed);
     report.notes.extend(unmarked);
     Ok(report)
+}
+
+/// The authority as it stands, and whether somebody edited its revocation lists.
+fn standing<'a>(
+    request: &Request,
+    observed: &'a Observed,
+    now: OffsetDateTime,
+) -> Reconciled<(Standing<'a>, bool)> {
+    let mut found = commit::standing(&request.authority, request.force_conflicts, observed, now)?;
+    let was_edited = found.state.has_edited_lists();
+    // What an edited list lacks comes back, as far as the inventory tells: an incident must not wait.
+    found.state.lists.clear();
+    if request.directory.is_none() {
+        let counts = matches!(request.which, Which::Names(_) | Which::Superseded(_));
+        found = commit::witnessed(found, counts, observed)?;
+    }
+    refuse_foreign(&found, now)?;
+    Ok((found, was_edited))
 }
 
 /// The certificates of a run, and the facts about them.

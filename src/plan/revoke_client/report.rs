@@ -243,7 +243,7 @@ impl Case<'_> {
                         .to_owned(),
                 );
             }
-            notes.extend(probe::others_unknown(state, observed));
+            notes.extend(probe::others_unknown(observed));
             let ingresses = seen.iter().map(|shown| &shown.ingress);
             notes.extend(probe::proxies_unknown(ingresses, observed));
             if seen.iter().any(|at| at.evidence == Evidence::Handshakes) {

@@ -20,6 +20,8 @@ use crate::resources::{Object, ObjectRef, ingress};
 
 /// The time within which istiod sends a change to the proxies, except for a burst of changes.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
+/// The time within which a proxy has another connection to istiod, where that restarts (Envoy backs off up to a few seconds).
+const RECONNECTED: Duration = Duration::from_secs(5);
 /// How long a starting Pod may take to become Ready.
 const STARTING: time::Duration = time::Duration::minutes(2);
 
@@ -137,9 +139,10 @@ pub(super) fn is_cut_off(pod: &ObjectRef, observed: &Observed) -> Reconciled<boo
 
 /// Reads again for a moment if a proxy has loaded something else: somebody may just have changed the client CA.
 pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> Reconciled<()> {
-    if observed.waited() >= SETTLED {
+    if observed.waited() >= RECONNECTED {
         return Ok(());
     }
+    let is_settled = observed.waited() >= SETTLED;
     let mut reread = BTreeSet::new();
     let mut progress = BTreeSet::new();
     for host in hosts {
@@ -151,13 +154,16 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
         )?
         .pods()
         {
-            if load(&source, pod, observed)?.is_some_and(|load| load != Load::Current) {
+            if !is_settled
+                && load(&source, pod, observed)?.is_some_and(|load| load != Load::Current)
+            {
                 progress.insert(format!("{} has not loaded {source} yet", pod_name(pod)));
                 reread.insert(Query::Get(source.clone()));
                 reread.insert(Query::Proxy(pod.clone(), Part::ClientCas));
             }
-            if has_rejected_server(pod, host, observed)?
-                || has_rejected_client_ca(pod, &source, observed)?
+            if !is_settled
+                && (has_rejected_server(pod, host, observed)?
+                    || has_rejected_client_ca(pod, &source, observed)?)
             {
                 progress.insert(format!(
                     "{} has not accepted the newest Secrets yet",

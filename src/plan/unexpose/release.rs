@@ -4,12 +4,14 @@
 use super::extent::{Extent, gateways};
 use super::{Request, users};
 use crate::error::Failure;
-use crate::plan::probe::{is_reader, kubernetes_gateways, kubernetes_readers};
+use crate::plan::probe::{is_reader, kubernetes_gateways, kubernetes_readers, kubernetes_unknown};
 use crate::plan::{Attempt, Effect, Observed, Query, Reconciled, Seen, Write};
-use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
-use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, GatewayName, IN_USE_FINALIZER};
+use crate::resources::names::{
+    AUTHORITY_NAMESPACE, CredentialNames, GATEWAY_ANNOTATION, GatewayName, IN_USE_FINALIZER,
+};
+use crate::resources::{Object, ObjectRef};
 
 /// Removes the authority's finalizer, if that is permitted; its keys and its clients are kept.
 pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<()> {
@@ -56,7 +58,11 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     let next = others
         .find(|other| is_reader(other, &state))
         .map(|other| other.name.to_string());
-    if next.is_none() && !kubernetes_readers(&state, observed)?.is_empty() {
+    let is_read = || {
+        let readers = kubernetes_readers(&state, observed)?;
+        Reconciled::Ok(!readers.is_empty() || kubernetes_unknown(observed).is_some())
+    };
+    if next.is_none() && is_read()? {
         return Ok(());
     }
     let next = AuthorityState {
@@ -73,20 +79,10 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
         return None;
     }
     let reference = CredentialNames::of_authority(authority).state();
-    let seen = observed.already_read(&reference);
-    let state = seen.and_then(|seen| AuthorityState::read(seen.found()?).ok());
-    let reader = state.and_then(|state| {
-        observed.already_listed(&kubernetes_gateways())?;
-        Some(
-            kubernetes_readers(&state, observed)
-                .ok()?
-                .first()?
-                .reference(),
-        )
-    });
-    if let Some(reader) = reader {
+    if let Some(why) = still_read(&reference, observed) {
         return Some(format!(
-            "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: the {reader} reads it"
+            "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; without readers, \
+             `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes it"
         ));
     }
     let reason = match (
@@ -102,6 +98,30 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
     ))
 }
 
+/// Why an authority that has its finalizer may still be read by Gateways of the Kubernetes Gateway API.
+fn still_read(reference: &ObjectRef, observed: &Observed) -> Option<String> {
+    let seen = observed.already_read(reference)?;
+    let object = seen.found()?;
+    if observed.was_attempted(reference) || !object.has_finalizer(IN_USE_FINALIZER) {
+        return None;
+    }
+    observed.already_listed(&kubernetes_gateways())?;
+    let unknown = kubernetes_unknown(observed).map(|reason| {
+        format!(
+            "whether a Gateway of the Kubernetes Gateway API reads it was not checked: {reason}"
+        )
+    });
+    let state = AuthorityState::read(object).ok()?;
+    let readers = kubernetes_readers(&state, observed).ok()?;
+    let reader = readers.first().map(|reader| {
+        format!(
+            "the {} of the Kubernetes Gateway API reads it",
+            reader.reference()
+        )
+    });
+    reader.or(unknown)
+}
+
 /// Whether another Gateway reads an authority, or owns it, as far as the Gateways were read.
 pub(super) fn is_needed(gateway: &GatewayName, object: &Object, observed: &Observed) -> bool {
     let owner = object.annotation(GATEWAY_ANNOTATION);
@@ -109,7 +129,8 @@ pub(super) fn is_needed(gateway: &GatewayName, object: &Object, observed: &Obser
     let readers = state
         .as_ref()
         .and_then(|state| kubernetes_readers(state, observed).ok());
-    if readers.is_some_and(|readers| !readers.is_empty()) {
+    if readers.is_some_and(|readers| !readers.is_empty()) || kubernetes_unknown(observed).is_some()
+    {
         return true;
     }
     let listed = observed.already_listed(&gateways());

@@ -85,7 +85,9 @@ pub(super) fn until_unrouted(
     }
     if !lagging.is_empty() && observed.waited() >= probe::SOON {
         if let Some(other) = another(&own[0], &former, observed)? {
-            let note = format!("{other} routes {quoted} too: the gateway still serves it");
+            let note = format!(
+                "{other} routes {quoted} too, so the gateway still serves it: whether every proxy has stopped routing it to this Service was not checked"
+            );
             return Ok(vec![note]);
         }
         lagging.reread([Query::everywhere(Kind::VirtualService)]);
@@ -144,8 +146,16 @@ fn another(
     former: &Former,
     observed: &Observed,
 ) -> Reconciled<Option<ObjectRef>> {
-    let listed = observed.try_list(&Query::everywhere(Kind::VirtualService))?;
-    let listed: &[Object] = listed.found().copied().unwrap_or_default();
+    let everywhere = observed.try_list(&Query::everywhere(Kind::VirtualService))?;
+    let listed: &[Object] = match everywhere.found() {
+        Some(listed) => listed,
+        // Most people may list those of their own namespace.
+        None => {
+            let within = Query::within(Kind::VirtualService, &route.namespace);
+            let within = observed.try_list(&within)?;
+            within.found().copied().unwrap_or_default()
+        }
+    };
     let gateway = former.gateway.to_string();
     let is_another = |object: &&Object| {
         let Ok(service) = VirtualService::read(object) else {

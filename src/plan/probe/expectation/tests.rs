@@ -20,6 +20,7 @@ const OPTIONS: ProbeOptions<'_> = ProbeOptions {
 
 fn served() -> Served {
     Served {
+        kind: Kind::Gateway,
         gateway: GatewayName::new("shop", "gateway"),
         host: HOST.to_owned(),
         client_ca: CredentialNames::first().state(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::plan::probe::kubernetes_gateways;
 use crate::plan::testing::kyma::{expose_request, kubernetes_reader};
-use crate::resources::Kind;
+use crate::resources::{Kind, ObjectRef};
 
 const SERVICE: &str = "istio-ingressgateway.istio-system.svc.cluster.local";
 
@@ -83,7 +83,7 @@ fn what_is_not_known_of_it_is_said() {
         panic!("{:#?}", report.notes);
     };
     assert!(
-        note.contains("team/web") && note.contains("istio-system/elsewhere"),
+        note.contains("team/web") && note.contains("no proxies are known"),
         "{note}"
     );
 
@@ -97,6 +97,58 @@ fn what_is_not_known_of_it_is_said() {
         panic!("{:#?}", report.notes);
     };
     assert!(note.contains("may not be listed"), "{note}");
+}
+
+#[test]
+fn one_with_proxies_of_its_own_is_not_looked_for_at_the_address_of_others() {
+    let mut cluster = cluster(SERVICE);
+    let mut reader = kubernetes_reader(SERVICE);
+    let mut spec = reader.at(&["spec"]).unwrap().clone();
+    spec.as_object_mut().unwrap().remove("addresses");
+    reader = reader.with("spec", spec);
+    cluster.put(&reader);
+    // istiod has made its proxies.
+    let container = serde_json::json!({"name": "istio-proxy", "args": ["proxy", "router"]});
+    let pod = Object::new(ObjectRef::new(Kind::Pod, "team", "web-istio-1"))
+        .with_label("gateway.networking.k8s.io/gateway-name", "web")
+        .with("spec", serde_json::json!({"containers": [container]}));
+    cluster.put(&pod);
+    cluster.load();
+    let report = cluster.run(&named("alice")).unwrap();
+    assert_eq!(report.seen.len(), 1);
+    let told = |notes: &[String]| {
+        notes
+            .iter()
+            .any(|note| note.contains("leads to other proxies"))
+    };
+    assert!(told(&report.notes), "{:#?}", report.notes);
+}
+
+#[test]
+fn one_that_istiod_does_not_serve_keeps_nobody_from_revoking_and_is_told() {
+    let sound = kubernetes_reader(SERVICE);
+    let mut spec = sound.at(&["spec"]).unwrap().clone();
+    spec["gatewayClassName"] = "eg".into();
+    let denied = serde_json::json!({"type": "ResolvedRefs", "status": "False"});
+    let denied = serde_json::json!({"listeners": [{"name": "web", "conditions": [denied]}]});
+    for (object, why) in [
+        (sound.clone().with("spec", spec), "its class is `eg`"),
+        (sound.clone().with("status", denied), "has not accepted"),
+        (
+            sound.with("status", serde_json::json!({})),
+            "has not accepted",
+        ),
+    ] {
+        let mut cluster = cluster("nowhere.istio-system");
+        cluster.put(&object);
+        cluster.load();
+        let report = cluster.run(&asking()).unwrap();
+        assert_eq!(report.seen.len(), 1);
+        let [note] = report.notes.as_slice() else {
+            panic!("{:#?}", report.notes);
+        };
+        assert!(note.contains("team/web") && note.contains(why), "{note}");
+    }
 }
 
 #[test]

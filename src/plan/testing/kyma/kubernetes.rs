@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::resources::names::CredentialNames;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// A Gateway on the proxies behind this Service, with a listener that checks its clients by the first authority.
+/// A Gateway on the proxies behind this Service, with a listener that istiod serves with the first authority as its client CA.
 pub fn kubernetes_reader(service: &str) -> Object {
     let authority = CredentialNames::first().state();
     let reference = json!({
@@ -21,5 +21,7 @@ pub fn kubernetes_reader(service: &str) -> Object {
         "tls": {"frontend": {"default": {"validation": {"caCertificateRefs": [reference]}}}},
     });
     let name = ObjectRef::new(Kind::KubernetesGateway, "team", "web");
-    Object::new(name).with("spec", spec)
+    let condition = json!({"type": "ResolvedRefs", "status": "True"});
+    let status = json!({"listeners": [{"name": "web", "conditions": [condition]}]});
+    Object::new(name).with("spec", spec).with("status", status)
 }

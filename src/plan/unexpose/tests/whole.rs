@@ -153,6 +153,7 @@ fn an_authority_that_a_kubernetes_gateway_reads_is_not_let_go() {
     };
     assert!(note.contains("team/web"), "{note}");
     assert_eq!(report.kept, []);
+    assert!(note.contains("/metadata/finalizers"), "{note}");
     // Nobody is told to delete it.
     let stays = report.stays.iter().find(|at| at.what.contains("authority"));
     assert!(stays.is_none());
@@ -200,7 +201,11 @@ fn a_secret_that_a_kubernetes_gateway_uses_is_kept_and_so_is_one_of_which_that_i
 
     let denied = Seen::Denied("`list`".to_owned());
     let mut cluster = exposed.clone();
-    cluster.fixed.insert(kubernetes_gateways(), denied);
+    cluster.fixed.insert(kubernetes_gateways(), denied.clone());
+    let report = cluster.clone().run(&request).unwrap();
+    let is_told = |note: &String| note.contains("keeps its finalizer");
+    assert!(report.notes.iter().any(is_told), "{:#?}", report.notes);
+    assert!(report.stays.iter().all(|at| !at.what.contains("authority")));
     let reasons = kept(&mut cluster);
     assert!(
         !reasons.is_empty() && reasons[0].contains("could not be checked"),
