@@ -604,7 +604,8 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
     for flags in [&[][..], &["--guard"]] {
         desk.run(&[&["expose", "httpbin"], flags].concat())
             .exits(2)
-            .says("in mode `SIMPLE`, not MUTUAL: anybody could reach the Service");
+            .says("server `same` (port 443, HTTPS SIMPLE)")
+            .says("`--guard` does not help");
     }
     desk.run(&["status"]).exits(1);
     remove();
