@@ -55,7 +55,7 @@ impl Render for Report {
                 if record.resolves {
                     format!("{name} leads to {targets}, seen")
                 } else {
-                    format!("{name} is to lead to {targets}")
+                    format!("{name} will lead to {targets}")
                 },
             ));
         }

@@ -283,11 +283,7 @@ impl Gateway {
 
     /// Whether some proxy can be configured by both: neither selector requires another value of a label than the other.
     pub fn shares_proxies_with(&self, ingress: &IngressGateway) -> bool {
-        let differs = |(key, value): (&String, &String)| {
-            let other = ingress.selector.get(key);
-            other.is_some_and(|other| other != value)
-        };
-        !self.ingress.selector.iter().any(differs)
+        self.ingress.has_compatible_labels(ingress)
     }
 }
 

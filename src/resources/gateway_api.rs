@@ -1,6 +1,6 @@
 //! Gateways of the Kubernetes Gateway API, as far as Istio lets them configure the proxies of an ingress gateway.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -66,6 +66,12 @@ pub fn translated(object: &Object, ingress: &IngressGateway) -> Option<Gateway> 
     let spec = json!({"selector": ingress.selector, "servers": servers});
     let gateway = Gateway::read(&Object::new(name.reference()).with("spec", spec)).ok()?;
     Some(gateway.configuring(ingress.clone()))
+}
+
+/// Whether a listener of a Gateway needs a Secret: with its key pair, or with the client CA that istiod derives from its name.
+pub fn names_secret(object: &Object, secret: &ObjectRef) -> bool {
+    let beside = IngressGateway::new(&secret.namespace, BTreeMap::new());
+    translated(object, &beside).is_some_and(|gateway| gateway.names_secret(&secret.name))
 }
 
 /// The names of a listener's server Secrets in the namespace of its proxies; there may be others elsewhere.

@@ -99,15 +99,20 @@ impl IngressGateway {
         is_there && self.selector.iter().all(is_default)
     }
 
-    /// Whether a proxy can belong to both: they run in a common namespace, and neither requires another value of a label than the other.
+    /// Whether a proxy can belong to both: they have a namespace in common, and compatible labels.
     pub fn may_share_proxies_with(&self, other: &Self) -> bool {
         let mut namespaces = self.namespaces();
+        namespaces.any(|namespace| other.namespaces().any(|one| one == namespace))
+            && self.has_compatible_labels(other)
+    }
+
+    /// Whether a Pod can have the labels of both: neither selector requires another value of a label than the other.
+    pub fn has_compatible_labels(&self, other: &Self) -> bool {
         let differs = |(key, value): (&String, &String)| {
             let there = other.selector.get(key);
             there.is_some_and(|there| there != value)
         };
-        namespaces.any(|namespace| other.namespaces().any(|one| one == namespace))
-            && !self.selector.iter().any(differs)
+        !self.selector.iter().any(differs)
     }
 
     /// The labels of the Pods, as an argument of kubectl's `-l`.

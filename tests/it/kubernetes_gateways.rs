@@ -1,4 +1,4 @@
-//! A Gateway of the Kubernetes Gateway API that checks its clients by an authority of ours, on real proxies.
+//! A Gateway of the Kubernetes Gateway API that reads an authority, on real proxies.
 
 use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
     });
     admits(&desk, &both, "alice");
 
-    // Whoever is revoked is refused at both when the command ends.
+    // When the command ends, both Gateways reject the revoked client.
     let revoked = desk.run(&["revoke-client", "bob", "-o", "json"]).exits(0);
     assert_eq!(seen(&revoked), [own, "istio-system/web"]);
     let refused = Reply::Refused("certificate_revoked".to_owned());
@@ -136,7 +136,7 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
         !removed.stdout.contains("delete configmaps,secrets"),
         "{removed:#?}"
     );
-    let query = [
+    let finalizers = [
         "get",
         "configmap",
         "kyma-mtls",
@@ -145,7 +145,7 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
         "-o",
         "jsonpath={.metadata.finalizers}",
     ];
-    assert!(desk.kubectl(&query, "").contains("kubectl-mtls"));
+    assert!(desk.kubectl(&finalizers, "").contains("kubectl-mtls"));
     admits(&desk, &[THEIRS], "alice");
     let revoked = desk.run(&["revoke-client", "carol", "-o", "json"]).exits(0);
     assert_eq!(seen(&revoked), ["istio-system/web"]);
@@ -158,4 +158,17 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
     held.exits(124)
         .says("istio-ingressgateway-1 of istio-system/web");
     desk.run(&["revoke-client", "alice"]).exits(0);
+
+    // The command that `unexpose` printed removes the finalizer.
+    let printed = removed
+        .stderr
+        .split('`')
+        .find(|text| text.starts_with("kubectl patch"));
+    let arguments: Vec<&str> = printed.unwrap().split_whitespace().skip(1).collect();
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(|word| word.trim_matches('\''))
+        .collect();
+    desk.kubectl(&arguments, "");
+    assert_eq!(desk.kubectl(&finalizers, ""), "");
 }

@@ -170,7 +170,7 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
     let unseen = everywhere
         .unknown()
         .filter(|_| everywhere != Seen::NotServed);
-    // Whoever writes Gateways in another namespace could mark one of theirs: only the routes of this namespace tell.
+    // Anybody who may write Gateways in another namespace can set that annotation: a route of this namespace must use the Gateway.
     if !made_for_it.is_empty() {
         let routes = observed.try_list(&Query::within(Kind::VirtualService, namespace))?;
         let used = match &routes {

@@ -12,7 +12,6 @@ use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served};
 use crate::plan::{Generate, Reconciled, revocations};
-use crate::resources::Kind;
 
 /// A canary that ends within this time is generated again.
 const ENDING: Duration = Duration::seconds(5);
@@ -61,7 +60,7 @@ impl Run<'_> {
             ..Looked::default()
         };
         for (at, ways) in served.iter().zip(ways) {
-            if ways.ways.is_empty() && at.kind == Kind::KubernetesGateway {
+            if at.is_only_reported(&ways) {
                 continue;
             }
             if ways.ways.is_empty() {

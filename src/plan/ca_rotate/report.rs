@@ -12,7 +12,6 @@ use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{Reconciled, probe, witness};
-use crate::resources::Kind;
 use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
 
@@ -258,7 +257,7 @@ impl Run<'_> {
                 return Ok(None);
             }
             let ways = probe::ways(self.observed, &at.ingress, connect_to)?;
-            if ways.ways.is_empty() && at.kind == Kind::KubernetesGateway {
+            if at.is_only_reported(&ways) {
                 continue;
             }
             let seen = ways

@@ -160,14 +160,16 @@ pub(super) fn pending(wanted: &[Wanted], observed: &Observed) -> Result<Vec<Pend
 
 fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     let lines: Vec<String> = pending.iter().map(Pending::line).collect();
-    let failure = late(request, &lines).hints(pending.iter().map(|Pending { object, .. }| {
-        format!(
-            "inspect the object with `kubectl -n {} describe {} {}`",
-            object.namespace,
-            object.kind.resource(),
-            object.name
-        )
-    }));
+    let failure = probe::late(request.timeout, &lines).hints(pending.iter().map(
+        |Pending { object, .. }| {
+            format!(
+                "inspect the object with `kubectl -n {} describe {} {}`",
+                object.namespace,
+                object.kind.resource(),
+                object.name
+            )
+        },
+    ));
     let is_cert_managers = |pending: &&Pending| pending.object.kind == Kind::CertManagerCertificate;
     let requests = pending.iter().find(is_cert_managers).map(|pending| {
         let namespace = &pending.object.namespace;
@@ -183,14 +185,6 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
         ));
     }
     failure
-}
-
-fn late(request: &Request, lines: &[String]) -> Failure {
-    Failure::timed_out(format!(
-        "timed out after {} s, waiting for {}",
-        request.timeout.as_secs(),
-        lines.join("; ")
-    ))
 }
 
 /// Probes until every proxy requests the trusted CAs, rejects a client without a certificate and one of an unknown CA, and accepts a client
@@ -293,18 +287,18 @@ pub(super) fn until_routed(
     for pod in ways.pods() {
         let without = |hosts: &BTreeSet<String>| !hosts.contains(&target.host);
         let words = format!("no route for {} yet", target.host);
-        lagging.look(pod, &routes, observed, without, &words)?;
+        lagging.ask(pod, &routes, observed, without, &words)?;
         let is_taken_over = !has_excluded || observed.said_for(pod, &Part::Policies) >= TAKEN_OVER;
         let lags = |lines: &BTreeSet<String>| {
             !guards.are_enforced(&pod.namespace, lines) || !is_taken_over
         };
         let words = "the guards are not enforced yet";
-        lagging.look(pod, &Part::Policies, observed, lags, words)?;
+        lagging.ask(pod, &Part::Policies, observed, lags, words)?;
         if names_secret(pod) {
             let own = [target.gateway_host.as_str(), "*"].map(|host| serves(host, credential));
             let lags = |lines: &BTreeSet<String>| !own.iter().any(|line| lines.contains(line));
             let words = format!("it does not use the server Secret `{credential}` yet");
-            lagging.look(pod, &Part::ServerSecrets, observed, lags, &words)?;
+            lagging.ask(pod, &Part::ServerSecrets, observed, lags, &words)?;
         }
     }
     lagging.reread(reread(observed).chain(guards.queries()));

@@ -10,6 +10,15 @@ use crate::resources::ObjectRef;
 use crate::resources::ingress::pod_name;
 use crate::resources::proxy_config::Part;
 
+/// The failure after a timeout, with what was waited for.
+pub fn late(timeout: Duration, lines: &[String]) -> Failure {
+    Failure::timed_out(format!(
+        "timed out after {} s, waiting for {}",
+        timeout.as_secs(),
+        lines.join("; ")
+    ))
+}
+
 /// The proxies that do not show a change yet, and the reads that tell when they do.
 #[derive(Debug, Default)]
 pub struct Lagging {
@@ -20,7 +29,7 @@ pub struct Lagging {
 
 impl Lagging {
     /// Asks a proxy for a part of its configuration. A proxy that `lags` is waited for, with these words.
-    pub fn look(
+    pub fn ask(
         &mut self,
         pod: &ObjectRef,
         part: &Part,
@@ -68,13 +77,9 @@ impl Lagging {
         }
         self.lines.extend(rejected(ways, observed));
         if observed.waited() >= timeout {
-            return Err(Failure::timed_out(format!(
-                "timed out after {} s, waiting for {}",
-                timeout.as_secs(),
-                self.lines.join("; ")
-            ))
-            .hints(advice(ways, observed).map(str::to_owned))
-            .into());
+            return Err(late(timeout, &self.lines)
+                .hints(advice(ways, observed).map(str::to_owned))
+                .into());
         }
         let late = ways.iter().flat_map(|ways| late_rejections(ways, observed));
         self.reread.extend(late);

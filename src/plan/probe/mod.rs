@@ -16,7 +16,7 @@ pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
 pub use expected::ExpectedRefusal;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
 pub use kubernetes::{kubernetes_gateways, kubernetes_unknown, naming as kubernetes_readers};
-pub use lagging::Lagging;
+pub use lagging::{Lagging, late};
 pub use listener::IngressProxies;
 pub use loaded::{Load, is_loaded_everywhere, load};
 pub use rejections::{SOON, advice, late_rejections, rejected, rejecting, rejections};

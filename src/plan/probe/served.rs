@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kubernetes::{self, kubernetes_gateways};
+use super::ways::Ways;
 use crate::plan::authority::follower;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress, placement};
 use crate::resources::authority::AuthorityState;
@@ -49,6 +50,11 @@ impl Served {
         reading
             .filter_map(|server| Self::of(gateway, server))
             .collect()
+    }
+
+    /// Whether nothing can be probed of a Gateway of the Kubernetes Gateway API, which [is reported](super::kubernetes_unprobed) and no error.
+    pub fn is_only_reported(&self, ways: &Ways) -> bool {
+        self.kind == Kind::KubernetesGateway && ways.ways.is_empty()
     }
 
     /// Whether this is a server of a Gateway.

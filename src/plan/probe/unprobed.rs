@@ -1,4 +1,5 @@
-//! What is not probed of Gateways of the Kubernetes Gateway API, and why: whoever may write one must not keep others from revoking.
+//! The Gateways of the Kubernetes Gateway API at which a change is not verified, and why. They are reported and fail no command: a user who
+//! may write such Gateways must not be able to block a revocation.
 
 use super::kubernetes::{kubernetes_unknown, naming};
 use super::served::Served;

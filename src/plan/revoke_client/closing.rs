@@ -96,7 +96,7 @@ fn until_enforced(
         for pod in ways.pods() {
             let lags = |lines: &_| !is_enforced(guard, &expected, lines);
             let words = format!("it has not loaded {guard} yet");
-            lagging.look(pod, &Part::Policies, observed, lags, &words)?;
+            lagging.ask(pod, &Part::Policies, observed, lags, &words)?;
         }
         lagging.reread([probe::pods(&ingress), Query::Get(guard.clone())]);
         all.push(ways);

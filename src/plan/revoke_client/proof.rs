@@ -9,7 +9,6 @@ use crate::error::Failure;
 use crate::plan::authority::follower;
 use crate::plan::probe::{self, Expectation, ProbeOptions, Served, Ways};
 use crate::plan::{Observed, Query, Reconciled, revocations};
-use crate::resources::Kind;
 
 impl Case<'_> {
     /// Whether the lists are published as they must be, and every proxy has loaded them: then a run that revokes nothing publishes nothing.
@@ -75,14 +74,10 @@ impl Case<'_> {
         };
         let ways = probe::until_seen(&expectations, &options, observed)
             .map_err(|stop| revocations::unless_expired(stop, observed, options.afterwards, now))?;
-        // What is not seen of a Gateway of the Kubernetes Gateway API is told: whoever may write one must not keep others from revoking.
-        let is_told = |(at, ways): &(&Served, Ways)| {
-            at.kind != Kind::KubernetesGateway || !ways.ways.is_empty()
-        };
         let shown: Vec<Shown> = served
             .iter()
             .zip(ways)
-            .filter(is_told)
+            .filter(|(at, ways)| !at.is_only_reported(ways))
             .map(|(at, ways)| shown(at, &ways, evidence))
             .collect();
         let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();

@@ -58,11 +58,7 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     let next = others
         .find(|other| is_reader(other, &state))
         .map(|other| other.name.to_string());
-    let is_read = || {
-        let readers = kubernetes_readers(&state, observed)?;
-        Reconciled::Ok(!readers.is_empty() || kubernetes_unknown(observed).is_some())
-    };
-    if next.is_none() && is_read()? {
+    if next.is_none() && still_read(&state, observed)?.is_some() {
         return Ok(());
     }
     let next = AuthorityState {
@@ -79,10 +75,10 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
         return None;
     }
     let reference = CredentialNames::of_authority(authority).state();
-    if let Some(why) = still_read(&reference, observed) {
+    if let Some(why) = why_not_tried(&reference, observed) {
         return Some(format!(
-            "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; without readers, \
-             `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes it"
+            "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; once nothing reads it, \
+             `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes the finalizer"
         ));
     }
     let reason = match (
@@ -98,39 +94,40 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
     ))
 }
 
-/// Why an authority that has its finalizer may still be read by Gateways of the Kubernetes Gateway API.
-fn still_read(reference: &ObjectRef, observed: &Observed) -> Option<String> {
+/// Why this run did not try to remove the finalizer of an authority that has it.
+fn why_not_tried(reference: &ObjectRef, observed: &Observed) -> Option<String> {
     let seen = observed.already_read(reference)?;
     let object = seen.found()?;
     if observed.was_attempted(reference) || !object.has_finalizer(IN_USE_FINALIZER) {
         return None;
     }
-    observed.already_listed(&kubernetes_gateways())?;
-    let unknown = kubernetes_unknown(observed).map(|reason| {
-        format!(
-            "whether a Gateway of the Kubernetes Gateway API reads it was not checked: {reason}"
-        )
-    });
     let state = AuthorityState::read(object).ok()?;
-    let readers = kubernetes_readers(&state, observed).ok()?;
+    still_read(&state, observed).ok()?
+}
+
+/// Why Gateways of the Kubernetes Gateway API may read an authority, if any may.
+fn still_read(state: &AuthorityState, observed: &Observed) -> Reconciled<Option<String>> {
+    let readers = kubernetes_readers(state, observed)?;
     let reader = readers.first().map(|reader| {
         format!(
             "the {} of the Kubernetes Gateway API reads it",
             reader.reference()
         )
     });
-    reader.or(unknown)
+    Ok(reader.or_else(|| {
+        let reason = kubernetes_unknown(observed)?;
+        Some(format!(
+            "whether a Gateway of the Kubernetes Gateway API reads it was not checked: {reason}"
+        ))
+    }))
 }
 
 /// Whether another Gateway reads an authority, or owns it, as far as the Gateways were read.
 pub(super) fn is_needed(gateway: &GatewayName, object: &Object, observed: &Observed) -> bool {
     let owner = object.annotation(GATEWAY_ANNOTATION);
     let state = AuthorityState::read(object).ok();
-    let readers = state
-        .as_ref()
-        .and_then(|state| kubernetes_readers(state, observed).ok());
-    if readers.is_some_and(|readers| !readers.is_empty()) || kubernetes_unknown(observed).is_some()
-    {
+    let read = |state| still_read(state, observed).ok().flatten();
+    if state.as_ref().and_then(read).is_some() {
         return true;
     }
     let listed = observed.already_listed(&gateways());

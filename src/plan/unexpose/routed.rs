@@ -81,7 +81,7 @@ pub(super) fn until_unrouted(
     let mut lagging = Lagging::default();
     for pod in ways.pods() {
         let words = format!("it still routes {quoted}");
-        lagging.look(pod, &routes, observed, |hosts| hosts.contains(host), &words)?;
+        lagging.ask(pod, &routes, observed, |hosts| hosts.contains(host), &words)?;
     }
     if !lagging.is_empty() && observed.waited() >= probe::SOON {
         if let Some(other) = another(&own[0], &former, observed)? {

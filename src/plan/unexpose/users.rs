@@ -7,7 +7,6 @@ use crate::plan::probe::kubernetes_gateways;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::gateway::Gateway;
-use crate::resources::ingress::{IngressGateway, default_selector};
 use crate::resources::names::GatewayName;
 use crate::resources::route::Routing;
 use crate::resources::virtual_service::VirtualService;
@@ -156,7 +155,6 @@ pub(super) fn refuse_shared(
 
 /// A Gateway of the Kubernetes Gateway API that uses a Secret, or why none is known.
 fn kubernetes_user_of(secret: &ObjectRef, observed: &Observed) -> Reconciled<Option<String>> {
-    let beside = IngressGateway::new(&secret.namespace, default_selector());
     let listed = match observed.try_list(&kubernetes_gateways())? {
         Seen::Found(listed) => listed,
         Seen::NotServed | Seen::Missing => return Ok(None),
@@ -166,10 +164,9 @@ fn kubernetes_user_of(secret: &ObjectRef, observed: &Observed) -> Reconciled<Opt
             }));
         }
     };
-    let mut users = listed.iter().filter(|object| {
-        gateway_api::translated(object, &beside)
-            .is_some_and(|gateway| gateway.names_secret(&secret.name))
-    });
+    let mut users = listed
+        .iter()
+        .filter(|object| gateway_api::names_secret(object, secret));
     Ok(users.next().map(|user| {
         let name = user.reference();
         format!("the {name} of the Kubernetes Gateway API uses the Secret too")

@@ -92,7 +92,7 @@ fn without_one_it_is_that_of_the_gateway_made_for_a_service_of_the_namespace() {
     );
 }
 
-/// A route of ours in the namespace, on this Gateway.
+/// A route in the namespace `shop` that `expose` made, on this Gateway.
 fn route(gateway: &str) -> Object {
     let name = gateway.replace('/', "-");
     Object::new(ObjectRef::new(Kind::VirtualService, SHOP, name))
@@ -135,7 +135,7 @@ fn a_gateway_of_another_namespace_that_no_route_of_this_one_uses_is_not_believed
         assert!(!note.contains("was not checked"), "{note}");
     }
     assert_eq!(of(Seen::Found(vec![route("tenant/gw")])).0, "evil");
-    // It may be one of this namespace: no other authority is taken in its place without a word.
+    // The Gateway may belong to this namespace, so the first authority must not be used in its place.
     let denied = Seen::Denied("you may not".to_owned());
     let failure = why_failed(of_shop_elsewhere(Seen::Found(vec![evil.clone()]), denied));
     assert_eq!(failure.exit().code(), 2);

@@ -154,7 +154,7 @@ fn an_authority_that_a_kubernetes_gateway_reads_is_not_let_go() {
     assert!(note.contains("team/web"), "{note}");
     assert_eq!(report.kept, []);
     assert!(note.contains("/metadata/finalizers"), "{note}");
-    // Nobody is told to delete it.
+    // The report does not advise to delete the authority.
     let stays = report.stays.iter().find(|at| at.what.contains("authority"));
     assert!(stays.is_none());
 }
