@@ -129,7 +129,7 @@ impl<'a> Bench<'a> {
         let headers = guard::HeaderGuard {
             gateway: &gateway,
             ingress: &ingress,
-            listener: &listener,
+            listeners: std::slice::from_ref(&listener),
         };
         let host_guard = |number: u32| {
             let host = match number {

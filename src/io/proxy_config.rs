@@ -6,8 +6,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 
+use super::answer::json;
 use super::cluster::Cluster;
 use super::handshake::forward::{self, Unforwarded};
 use crate::error::plain;
@@ -24,9 +24,9 @@ pub async fn read(cluster: &Cluster, pod: &ObjectRef, part: &Part) -> Seen<BTree
     let asked = tokio::time::timeout(LIMIT, ask(cluster, pod, &part.path())).await;
     let failed = |reason: String| Seen::Failed(format!("the configuration of {pod}: {reason}"));
     match asked {
-        Ok(Ok(body)) => match serde_json::from_slice::<Value>(&body) {
-            Ok(dump) => Seen::Found(part.read(&dump)),
-            Err(_) => failed("not JSON".to_owned()),
+        Ok(Ok(body)) => match json(&body) {
+            Some(dump) => Seen::Found(part.read(&dump)),
+            None => failed("not JSON".to_owned()),
         },
         Ok(Err(Unasked(Unforwarded::Denied(denial)))) => Seen::Denied(denial),
         Ok(Err(Unasked(Unforwarded::Failed(reason)))) => failed(reason),

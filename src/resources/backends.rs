@@ -9,7 +9,7 @@ use super::{Kind, Object, ObjectRef};
 pub struct Backends {
     /// The Services, including those that only get a copy of each request.
     pub services: Vec<ObjectRef>,
-    /// The host names of requests at the Services; empty for any.
+    /// The host names of requests at the Services, in lower case; empty for any.
     pub hosts: Vec<String>,
 }
 
@@ -92,6 +92,10 @@ fn own(object: &Object) -> Backends {
         backends
             .hosts
             .extend(std::iter::once(rule).chain(routes).flat_map(set_hosts));
+    }
+    // Envoy compares them so, and nothing stops an object from holding others.
+    for host in &mut backends.hosts {
+        host.make_ascii_lowercase();
     }
     backends
 }

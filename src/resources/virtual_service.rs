@@ -131,7 +131,7 @@ fn path_of(expression: &str) -> String {
 /// A `VirtualService` as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualService {
-    /// The hosts, as strings that Kyma compares exactly.
+    /// The hosts in lower case, as Envoy compares them (`RouteMatcher` in `source/common/router/config_impl.cc`).
     pub hosts: Vec<String>,
     /// The Gateways as `namespace/name`; a bare name is in the object's own namespace.
     pub gateways: Vec<String>,
@@ -274,7 +274,7 @@ impl VirtualService {
         let own = object.read::<OwnForm>("spec").ok();
         let [http] = own.map_or([None], |form| form.http.map(Some));
         Ok(Self {
-            hosts: spec.hosts,
+            hosts: spec.hosts.iter().map(|host| host.to_lowercase()).collect(),
             gateways: spec.gateways.iter().map(qualified).collect(),
             made_for,
             service: http.as_ref().and_then(Http::service),

@@ -50,21 +50,22 @@ fn web(secret: &str) -> Vec<Value> {
     vec![grant, gateway, route]
 }
 
-/// The answers to a client at the host of each Gateway.
-fn answers(desk: &Desk, hosts: &[&str], name: &str) -> Vec<Reply> {
+fn client(desk: &Desk, name: &str) -> Caller {
     let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")));
     let door = &desk.instance.gateways()[0].connect_to;
     let caller = Caller::new(door, &desk.read("server-ca.crt"));
-    let caller = caller.with_certificate(&certificate, &key);
+    caller.with_certificate(&certificate, &key)
+}
+
+/// The answers to a client at the host of each Gateway.
+fn answers(desk: &Desk, hosts: &[&str], name: &str) -> Vec<Reply> {
+    let caller = client(desk, name);
     hosts.iter().map(|host| call(&caller, host, &[])).collect()
 }
 
 #[track_caller]
 fn admits(desk: &Desk, hosts: &[&str], name: &str) {
-    let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")));
-    let door = &desk.instance.gateways()[0].connect_to;
-    let caller = Caller::new(door, &desk.read("server-ca.crt"));
-    let caller = caller.with_certificate(&certificate, &key);
+    let caller = client(desk, name);
     for host in hosts {
         let reply = call_new(&caller, host, &[]);
         let is_in = matches!(reply, Reply::Answered { status: 200, .. });
@@ -79,6 +80,60 @@ fn seen(run: &Run) -> Vec<String> {
     gateways
         .map(|at| at["gateway"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// Gateways of somebody with servers that pass connections through, which istiod does not serve: one is of another controller, one has
+/// no route.
+fn hollow() -> Vec<Value> {
+    let listener = json!({
+        "name": "all", "port": 443, "protocol": "TLS", "hostname": "*.mtls.local.kyma.dev",
+        "tls": {"mode": "Passthrough"},
+    });
+    let address = json!({
+        "type": "Hostname", "value": "istio-ingressgateway.istio-system.svc.cluster.local",
+    });
+    let of_another = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "metadata": {"name": "hollow", "namespace": "default"},
+        "spec": {"gatewayClassName": "another", "addresses": [address], "listeners": [listener]},
+    });
+    let server = json!({
+        "hosts": ["zzz.mtls.local.kyma.dev"], "port": {"name": "zzz", "number": 443, "protocol": "TLS"},
+        "tls": {"mode": "PASSTHROUGH"},
+    });
+    let selector = json!({"app": "istio-ingressgateway", "istio": "ingressgateway"});
+    let without_route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"name": "hollow", "namespace": "default"},
+        "spec": {"selector": selector, "servers": [server]},
+    });
+    vec![of_another, without_route]
+}
+
+/// The server names of servers that pass connections through are exempt from the guards. Where such a server takes none of them, they
+/// come to the mutual-TLS server, whose clients are judged all the same.
+fn nobody_gets_in_by_a_name_that_the_guards_spare(desk: &Desk) {
+    desk.instance.create(hollow()).unwrap();
+    desk.run(&["expose", "httpbin", "--allow", "alice"])
+        .exits(0);
+    let forged = [("x_client_ssl_cn", "CN=mallory")];
+    for server_name in [OWN, "zzz.mtls.local.kyma.dev", "yyy.mtls.local.kyma.dev"] {
+        let status = |name: &str, headers: &[(&str, &str)]| {
+            let caller = client(desk, name).with_server_name(server_name);
+            match call(&caller, OWN, headers) {
+                Reply::Answered { status, .. } => status,
+                reply => panic!("{name} by {server_name}: {reply}"),
+            }
+        };
+        let seen = [("alice", &[][..]), ("bob", &[]), ("alice", &forged)];
+        let seen = seen.map(|(name, headers)| status(name, headers));
+        assert_eq!(seen, [200, 403, 403], "{server_name}");
+    }
+    desk.run(&["expose", "httpbin", "--allow-any"]).exits(0);
+    let of_istio = "gateways.networking.istio.io";
+    for kind in ["gateways.gateway.networking.k8s.io", of_istio] {
+        desk.kubectl(&["-n", "default", "delete", kind, "hollow"], "");
+    }
 }
 
 #[test]
@@ -106,6 +161,7 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
         matches!(answers[..], [Reply::Answered { status: 200, .. }])
     });
     admits(&desk, &both, "alice");
+    nobody_gets_in_by_a_name_that_the_guards_spare(&desk);
 
     // When the command ends, both Gateways reject the revoked client.
     let revoked = desk.run(&["revoke-client", "bob", "-o", "json"]).exits(0);

@@ -22,7 +22,7 @@ mod healthy;
 mod issue_faults;
 #[path = "../it/lab.rs"]
 mod lab;
-#[path = "../it/permission_matrix.rs"]
+#[path = "../it/permission_matrix/mod.rs"]
 mod permission_matrix;
 mod recipes;
 #[path = "../it/revoke_client.rs"]

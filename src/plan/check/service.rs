@@ -135,9 +135,19 @@ pub(crate) const WORKLOAD_NOT_CHECKED: Check = Check {
 pub(crate) const EXTERNAL_ROUTE_OPEN: Check = Check {
     id: "external-route/open",
     severity: Severity::Error,
-    cause: "The Service can be reached without a client certificate",
+    cause: "The Service can be reached without a certificate of its client CA",
     found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
-    why: "callers on an external route need no client certificate, and can choose the identity headers",
+    why: "callers on an external route need no client certificate, or one of another CA, and can choose the identity headers",
+    remedy: "kubectl delete KIND -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_UNLISTED: Check = Check {
+    id: "external-route/unlisted",
+    severity: Severity::Warning,
+    cause: "Clients that are not on the host's allow-list reach its Service under another host",
+    found_by: "VirtualServices and APIRules of the same Gateway that lead to the same Pods, and the Pods' policies",
+    why: "an allow-list holds for one host only",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -178,6 +188,7 @@ pub(super) const ALL: &[&Check] = &[
     &WORKLOAD_NETWORK_POLICY,
     &WORKLOAD_NOT_CHECKED,
     &EXTERNAL_ROUTE_OPEN,
+    &EXTERNAL_ROUTE_UNLISTED,
     &EXTERNAL_ROUTE_OTHER_CHECK,
     &EXTERNAL_ROUTE_NOT_CHECKED,
 ];

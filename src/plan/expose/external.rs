@@ -13,7 +13,7 @@ use crate::plan::{Observed, Reconciled};
 pub(super) fn checks(
     request: &Request,
     target: &Target,
-    policy: &WorkloadPolicy,
+    (policy, is_listed): (&WorkloadPolicy, bool),
     observed: &Observed,
 ) -> Reconciled<Vec<Finding>> {
     let Ok(found) = tolerate(service::of(request, observed))? else {
@@ -24,6 +24,8 @@ pub(super) fn checks(
         selector: &found.selector,
         route: &target.route(),
         gateway: &target.gateway,
+        server: &target.server(),
+        is_listed,
         proxies: &target.ingress,
         policy: policy.policy.as_ref().map(|wanted| &wanted.object),
         command: "expose",

@@ -17,7 +17,6 @@ use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Write, probe};
-use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
     arranged, effective, faults, headers_reference, host_reference, is_enforced, other_servers,
@@ -54,6 +53,11 @@ impl Guards {
     /// is never restored with that client.
     pub fn narrow(&self) -> bool {
         !self.removed.is_empty()
+    }
+
+    /// Whether only listed clients may call the host.
+    pub fn is_listed(&self) -> bool {
+        self.clients.as_ref().and_then(Clients::listed).is_some()
     }
 
     /// Whether this run has written a guard of a host that has a host guard: some requests may be admitted no longer.
@@ -146,6 +150,7 @@ pub(super) fn desired(
     let headers = guarded_headers(target)?;
     let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);
+    refuse_shared_names(target, &all_listeners)?;
     let clients = required(request, target, clients, &headers, &listener)?;
     let revision = proxies.revision();
     let plan =
@@ -156,7 +161,7 @@ pub(super) fn desired(
         let header_guard = HeaderGuard {
             gateway: &target.gateway,
             ingress: &target.ingress,
-            listener: &all_listeners,
+            listeners: &all_listeners,
         };
         wanted.push(plan(header_guard.object(), view.header_guard)?);
         if let Some(clients) = &clients {
@@ -217,28 +222,29 @@ pub(super) fn desired(
     })
 }
 
-/// The listener of the host's own server, and that of all mutual-TLS servers of the Gateway on its port.
-fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener, Listener) {
+/// The listener of the host's own server, and those of all mutual-TLS servers of the Gateway.
+fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener, Vec<Listener>) {
     let gateways = proxies.all_gateways(&target.gateways);
-    let of = |servers: Vec<&Server>| proxies.listener(servers, &gateways);
-    let Some(existing) = &target.existing else {
-        let names = &target.names;
-        let client_ca = names.client_ca_field();
-        let new = of(vec![&Server::mutual(
-            &target.gateway_host,
-            names.credential(),
-            &client_ca,
-            &target.ingress.namespace,
-        )]);
-        return (new.clone(), new);
+    let own = target.server();
+    let listener = proxies.listener([&own], &gateways);
+    let all = match &target.existing {
+        Some(existing) => proxies.mutual_listeners(&existing.gateway, &own, &gateways),
+        None => vec![listener.clone()],
     };
-    let own = &existing.server;
-    let others = existing.gateway.tls_servers();
-    let mutual = others.filter(|server| server.is_mutual() && *server != own);
-    (
-        of(vec![own]),
-        of(std::iter::once(own).chain(mutual).collect()),
-    )
+    (listener, all)
+}
+
+/// Refuses where a TCP server asks clients for certificates under names of these servers: a rule for these clients would close its
+/// connections, and one that spares them would spare those that come to these servers after all.
+fn refuse_shared_names(target: &Target, listeners: &[Listener]) -> Result<(), Failure> {
+    let mut shared = listeners.iter().filter_map(Listener::shares_names_with);
+    shared.next().map_or(Ok(()), |server| {
+        Err(Failure::refused(format!(
+            "the TCP {server} asks clients for certificates under server names of the Gateway `{}`, so the guards cannot tell its connections from requests for `{}`",
+            target.gateway, target.host
+        ))
+        .hint("give that server other host names, or another port"))
+    })
 }
 
 /// The clients that may call the host now: those of the guard; those of the route's annotation if the guard is lost or was opened.

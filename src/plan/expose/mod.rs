@@ -232,7 +232,8 @@ pub fn reconcile(
     let workload_policy = workload_policy::desired(request, &target, view, observed)?;
     let server = server_certificate::desired(request, &sites, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
-    let external = external::checks(request, &target, &workload_policy, observed)?;
+    let is_listed = guards.is_listed();
+    let external = external::checks(request, &target, (&workload_policy, is_listed), observed)?;
     let plan = Plan {
         request,
         ingress_notes,

@@ -15,7 +15,7 @@ use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes, placement, probe};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
-use crate::resources::gateway::Gateway;
+use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{headers_reference, host_reference};
 use crate::resources::ingress::{IngressGateway, noted_namespaces};
 use crate::resources::names::{
@@ -56,6 +56,19 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// The Gateway's server for the host, as it is or as a new Gateway will have it.
+    pub fn server(&self) -> Server {
+        match &self.existing {
+            Some(existing) => existing.server.clone(),
+            None => Server::mutual(
+                &self.gateway_host,
+                self.names.credential(),
+                &self.names.client_ca_field(),
+                &self.ingress.namespace,
+            ),
+        }
+    }
+
     pub fn route(&self) -> ObjectRef {
         self.environment
             .routing

@@ -1,4 +1,4 @@
-//! The entrances: every object that sends requests to the Pods of an exposed Service without requesting a client certificate.
+//! The entrances: every object that sends requests to the Pods of an exposed Service from others than the clients of its host.
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::endpoint_slices;
 use crate::resources::gateway::{Gateway, Server, overlap};
+use crate::resources::guard::admits;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::{Port, Service};
@@ -27,10 +28,22 @@ const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 pub(super) struct Entrance {
     /// The object that leads to the Service, in a sentence.
     pub seen: String,
+    /// Whom it admits.
+    pub callers: Callers,
     /// How requests through the entrance arrive at the workload.
     pub arrival: Arrival,
     /// The command that closes the entrance.
     pub remedy: String,
+}
+
+/// Who reaches the workload through an entrance.
+pub(super) enum Callers {
+    /// Anybody, without a client certificate.
+    Anybody,
+    /// Clients whom another server admits: `clients of the CAs in ...`.
+    Others(String),
+    /// The clients of the host's own CA, also those that are not on its allow-list.
+    Unlisted,
 }
 
 /// All entrances, as far as they could be listed.
@@ -84,11 +97,12 @@ pub(super) fn services<'w>(
     )
 }
 
-/// The query for the namespace's `EndpointSlices`; `None` unless a Service without a selector can be reached from outside the cluster.
+/// The query for the namespace's `EndpointSlices`; `None` unless a Service without a selector stands there.
 pub(super) fn slices(exposed: &Exposed<'_>, services: &[Object]) -> Option<Query> {
     let is_chosen = |object: &Object| {
         let selects = Service::read(object).is_ok_and(|service| !service.selector.is_empty());
-        object.reference() != exposed.service && !selects && public(object).is_some()
+        let has_endpoints = object.text(&["spec", "type"]) != "ExternalName";
+        object.reference() != exposed.service && !selects && has_endpoints
     };
     let namespace = &exposed.service.namespace;
     let query = || Query::within(Kind::EndpointSlice, namespace);
@@ -212,23 +226,38 @@ impl Found<'_> {
                 if is_own || !service.gateways.contains(&name) {
                     continue;
                 }
-                let open = gateway
-                    .servers
-                    .iter()
-                    .find(|server| carries(server, object) && lets_in(server, &service.hosts));
-                entrances
-                    .extend(open.map(|server| self.by_server(&owner, &backends, gateway, server)));
+                let mut servers = gateway.servers.iter();
+                let open = servers.find_map(|server| {
+                    let leads = carries(server, object) && serves(server, &service.hosts);
+                    let callers = self.callers(gateway, server).filter(|_| leads)?;
+                    Some(self.by_server((&owner, &backends), gateway, server, callers))
+                });
+                entrances.extend(open);
             }
         }
         Ok(entrances)
     }
 
+    /// Whom a server of a Gateway admits beside the clients who may call the host.
+    fn callers(&self, gateway: &Gateway, server: &Server) -> Option<Callers> {
+        let is_checking = server.mode.ends_with("MUTUAL") && server.mode != "OPTIONAL_MUTUAL";
+        match admits(server, self.exposed.server) {
+            Some(clients) if is_checking => Some(Callers::Others(clients)),
+            Some(_) => Some(Callers::Anybody),
+            None if server.redirects => None,
+            None if gateway.name == *self.exposed.gateway => {
+                self.exposed.is_listed.then_some(Callers::Unlisted)
+            }
+            None => None,
+        }
+    }
+
     fn by_server(
         &self,
-        owner: &ObjectRef,
-        backends: &Backends,
+        (owner, backends): (&ObjectRef, &Backends),
         gateway: &Gateway,
         server: &Server,
+        callers: Callers,
     ) -> Entrance {
         let mode = match server.mode.as_str() {
             "" => &server.protocol,
@@ -247,6 +276,7 @@ impl Found<'_> {
                 gateway.name,
                 self.exposed.service
             ),
+            callers,
             arrival: self.arrival(principal, backends.hosts.clone()),
             remedy: command_line::kubectl("delete", owner),
         }
@@ -282,6 +312,7 @@ impl Found<'_> {
                 sends(owner, &backends.hosts),
                 self.exposed.service
             ),
+            callers: Callers::Anybody,
             arrival: self.arrival(principal, backends.hosts),
             remedy: command_line::kubectl("delete", owner),
         })
@@ -305,6 +336,7 @@ impl Found<'_> {
         };
         Some(Entrance {
             seen,
+            callers: Callers::Anybody,
             arrival: self.arrival(Principal::Nobody, Vec::new()),
             remedy: format!(
                 "kubectl patch service -n {} {} --type=merge -p '{change}'",
@@ -342,12 +374,10 @@ fn carries(server: &Server, route: &Object) -> bool {
     }
 }
 
-/// Whether a server forwards requests for one of these hosts without a client certificate of its CA.
-fn lets_in(server: &Server, hosts: &[String]) -> bool {
-    let asks =
-        matches!(server.mode.as_str(), "MUTUAL" | "ISTIO_MUTUAL") && !server.skips_verification;
+/// Whether a server takes requests for one of these hosts.
+fn serves(server: &Server, hosts: &[String]) -> bool {
     let is_met = |pattern: &String| hosts.iter().any(|host| overlap(pattern, host));
-    !asks && !server.redirects && server.hosts.iter().any(is_met)
+    server.hosts.iter().any(is_met)
 }
 
 /// Text such as `VirtualService shop/web sends requests for open.example.com`.

@@ -1,4 +1,4 @@
-//! External routes: every route to an exposed Service other than its mutual-TLS host, without a client certificate.
+//! External routes: every route to an exposed Service other than its mutual-TLS host, for others than the clients who may call that.
 //!
 //! They are reported only if the `AuthorizationPolicies` of the workload admit their requests.
 
@@ -13,14 +13,14 @@ use super::check::{self, Finding};
 use super::{Observed, Query, Reconciled, Seen, control_plane, ingress};
 use crate::plan::command_line;
 use crate::resources::access_policy::is_enforced_at;
-use crate::resources::gateway::Gateway;
+use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::listing::{label_selector, shortened};
 use crate::resources::names::GatewayName;
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
 use crate::resources::{Kind, Object, ObjectRef};
 
-use entrances::Entrance;
+use entrances::{Callers, Entrance};
 pub use rejection::{needs_identity, rejection};
 
 /// What a caller on an external route can do.
@@ -40,6 +40,10 @@ pub struct Exposed<'a> {
     pub route: &'a ObjectRef,
     /// The mutual-TLS Gateway of the route.
     pub gateway: &'a GatewayName,
+    /// The Gateway's server for the host.
+    pub server: &'a Server,
+    /// Whether only the clients of an allow-list may call the host.
+    pub is_listed: bool,
     /// The Gateway's proxies.
     pub proxies: &'a IngressGateway,
     /// The policy for the Pods that this run writes.
@@ -219,10 +223,20 @@ impl<'w> Workload<'w> {
         let remedy = entrance.remedy.clone();
         let (check, why) = match access {
             Access::Shut => return None,
-            Access::Open => (
-                &check::EXTERNAL_ROUTE_OPEN,
-                format!("callers on this route need no client certificate, and each {FORGED}"),
-            ),
+            Access::Open => match &entrance.callers {
+                Callers::Anybody => (
+                    &check::EXTERNAL_ROUTE_OPEN,
+                    format!("callers on this route need no client certificate, and each {FORGED}"),
+                ),
+                Callers::Others(clients) => (
+                    &check::EXTERNAL_ROUTE_OPEN,
+                    format!("this route admits {clients}, and each {FORGED}"),
+                ),
+                Callers::Unlisted => (
+                    &check::EXTERNAL_ROUTE_UNLISTED,
+                    "clients that are not on the allow-list of the host reach the same Service on this route".to_owned(),
+                ),
+            },
             Access::Checked => (
                 &check::EXTERNAL_ROUTE_OTHER_CHECK,
                 format!("whoever passes the check of a token or an external authorizer there needs no client certificate, and {FORGED}"),

@@ -18,6 +18,7 @@ struct Cluster {
     observed: Observed,
     gateways: Vec<Gateway>,
     route: ObjectRef,
+    is_listed: bool,
 }
 
 fn service() -> ObjectRef {
@@ -58,6 +59,7 @@ impl Cluster {
             observed: Observed::default(),
             gateways: vec![gateway("mtls", "MUTUAL", "ingressgateway")],
             route: virtual_service::reference("shop", "httpbin-mtls"),
+            is_listed: false,
         };
         for query in queries(&service(), [ISTIO_NAMESPACE]) {
             cluster.list(query, []);
@@ -111,6 +113,8 @@ impl Cluster {
             selector: &selector(),
             route: &self.route,
             gateway: &GatewayName::new("shop", "mtls"),
+            server: &self.gateways[0].servers[0],
+            is_listed: self.is_listed,
             proxies: &proxies,
             policy: None,
             command: "status",

@@ -1,13 +1,13 @@
 //! The mutual-TLS servers of a Gateway as its proxies see them, for the guards on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{kubernetes_gateways, pods, service_of};
 use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::gateway_api;
-use crate::resources::guard::{Listener, ProxyPorts};
+use crate::resources::guard::{Listener, ProxyPorts, admits};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
 use crate::resources::service::Port;
@@ -75,6 +75,29 @@ impl<'a> IngressProxies<'a> {
         });
         let ports: Option<Vec<ProxyPorts<'_>>> = ports.collect();
         Listener::of(servers, &self.ingress, gateways, &ports.unwrap_or_default())
+    }
+
+    /// The listeners of a Gateway's mutual-TLS servers, those of each port: of `own`'s port all of them, of others those with the same
+    /// clients.
+    pub fn mutual_listeners(
+        &self,
+        gateway: &Gateway,
+        own: &Server,
+        gateways: &[Gateway],
+    ) -> Vec<Listener> {
+        let is_mutual = |server: &&Server| {
+            let is_alike = server.port == own.port || admits(server, own).is_none();
+            server.is_mutual() && !server.forwards_tcp() && is_alike
+        };
+        let servers = gateway.servers.iter().filter(is_mutual);
+        let mut ports: BTreeMap<u16, Vec<&Server>> = BTreeMap::new();
+        for server in servers.chain(std::iter::once(own)) {
+            ports.entry(server.port).or_default().push(server);
+        }
+        let servers = ports.into_values();
+        servers
+            .map(|servers| self.listener(servers, gateways))
+            .collect()
     }
 
     /// The revision of the istiod that configures the proxies, if all of them have the same.

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::hosts::Host;
 use super::routes::Route;
 use super::workload::service;
-use super::{Link, destination};
+use super::{Link, allowed, destination};
 use crate::plan::external_routes::{self, Exposed};
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::Kind;
@@ -30,6 +30,8 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
         selector: &service.selector,
         route,
         gateway: &host.gateway.name,
+        server: &host.server,
+        is_listed: allowed::identities(host, facts)?.is_some(),
         proxies: &host.gateway.ingress,
         policy: None,
         command: "status",

@@ -118,13 +118,9 @@ impl<'a> Guards<'a> {
         policies.find(|policy| policy.reference() == reference)
     }
 
-    /// The listener of the host's server among these Gateways; with `all`, of every mutual-TLS server of its Gateway.
-    fn listener(&self, all: bool, gateways: &[Gateway]) -> Listener {
-        let own = &self.host.server;
-        let others = self.host.gateway.tls_servers();
-        let others = others.filter(|server| all && server.is_mutual() && *server != own);
-        let servers = std::iter::once(own).chain(others);
-        self.proxies.listener(servers, gateways)
+    /// The listener of the host's server among these Gateways.
+    fn listener(&self, gateways: &[Gateway]) -> Listener {
+        self.proxies.listener([&self.host.server], gateways)
     }
 
     /// Whether the host guard closes other servers, and the findings on it.
@@ -153,7 +149,7 @@ impl<'a> Guards<'a> {
                 headers: &headers,
                 gateway: &self.host.gateway.name,
                 ingress: &self.host.gateway.ingress,
-                listener: &self.listener(false, gateways),
+                listener: &self.listener(gateways),
             }
             .object(reference.clone())
         };
@@ -198,10 +194,13 @@ impl<'a> Guards<'a> {
             ];
         };
         let wanted = |gateways: &[Gateway]| {
+            let listeners = self
+                .proxies
+                .mutual_listeners(gateway, &self.host.server, gateways);
             HeaderGuard {
                 gateway: &gateway.name,
                 ingress: &gateway.ingress,
-                listener: &self.listener(true, gateways),
+                listeners: &listeners,
             }
             .object()
         };
@@ -320,7 +319,7 @@ impl Guards<'_> {
     }
 
     fn of_other_servers(&self, closed: Closed) -> Vec<Finding> {
-        let listener = self.listener(false, &self.gateways);
+        let listener = self.listener(&self.gateways);
         let Host {
             gateway,
             server,

@@ -10,10 +10,12 @@ use crate::resources::gateway::covers;
 /// The port on which the proxies take connections to port 443.
 const PORT: &str = "8443";
 
-/// A request that brings no header of its own, for the host of its own handshake.
+/// A request that brings no header of its own.
 pub struct Call<'a> {
     /// The host.
     pub host: &'a str,
+    /// The server name of the handshake.
+    pub server_name: &'a str,
     /// The URI SAN of the client's certificate.
     pub principal: Option<&'a String>,
 }
@@ -62,8 +64,8 @@ impl Call<'_> {
         };
         let when = |when: &Value| match when["key"].as_str() {
             Some("connection.sni") => {
-                holds(when, "values", |name| covers(name, self.host))
-                    && spares(when, "notValues", |name| covers(name, self.host))
+                holds(when, "values", |name| covers(name, self.server_name))
+                    && spares(when, "notValues", |name| covers(name, self.server_name))
             }
             Some(key) if key.starts_with("request.headers[") => false,
             other => panic!("the condition {other:?} is not known here"),

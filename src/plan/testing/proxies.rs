@@ -135,21 +135,22 @@ impl Proxies {
             .filter(|(replica, _)| only.is_none_or(|only| only == *replica))
             .map(|(_, loaded)| {
                 let listener = loaded.select(&probe.host);
-                self.shake_hands(loaded, listener, &probe.host, client, now)
+                self.shake_hands(loaded, listener, [&probe.host; 2], client, now)
             })
             .collect()
     }
 
-    /// What each replica shows a client, or somebody without certificate, who asks for a host.
+    /// What each replica shows a client, or somebody without certificate, who asks for a host under a server name.
     pub fn show(
         &self,
+        server_name: &str,
         host: &str,
         client: Option<&Certificate>,
         now: OffsetDateTime,
     ) -> Vec<Observation> {
         let show = |loaded| {
-            let listener = Configuration::select(loaded, host);
-            self.shake_hands(loaded, listener, host, client, now)
+            let listener = Configuration::select(loaded, server_name);
+            self.shake_hands(loaded, listener, [server_name, host], client, now)
         };
         self.loaded.iter().map(show).collect()
     }
@@ -233,7 +234,7 @@ impl Proxies {
         &self,
         loaded: &Configuration,
         listener: Option<&Listener>,
-        host: &str,
+        [server_name, host]: [&str; 2],
         client: Option<&Certificate>,
         now: OffsetDateTime,
     ) -> Observation {
@@ -248,7 +249,7 @@ impl Proxies {
             return broken("no server of this name");
         };
         let mut shown = listener.secret.iter().flat_map(certificates);
-        let made = || self.have_certificates.then(|| server(host));
+        let made = || self.have_certificates.then(|| server(server_name));
         let Some(own) = shown.next().or_else(made) else {
             return broken("the server has no certificate");
         };
@@ -258,7 +259,7 @@ impl Proxies {
             Some(trusted) => ClientCa::read(trusted).ok(),
             None => None,
         };
-        let answered = || Outcome::Answered(loaded.answer(listener, host, client));
+        let answered = || Outcome::Answered(loaded.answer(listener, [server_name, host], client));
         let outcome = match (&trusted, client) {
             _ if !is_checked => answered(),
             (None, _) => return broken("the server has no client CA"),

@@ -22,7 +22,18 @@ fn of_the_server_issuer() -> &'static Certificate {
 impl Cluster {
     /// The HTTP statuses that the proxies answer a client, or somebody without certificate; none where the handshake failed.
     pub fn statuses(&self, host: &str, client: Option<&Certificate>) -> Vec<Option<u16>> {
-        let shown = self.proxies.show(host, client, self.now).into_iter();
+        self.statuses_by(host, host, client)
+    }
+
+    /// The same under another server name in the handshake.
+    pub fn statuses_by(
+        &self,
+        server_name: &str,
+        host: &str,
+        client: Option<&Certificate>,
+    ) -> Vec<Option<u16>> {
+        let shown = self.proxies.show(server_name, host, client, self.now);
+        let shown = shown.into_iter();
         shown
             .map(|observation| match observation.outcome {
                 Outcome::Answered(status) => Some(status),

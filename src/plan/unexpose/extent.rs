@@ -34,14 +34,14 @@ pub(super) struct Extent {
     record: Option<Object>,
 }
 
-/// Determines the extent. `own` are the Service's own objects, the route first.
-pub(super) fn of(request: &Request, own: &[ObjectRef], observed: &Observed) -> Reconciled<Extent> {
+/// Determines the extent.
+pub(super) fn of(request: &Request, route: &ObjectRef, observed: &Observed) -> Reconciled<Extent> {
     if !request.gateway_too {
         return Ok(Extent::default());
     }
     let record = unexposure::reference(&request.namespace, &request.service);
     observed.prefetch([Query::Get(record.clone())])?;
-    if let Some(object) = observed.get(&own[0])? {
+    if let Some(object) = observed.get(route)? {
         let route = read(object)?;
         let gateway = gateway_of(&route, object)?;
         return judged(request, &gateway, Some((object, &route)), observed);

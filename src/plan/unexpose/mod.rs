@@ -44,41 +44,91 @@ pub struct Request {
 
 /// Deletes what `expose` made for a Service.
 pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
-    let mut doomed = of_the_service(request, observed)?;
-    let extent = extent::of(request, &doomed, observed)?;
-    doomed.extend(extent.doomed.iter().cloned());
+    let own = Own::of(request, observed)?;
+    let extent = extent::of(request, own.route(), observed)?;
+    let doomed: Vec<ObjectRef> = own.all().chain(&extent.doomed).cloned().collect();
     observed.prefetch(doomed.iter().map(observe))?;
     // A route that cannot be read is not one that is missing.
-    live(observed, &doomed[0])?;
+    live(observed, own.route())?;
     let mut is_any_there = false;
     for object in &doomed {
         is_any_there |=
             observed.change_of(object).is_some() || try_live(observed, object)?.found().is_some();
     }
     if !extent.is_recorded && !is_any_there {
-        return Err(not_exposed(request, &doomed[0]).into());
+        return Err(not_exposed(request, own.route()).into());
     }
-    let own = &doomed[..doomed.len() - extent.doomed.len()];
-    let unseen = delete_all(request, own, &extent, observed)?;
-    report::done(request, observed, &doomed, &extent).map(|report| report.with_notes(unseen))
+    let notes = delete_all(request, &own, &extent, observed)?;
+    let report = report::done(request, observed, &doomed, &extent)?;
+    Ok(report.with_notes(notes.into_iter().chain(own.unseen)))
 }
 
-/// The objects of the Service alone, the route first; their names contain the Service's name.
-fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<ObjectRef>> {
-    let (namespace, service) = (&request.namespace, &request.service);
-    let guard_in = |proxies: &str| guard::host_reference(proxies, namespace, service);
-    let rule = Routing::ApiRule.reference(namespace, service);
-    observed.prefetch([rule.clone(), guard_in(INGRESS_NAMESPACE)].map(Query::Get))?;
-    let mut doomed = if matches!(observed.try_get(&rule)?, Seen::NotServed) {
-        let own = Routing::VirtualService.reference(namespace, service);
-        vec![own, access_policy::reference(namespace, service)]
-    } else {
-        vec![rule]
-    };
-    observed.prefetch([Query::Get(doomed[0].clone())])?;
-    let proxies = proxies(&doomed[0], observed)?;
-    doomed.extend(proxies.iter().map(|proxies| guard_in(proxies)));
-    Ok(doomed)
+/// The objects of the Service alone; their names contain the Service's name.
+struct Own {
+    /// The route; two where a cluster began to serve `APIRules` between two runs of `expose`.
+    routes: Vec<ObjectRef>,
+    /// The policy of the Service's Pods, where the route has none of its own.
+    policy: Option<ObjectRef>,
+    /// The host guards, one in each namespace with proxies.
+    guards: Vec<ObjectRef>,
+    /// Why it is not known whether there is a second route.
+    unseen: Option<String>,
+}
+
+impl Own {
+    fn of(request: &Request, observed: &Observed) -> Reconciled<Self> {
+        let (namespace, service) = (&request.namespace, &request.service);
+        let guard_in = |proxies: &str| guard::host_reference(proxies, namespace, service);
+        let rule = Routing::ApiRule.reference(namespace, service);
+        let plain = Routing::VirtualService.reference(namespace, service);
+        let reads = [rule.clone(), plain.clone(), guard_in(INGRESS_NAMESPACE)];
+        observed.prefetch(reads.map(Query::Get))?;
+        let of_rule = observed.try_get(&rule)?;
+        let mut unseen = None;
+        let (routes, is_plain) = if matches!(of_rule, Seen::NotServed) {
+            (vec![plain], true)
+        } else {
+            let of_plain = observed.try_get(&plain)?;
+            unseen = of_plain.unknown().map(|reason| {
+                format!("whether {plain} routes to the Service too could not be checked: {reason}")
+            });
+            // Written before the cluster served `APIRules`; one of somebody else has another purpose.
+            let is_ours = of_plain.found().is_some_and(|object| object.is_ours());
+            match is_ours || observed.change_of(&plain).is_some() {
+                false => (vec![rule], false),
+                true if is_missing(&of_rule) && observed.change_of(&rule).is_none() => {
+                    (vec![plain], true)
+                }
+                true => (vec![rule, plain], true),
+            }
+        };
+        observed.prefetch(routes.iter().cloned().map(Query::Get))?;
+        let mut guarded = BTreeSet::new();
+        for route in &routes {
+            guarded.extend(proxies(route, observed)?);
+        }
+        Ok(Self {
+            routes,
+            policy: is_plain.then(|| access_policy::reference(namespace, service)),
+            guards: guarded.iter().map(|proxies| guard_in(proxies)).collect(),
+            unseen,
+        })
+    }
+
+    /// The route by which the Service is exposed.
+    fn route(&self) -> &ObjectRef {
+        &self.routes[0]
+    }
+
+    /// All of them, the routes first.
+    fn all(&self) -> impl Iterator<Item = &ObjectRef> {
+        let rest = self.policy.iter().chain(&self.guards);
+        self.routes.iter().chain(rest)
+    }
+}
+
+fn is_missing(seen: &Seen<&Object>) -> bool {
+    matches!(seen, Seen::Missing | Seen::NotServed)
 }
 
 /// The namespaces of proxies in which the Service's guard may lie: those that the route notes. Where the route is gone, a run that
@@ -146,15 +196,14 @@ fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Option<
 }
 
 /// Checks all objects before the first deletion, then deletes one after the other, those of the Service alone first, and waits until each is
-/// gone. Returns notes on what could not be seen.
+/// gone. Returns notes on what could not be seen, and on what is kept.
 fn delete_all(
     request: &Request,
-    own: &[ObjectRef],
+    own: &Own,
     extent: &Extent,
     observed: &Observed,
 ) -> Reconciled<Vec<String>> {
-    let doomed = || own.iter().chain(&extent.doomed);
-    for reference in doomed() {
+    for reference in own.all().chain(&extent.doomed) {
         if let Some(object) = live(observed, reference)?
             && !object.is_ours()
             && !object.is_issued()
@@ -170,14 +219,18 @@ fn delete_all(
         return Ok(Vec::new());
     }
     extent::write_down(request, extent, observed)?;
-    delete(request, extent, &own[0], observed)?;
-    let unseen = routed::until_unrouted(request, own, extent, observed)?;
-    for reference in doomed().skip(1) {
+    for route in &own.routes {
+        delete(request, extent, route, observed)?;
+    }
+    let unrouted = routed::until_unrouted(request, own, extent, observed)?;
+    // Whoever else routes the host must not get the clients that its guard keeps out.
+    let guards = own.guards.iter().filter(|_| !unrouted.is_still_routed);
+    for reference in own.policy.iter().chain(guards).chain(&extent.doomed) {
         delete(request, extent, reference, observed)?;
     }
     release::release(request, extent, observed)?;
     extent::strike_out(request, observed)?;
-    Ok(unseen)
+    Ok(unrouted.notes)
 }
 
 /// Deletes an object that nobody else needs, and waits until it is gone.

@@ -49,7 +49,7 @@ pub struct Stays {
 
 impl Report {
     /// The report with further notes.
-    pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
+    pub(super) fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
         self.notes.extend(notes);
         self
     }

@@ -1,9 +1,9 @@
 //! Whether proxies still route the host after its route was deleted: one that istiod does not reach goes on with what it had.
 
 use super::extent::Extent;
-use super::{Request, try_live};
+use super::{Own, Request, try_live};
 use crate::plan::probe::{self, Lagging};
-use crate::plan::{Observed, Query, Reconciled, Seen, placement};
+use crate::plan::{Observed, Query, Reconciled, Seen, command_line, placement};
 use crate::resources::gateway::Gateway;
 use crate::resources::ingress::{IngressGateway, noted_namespaces};
 use crate::resources::names::{GATEWAY_ANNOTATION, GatewayName, INGRESS_ANNOTATION};
@@ -22,9 +22,10 @@ struct Former {
 
 impl Former {
     /// The route as this run read it first; where an earlier run deleted it, what its record or the host guard tells of it.
-    fn of(own: &[ObjectRef], extent: &Extent, observed: &Observed) -> Option<Self> {
+    fn of(own: &Own, extent: &Extent, observed: &Observed) -> Option<Self> {
         let noted = |object: &Object| object.annotation(INGRESS_ANNOTATION).map(str::to_owned);
-        if let Some(object) = observed.first_read(&own[0]) {
+        let mut routes = own.routes.iter();
+        if let Some(object) = routes.find_map(|route| observed.first_read(route)) {
             let route = LiveRoute::read(object).ok()?;
             return Some(Self {
                 host: route.hosts().first()?.clone(),
@@ -39,7 +40,7 @@ impl Former {
                 noted: None,
             });
         }
-        let mut guards = own.iter().filter_map(|own| observed.first_read(own));
+        let mut guards = own.guards.iter().filter_map(|own| observed.first_read(own));
         guards.find_map(|guard| {
             Some(Self {
                 host: guard::host_of(guard)?,
@@ -50,28 +51,45 @@ impl Former {
     }
 }
 
-/// Waits until no proxy that can be asked routes the host; returns notes on what could not be seen. `own` are the Service's own objects, the
-/// route first.
+/// The host after its routes were deleted.
+pub(super) struct Unrouted {
+    /// Whether somebody else routes it on the same Gateway.
+    pub is_still_routed: bool,
+    /// What could not be seen, and what is kept.
+    pub notes: Vec<String>,
+}
+
+impl Unrouted {
+    fn as_far_as_seen(notes: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            is_still_routed: false,
+            notes: notes.into_iter().collect(),
+        }
+    }
+}
+
+/// Waits until no proxy that can be asked routes the host.
 ///
 /// The Gateway and the guards must stand meanwhile: a proxy shows the routes of a removed listener until it is drained, and must not lose
 /// the guard of a host before its route.
 pub(super) fn until_unrouted(
     request: &Request,
-    own: &[ObjectRef],
+    own: &Own,
     extent: &Extent,
     observed: &Observed,
-) -> Reconciled<Vec<String>> {
+) -> Reconciled<Unrouted> {
     let unseen = |of: &str, reason: &str| {
         format!("whether every proxy has stopped routing {of} was not seen: {reason}")
     };
     let Some(former) = Former::of(own, extent, observed) else {
-        return Ok(vec![unseen("the host", "an earlier run deleted the route")]);
+        let reason = unseen("the host", "an earlier run deleted the route");
+        return Ok(Unrouted::as_far_as_seen([reason]));
     };
     let host = &former.host;
     let quoted = format!("`{host}`");
     let ingress = match ingress(&former, observed)? {
         Ok(ingress) => ingress,
-        Err(reason) => return Ok(vec![unseen(&quoted, &reason)]),
+        Err(reason) => return Ok(Unrouted::as_far_as_seen([unseen(&quoted, &reason)])),
     };
     observed.prefetch(probe::queries(&ingress))?;
     let ways = probe::ways(observed, &ingress, None)?;
@@ -84,17 +102,15 @@ pub(super) fn until_unrouted(
         lagging.ask(pod, &routes, observed, |hosts| hosts.contains(host), &words)?;
     }
     if !lagging.is_empty() && observed.waited() >= probe::SOON {
-        if let Some(other) = another(&own[0], &former, observed)? {
-            let note = format!(
-                "{other} routes {quoted} too, so the gateway still serves it: whether every proxy has stopped routing it to this Service was not checked"
-            );
-            return Ok(vec![note]);
+        if let Some(other) = another(own, &former, observed)? {
+            return still_routed(&other, host, own, observed);
         }
         lagging.reread([Query::everywhere(Kind::VirtualService)]);
     }
     lagging.reread(probe::queries(&ingress));
     let mut left = false;
-    for object in own[1..].iter().chain(&extent.doomed) {
+    let rest = own.policy.iter().chain(&own.guards);
+    for object in rest.chain(&extent.doomed) {
         left |= try_live(observed, object)?.found().is_some();
     }
     let blind = lagging
@@ -111,7 +127,31 @@ pub(super) fn until_unrouted(
         })?;
     let blind = blind.map(|reason| unseen(&quoted, &reason));
     let others = probe::proxies_unknown([&ingress], observed);
-    Ok(blind.into_iter().chain(others).collect())
+    Ok(Unrouted::as_far_as_seen(blind.into_iter().chain(others)))
+}
+
+/// What becomes of a host that another `VirtualService` routes.
+fn still_routed(
+    other: &ObjectRef,
+    host: &str,
+    own: &Own,
+    observed: &Observed,
+) -> Reconciled<Unrouted> {
+    let mut notes = vec![format!(
+        "{other} routes `{host}` too, so the gateway still serves it: whether every proxy has stopped routing it to this Service was not checked"
+    )];
+    for guard in &own.guards {
+        if try_live(observed, guard)?.found().is_some() {
+            notes.push(format!(
+                "{guard}, which admits only some clients or servers to `{host}`, was kept for {other}; to remove it: {}",
+                command_line::kubectl("delete", guard)
+            ));
+        }
+    }
+    Ok(Unrouted {
+        is_still_routed: true,
+        notes,
+    })
 }
 
 /// The ingress gateway of the route; else why it is not known.
@@ -141,17 +181,13 @@ fn ingress(former: &Former, observed: &Observed) -> Reconciled<Result<IngressGat
 }
 
 /// Another `VirtualService` that routes the host on the same Gateway, as far as they may be listed.
-fn another(
-    route: &ObjectRef,
-    former: &Former,
-    observed: &Observed,
-) -> Reconciled<Option<ObjectRef>> {
+fn another(own: &Own, former: &Former, observed: &Observed) -> Reconciled<Option<ObjectRef>> {
     let everywhere = observed.try_list(&Query::everywhere(Kind::VirtualService))?;
     let listed: &[Object] = match everywhere.found() {
         Some(listed) => listed,
         // Most people may list those of their own namespace.
         None => {
-            let within = Query::within(Kind::VirtualService, &route.namespace);
+            let within = Query::within(Kind::VirtualService, &own.route().namespace);
             let within = observed.try_list(&within)?;
             within.found().copied().unwrap_or_default()
         }
@@ -163,7 +199,9 @@ fn another(
         };
         let owner = service.made_for.as_ref();
         let owner = owner.map(|(namespace, name)| api_rule::reference(namespace, name));
-        let is_own = owner.as_ref().unwrap_or(object.reference()) == route;
+        let is_own = own
+            .routes
+            .contains(owner.as_ref().unwrap_or(object.reference()));
         !is_own && service.gateways.contains(&gateway) && service.hosts.contains(&former.host)
     };
     let mut others = listed.iter().filter(is_another);

@@ -42,12 +42,14 @@ pub(super) fn rules<'a>(
     listener: &Listener,
 ) -> Vec<Value> {
     let spelled = headers.into_iter().flat_map(spellings);
-    spelled.map(|header| rule(&header, listener)).collect()
+    spelled
+        .flat_map(|header| denying_header(&header, listener))
+        .collect()
 }
 
-fn rule(header: &str, listener: &Listener) -> Value {
+fn denying_header(header: &str, listener: &Listener) -> Vec<Value> {
     let present = json!({"key": format!("request.headers[{header}]"), "values": ["*"]});
-    listener.own_rule(json!({}), &[present])
+    listener.own_rules(&json!({}), &[present])
 }
 
 /// The header guard of a Gateway. It changes only if the Gateway's mutual-TLS servers do.
@@ -57,16 +59,21 @@ pub struct HeaderGuard<'a> {
     pub gateway: &'a GatewayName,
     /// The Gateway's proxies.
     pub ingress: &'a IngressGateway,
-    /// The Gateway's mutual-TLS servers.
-    pub listener: &'a Listener,
+    /// The Gateway's mutual-TLS servers, those of each port.
+    pub listeners: &'a [Listener],
 }
 
 impl HeaderGuard<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let mut rules = rules(IDENTITY_HEADERS, self.listener);
+        let identity = IDENTITY_HEADERS.into_iter().flat_map(spellings);
         let misspelt = spellings(FORWARDED).into_iter().skip(1);
-        rules.extend(misspelt.map(|header| rule(&header, self.listener)));
+        let headers: Vec<String> = identity.chain(misspelt).collect();
+        let of_port = |listener| {
+            let headers = headers.iter();
+            headers.flat_map(move |header| denying_header(header, listener))
+        };
+        let rules: Vec<Value> = self.listeners.iter().flat_map(of_port).collect();
         denying(
             headers_reference(&self.ingress.namespace, self.gateway),
             self.gateway,

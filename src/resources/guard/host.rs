@@ -35,7 +35,7 @@ impl HostGuard<'_> {
             "from": [{"source": {"notPrincipals": self.clients.principals()}}],
             "to": [{"operation": {"hosts": hosts}}],
         });
-        let mut rules = vec![self.listener.own_rule(unlisted, &[])];
+        let mut rules = self.listener.own_rules(&unlisted, &[]);
         rules.extend(self.listener.foreign_rules(&hosts));
         let headers = headers::rules(self.headers.iter().map(String::as_str), self.listener);
         rules.extend(headers.into_iter().map(|mut rule| {

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::resources::Object;
-use crate::resources::gateway::{Gateway, Server, covers};
+use crate::resources::gateway::{Gateway, Server, covers, overlap};
 use crate::resources::ingress::{self, IngressGateway};
 use crate::resources::service::Port;
+
+/// The condition on the server name of the TLS handshake.
+const SERVER_NAME: &str = "connection.sni";
 
 /// The ports on which the proxies of one namespace listen for the ports of the Service in front of them.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ struct TcpPort {
     carries_http: bool,
     /// The server names of the connections that are forwarded as TCP, each with its server for a message; empty if all connections are.
     names: BTreeMap<String, String>,
+    /// Those of them whose clients show the proxies a certificate.
+    authenticated: BTreeSet<String>,
 }
 
 /// The features that distinguish connections of a Gateway's mutual-TLS servers from all others on the same proxies.
@@ -129,11 +134,15 @@ impl Listener {
                 ports: ports(server.port).unwrap_or_default(),
                 carries_http: server.port == number,
                 names: BTreeMap::new(),
+                authenticated: BTreeSet::new(),
             });
             if server.selects_by_server_name() {
                 let names = server.hosts.iter().cloned();
                 port.names
                     .extend(names.map(|name| (name, described.clone())));
+            }
+            if server.mode.ends_with("MUTUAL") {
+                port.authenticated.extend(server.hosts.iter().cloned());
             }
         }
         for (_, server) in beside.iter().filter(|(_, server)| !server.forwards_tcp()) {
@@ -156,12 +165,22 @@ impl Listener {
         &self.names
     }
 
-    /// Why no guard can be written for the listener: the TCP server that it would close.
+    /// Why no host guard can be written for the listener: the TCP server that it would close.
     pub fn fault(&self) -> Option<String> {
         let server = self.tcp_server.as_ref().filter(|_| self.ports.is_none())?;
         Some(format!(
             "the ports of the ingress gateway's proxies are not known, so a guard could cut the TCP {server}"
         ))
+    }
+
+    /// The TCP server that asks clients for certificates under one of the listener's own server names, where nothing distinguishes its
+    /// connections from the listener's.
+    pub fn shares_names_with(&self) -> Option<&str> {
+        let mut passed = self.spared().into_iter();
+        let shared = passed.find(|name| self.is_authenticated(name))?;
+        let mut tcp = self.on_own_port();
+        tcp.find_map(|tcp| tcp.names.get(shared))
+            .map(String::as_str)
     }
 
     /// Whether requests for a host of this listener through another server can be distinguished from the listener's own, whatever server
@@ -175,19 +194,20 @@ impl Listener {
         } else {
             let overlaps = |host: &String| {
                 let mut names = self.names.iter();
-                names.any(|name| covers(name, host) || covers(host, name))
+                names.any(|name| overlap(name, host))
             };
             !other.hosts.iter().any(overlaps)
         }
     }
 
-    /// The TCP server because of which some server name is exempt that also selects the other server.
+    /// The TCP server because of which some server name is exempt that also selects the other server: at least while the TCP server has no
+    /// route, since istiod leaves it out then (`buildGatewayNetworkFiltersFromTLSRoutes` in `pilot/pkg/networking/core/gateway.go`).
     pub(super) fn hides(&self, other: &Server) -> Option<&str> {
         let tcp = self.tcp.iter().filter(|tcp| tcp.number == other.port);
         let mut names = tcp.flat_map(|tcp| &tcp.names);
         let hiding = names.find(|(name, _)| {
             let mut hosts = other.hosts.iter();
-            hosts.any(|host| *name != host && covers(name, host))
+            hosts.any(|host| overlap(name, host))
         });
         hiding.map(|(_, server)| server.as_str())
     }
@@ -199,21 +219,59 @@ impl Listener {
         tcp.find_map(|tcp| tcp.names.get("*")).map(String::as_str)
     }
 
-    /// Server names of TCP servers on the listener's own port.
-    fn passed_through(&self) -> BTreeSet<&String> {
-        let tcp = self.tcp.iter().filter(|tcp| tcp.number == self.number);
-        tcp.flat_map(|tcp| tcp.names.keys()).collect()
+    fn on_own_port(&self) -> impl Iterator<Item = &TcpPort> {
+        self.tcp.iter().filter(|tcp| tcp.number == self.number)
     }
 
-    /// A rule for the listener's own connections, with these further conditions.
-    pub(super) fn own_rule(&self, mut rule: Value, conditions: &[Value]) -> Value {
-        let is_own = |name: &&String| self.names.iter().any(|own| covers(own, name));
+    /// Server names of TCP servers on the listener's own port.
+    fn passed_through(&self) -> BTreeSet<&String> {
+        self.on_own_port()
+            .flat_map(|tcp| tcp.names.keys())
+            .collect()
+    }
+
+    /// Those of them that lie below the listener's own names.
+    fn spared(&self) -> BTreeSet<&String> {
+        let names = self.passed_through().into_iter();
+        names.filter(|name| self.is_own(name)).collect()
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        self.names.iter().any(|own| covers(own, name))
+    }
+
+    fn is_authenticated(&self, name: &str) -> bool {
+        self.on_own_port()
+            .any(|tcp| tcp.authenticated.contains(name))
+    }
+
+    /// Rules for the listener's own connections, with these further conditions.
+    ///
+    /// The first one leaves out the server names of TCP servers. But such a server takes its names only while istiod serves it, and
+    /// connections that it does not take come to the listener. So the same holds for these names where the proxy has verified a client:
+    /// it sees no certificate of connections that it passes through.
+    pub(super) fn own_rules(&self, rule: &Value, conditions: &[Value]) -> Vec<Value> {
+        let spared = self.spared();
+        let own = |rule, name: Value| self.own_rule(rule, &[&[name], conditions].concat());
+        let mut rules = vec![own(rule.clone(), sni(&self.names, &spared))];
+        if let Some(verified) = verified(rule) {
+            if !spared.is_empty() {
+                rules.push(own(verified.clone(), sni(&self.names, &BTreeSet::new())));
+            }
+            // `*` stands for any server name, but not for none (`StringMatcher` in `pilot/pkg/security/authz/matcher`).
+            if self.names.contains("*") {
+                let none = json!({"key": SERVER_NAME, "notValues": ["*"]});
+                rules.push(own(verified, none));
+            }
+        }
+        rules
+    }
+
+    /// A rule for the listener's own connections, which these conditions select.
+    fn own_rule(&self, mut rule: Value, conditions: &[Value]) -> Value {
         let mut below = self.tcp.iter().flat_map(|tcp| tcp.names.keys());
-        let is_shared = below.any(|name| is_own(&name));
-        let spared = self.passed_through().into_iter().filter(is_own).collect();
-        let mut when = vec![sni(&self.names, &spared)];
-        when.extend_from_slice(conditions);
-        rule["when"] = when.into();
+        let is_shared = below.any(|name| self.is_own(name));
+        rule["when"] = conditions.into();
         // TCP servers whose server names lie below ours: only the port tells theirs from ours.
         if let (true, Some(ports)) = (is_shared, &self.ports) {
             if rule.get("to").is_none() {
@@ -228,8 +286,7 @@ impl Listener {
     pub(super) fn foreign_rules(&self, hosts: &[String]) -> Vec<Value> {
         let passed = self.passed_through();
         let unknown = || self.names.iter().chain(passed.iter().copied());
-        let not_ours =
-            json!({"key": "connection.sni", "notValues": unknown().collect::<BTreeSet<_>>()});
+        let not_ours = json!({"key": SERVER_NAME, "notValues": unknown().collect::<BTreeSet<_>>()});
         let Some(own) = &self.ports else {
             return vec![json!({"to": [{"operation": {"hosts": hosts}}], "when": [not_ours]})];
         };
@@ -243,7 +300,7 @@ impl Listener {
         rules.extend(mixed.map(|tcp| {
             json!({
                 "to": [{"operation": {"hosts": hosts, "ports": texts(&tcp.ports)}}],
-                "when": [{"key": "connection.sni", "notValues": tcp.names.keys().collect::<Vec<_>>()}],
+                "when": [{"key": SERVER_NAME, "notValues": tcp.names.keys().collect::<Vec<_>>()}],
             })
         }));
         rules
@@ -253,11 +310,25 @@ impl Listener {
 /// The condition that the server name of the TLS handshake is one of the first list, and none of
 /// the second.
 fn sni(values: &BTreeSet<String>, not_values: &BTreeSet<&String>) -> Value {
-    let mut condition = json!({"key": "connection.sni", "values": values});
+    let mut condition = json!({"key": SERVER_NAME, "values": values});
     if !not_values.is_empty() {
         condition["notValues"] = json!(not_values);
     }
     condition
+}
+
+/// The same rule for clients that the proxy has verified only; `None` if it is for others only.
+fn verified(rule: &Value) -> Option<Value> {
+    let mut rule = rule.clone();
+    if rule.get("from").is_none() {
+        rule["from"] = json!([{"source": {}}]);
+    }
+    let source = &mut rule["from"][0]["source"];
+    if source["notPrincipals"] == json!(["*"]) {
+        return None;
+    }
+    source["principals"] = json!(["*"]);
+    Some(rule)
 }
 
 /// The ports as text, the form of policies.

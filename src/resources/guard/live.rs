@@ -110,16 +110,17 @@ pub fn arranged(wanted: Object, live: &Object) -> Object {
 
 /// Whether two guards have the same rules, in whatever order; the API server has its own order of fields, too.
 fn has_same_rules(one: &Object, other: &Object) -> bool {
-    let rules = |object: &Object| {
-        let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
-        rules.cloned().unwrap_or_default()
-    };
-    let mut rest = rules(other);
-    let is_among = |rule: Value| {
+    let (rules, mut rest) = (rules(one), rules(other).iter().collect::<Vec<_>>());
+    let is_among = |rule: &Value| {
         let place = rest.iter().position(|other| *other == rule);
-        place.map(|place| rest.swap_remove(place)).is_some()
+        place.map(|place| rest.remove(place)).is_some()
     };
-    rules(one).into_iter().all(is_among) && rest.is_empty()
+    rules.iter().all(is_among) && rest.is_empty()
+}
+
+fn rules(object: &Object) -> &[Value] {
+    let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
+    rules.map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Whether a proxy that shows these lines of [`crate::resources::proxy_config::Part::Policies`] enforces exactly these traces of a guard.
@@ -204,10 +205,8 @@ pub fn host_of(guard: &Object) -> Option<String> {
 
 /// The `Host` values that the rules name.
 fn hosts(object: &Object) -> Vec<String> {
-    let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
-    let operations = rules
-        .into_iter()
-        .flatten()
+    let operations = rules(object)
+        .iter()
         .filter_map(|rule| rule.get("to")?.as_array())
         .flatten();
     operations

@@ -20,7 +20,7 @@ pub use headers::{HeaderGuard, IDENTITY_HEADERS, MOST_SEPARATORS, spellings};
 pub use host::HostGuard;
 pub use listener::{Listener, ProxyPorts};
 pub use live::{Fault, arranged, faults, host_of, is_enforced, repaired, traces, turned};
-pub use other_servers::{OtherServer, other_servers};
+pub use other_servers::{OtherServer, admits, other_servers};
 
 use serde_json::{Value, json};
 

@@ -48,8 +48,8 @@ pub fn other_servers<'a>(
     others
 }
 
-/// Who is accepted by a server; `None` if only clients of `ours` are.
-fn admits(server: &Server, ours: &Server) -> Option<String> {
+/// Who is accepted by a server; `None` if only clients of `ours` are, or nobody is.
+pub fn admits(server: &Server, ours: &Server) -> Option<String> {
     let anybody = "anybody, without a certificate".to_owned();
     if server.protocol.starts_with("HTTP") && server.protocol != "HTTPS"
         || server.protocol.starts_with("GRPC")

@@ -289,7 +289,10 @@ fn host(patterns: &[&str], arrival: &Arrival) -> Match {
     let Some(hosts) = &arrival.hosts else {
         return Match::Some;
     };
-    let each: Vec<Match> = hosts.iter().map(|host| one_host(patterns, host)).collect();
+    // In whatever case (Istio, `pilot/pkg/security/authz/matcher/header.go`, `HostMatcher`).
+    let patterns: Vec<String> = patterns.iter().map(|one| one.to_lowercase()).collect();
+    let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+    let each: Vec<Match> = hosts.iter().map(|host| one_host(&patterns, host)).collect();
     if each.iter().all(|is| *is == Match::Always) {
         Match::Always
     } else if each.iter().all(|is| *is == Match::Never) {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::*;
 use crate::plan::probe::kubernetes_gateways;
 use crate::plan::{Query, Seen};
-use crate::resources::guard::host_reference;
+use crate::resources::guard::{headers_reference, host_reference};
+use crate::resources::ingress::default_selector;
 use crate::resources::{Kind, ObjectRef};
 
 /// A Gateway whose listener is on the proxies behind the Service of the default ingress gateway.
@@ -132,5 +133,122 @@ fn a_denied_list_is_told_with_and_without_a_host_guard() {
         };
         assert!(told(&run(&mut cluster, &request, &host)));
         assert!(told(&run(&mut cluster, &guarded(request), &host)));
+    }
+}
+
+/// A cluster with a Gateway for a wildcard, and one with a Gateway for the host alone; each with server names of it.
+fn with_server_names() -> Vec<(Cluster, Request, String, Vec<String>)> {
+    let names = |host: &str| match host.split_once('.') {
+        Some((_, parent)) if host == default_host() => {
+            vec![format!("zzz.{parent}"), format!("*.{parent}")]
+        }
+        _ => vec![host.to_owned()],
+    };
+    let all = both().into_iter();
+    all.map(|(cluster, request, host)| {
+        let names = names(&host);
+        (cluster, request, host, names)
+    })
+    .collect()
+}
+
+/// A server that passes connections through takes its server names only while istiod serves it. Whoever may write a Gateway, even one
+/// of another controller, must not open the host to clients that are not on its list.
+#[test]
+fn a_server_name_that_a_guard_spares_lets_nobody_in_whom_the_proxies_know() {
+    for (cluster, request, host, names) in with_server_names() {
+        for spared in names {
+            let (mut cluster, request) = (cluster.clone(), request.clone());
+            run(&mut cluster, &request, &host);
+            let [ada, ben] = ["ada", "ben"].map(|name| {
+                let client = cluster.issue(name);
+                cluster.certificate(client).clone()
+            });
+            let tls = json!({"mode": "Passthrough"});
+            let listener = json!({"name": "db", "port": 443, "protocol": "TLS", "hostname": spared, "tls": tls});
+            cluster.put(&theirs(&listener));
+            let access = AccessChoice {
+                allow: Allow::Only(vec!["ada".to_owned()]),
+                ..AccessChoice::default()
+            };
+            run(&mut cluster, &Request { access, ..request }, &host);
+            for name in [&host, &spared.replace('*', "any")] {
+                let statuses = |client| cluster.statuses_by(name, &host, Some(client));
+                assert_eq!(statuses(&ada), [Some(200); 2], "{name}");
+                assert_eq!(statuses(&ben), [Some(403); 2], "{name}, {spared}");
+            }
+            let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+            let headers = headers_reference("istio-system", &gateway);
+            let rules = cluster.objects[&headers].at(&["spec", "rules"]);
+            let rules = rules.unwrap().as_array().unwrap();
+            let of_verified = rules.iter().filter(|rule| {
+                let spares = rule["when"][0].get("notValues").is_some();
+                !spares && rule["from"][0]["source"]["principals"] == json!(["*"])
+            });
+            let count = of_verified.count();
+            assert_eq!(
+                count * 2,
+                rules.len(),
+                "each header, once more for clients that were verified"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tcp_server_that_asks_for_certificates_under_names_of_the_host_is_refused() {
+    // A Gateway with exactly the host is a conflict of its own.
+    let wildcards = |(_, _, host, names): &(_, _, String, Vec<String>)| names[0] != *host;
+    for (mut cluster, request, _, names) in with_server_names().into_iter().filter(wildcards) {
+        let spec = json!({
+            "selector": default_selector(),
+            "servers": [{
+                "hosts": [names[0]], "port": {"name": "db", "number": 443, "protocol": "TLS"},
+                "tls": {"mode": "MUTUAL", "credentialName": "db"},
+            }],
+        });
+        let name = GatewayName::new("team", "db");
+        cluster.put(&Object::new(name.reference()).with("spec", spec));
+        cluster.writes.clear();
+        let failure = cluster.run(&request).unwrap_err().to_string();
+        let says = "server `db` of Gateway `team/db` asks clients for certificates";
+        assert!(failure.contains(says), "{failure}");
+        assert_eq!(cluster.writes, Vec::<String>::new());
+    }
+}
+
+/// Identity headers are denied at each server whose clients the Gateway knows, also without a server name.
+#[test]
+fn the_header_guard_is_for_the_mutual_tls_servers_of_every_port() {
+    for (mut cluster, request, host) in both() {
+        run(&mut cluster, &request, &host);
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+        let own = cluster.objects[&gateway.reference()].clone();
+        let mut spec = own.at(&["spec"]).unwrap().clone();
+        let mut further = spec["servers"][0].clone();
+        further["port"] = json!({"name": "more", "number": 8443, "protocol": "HTTPS"});
+        further["hosts"] = json!(["*"]);
+        spec["servers"].as_array_mut().unwrap().push(further);
+        cluster.put(&own.with("spec", spec));
+        run(&mut cluster, &request, &host);
+        let headers = headers_reference("istio-system", &gateway);
+        let rules = cluster.objects[&headers].at(&["spec", "rules"]);
+        let rules = rules.unwrap().as_array().unwrap().iter();
+        let of_header =
+            |rule: &&Value| rule["when"][1]["key"] == "request.headers[x_client_ssl_cn]";
+        let conditions: Vec<String> = rules
+            .filter(of_header)
+            .map(|rule| format!("{} {}", rule["from"], rule["when"][0]))
+            .collect();
+        assert_eq!(conditions.len(), 3, "{conditions:#?}");
+        let verified = r#"[{"source":{"principals":["*"]}}]"#;
+        assert_eq!(
+            conditions[1],
+            r#"null {"key":"connection.sni","values":["*"]}"#
+        );
+        assert_eq!(
+            conditions[2],
+            format!(r#"{verified} {{"key":"connection.sni","notValues":["*"]}}"#)
+        );
     }
 }

@@ -255,7 +255,7 @@ fn servers_with_the_same_trust_redirects_and_other_hosts_are_no_finding() {
     let same =
         json!({"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": FIELD});
     for harmless in [
-        server(PATTERN, 8443, "HTTPS", same),
+        server("more.mtls.example.com", 443, "HTTPS", same.clone()),
         server(PATTERN, 80, "HTTP", json!({"httpsRedirect": true})),
         server(
             "other.mtls.example.com",
@@ -267,4 +267,9 @@ fn servers_with_the_same_trust_redirects_and_other_hosts_are_no_finding() {
         let mut guarded = Guarded::new(std::slice::from_ref(&harmless));
         assert_eq!(guarded.checks(), [], "{harmless}");
     }
+    // Its clients are the same, but the header guard knows nothing of it yet.
+    let mut guarded = Guarded::new(&[server(PATTERN, 8443, "HTTPS", same)]);
+    let checks = guarded.checks();
+    assert_eq!(ids(&checks), [("guard/weakened", Severity::Error)]);
+    assert!(checks[0].seen.contains("the header guard"), "{checks:#?}");
 }

@@ -153,7 +153,7 @@ impl Cluster {
         let headers = HeaderGuard {
             gateway: &name,
             ingress: &ingress,
-            listener: &listener(&mutual),
+            listeners: &[listener(&mutual)],
         };
         [
             host.object(host_reference("istio-system", "shop", "httpbin")),

@@ -59,7 +59,11 @@ impl Configuration {
                     let created = object.text(&["metadata", "creationTimestamp"]);
                     let name = object.reference();
                     let age = format!("{created} {}.{}", name.name, name.namespace);
-                    ages.extend(gateway.tls_servers().map(|server| {
+                    // One that passes connections through has a listener only where a `TLSRoute`, or a route of a VirtualService, says
+                    // to where (istiod, `pilot/pkg/networking/core/gateway.go`); there are none here.
+                    let servers = gateway.tls_servers();
+                    let servers = servers.filter(|server| !server.forwards_tcp());
+                    ages.extend(servers.map(|server| {
                         (
                             age.clone(),
                             Listener {
@@ -140,11 +144,12 @@ impl Configuration {
     pub(super) fn answer(
         &self,
         listener: &Listener,
-        host: &str,
+        [server_name, host]: [&str; 2],
         client: Option<&Certificate>,
     ) -> u16 {
         let call = Call {
             host,
+            server_name,
             principal: client.and_then(|client| client.uri_sans().first()),
         };
         let denied = self

@@ -103,3 +103,59 @@ fn a_host_that_another_route_serves_too_is_not_waited_for() {
     let says = format!("VirtualService team/theirs routes `{host}` too");
     assert!(notes.contains(&says), "{notes}");
 }
+
+/// Its guard may be what keeps clients from the other route.
+#[test]
+fn the_guard_of_a_host_that_another_route_serves_too_is_kept() {
+    let (mut cluster, host) = exposed_clusters().remove(1);
+    let guard = guard::host_reference("istio-system", "shop", "httpbin");
+    let mine = Routing::VirtualService.reference("shop", "httpbin");
+    let rules = json!([{"from": [{"source": {"notPrincipals": ["kyma-mtls-clients/ada"]}}], "to": [{"operation": {"hosts": [host]}}]}]);
+    let spec = json!({"action": "DENY", "rules": rules});
+    cluster.put(&ours(Object::new(guard.clone()), &own_gateway()).with("spec", spec));
+    let spec = json!({
+        "hosts": [host], "gateways": [own_gateway().to_string()],
+        "http": [{"route": [{"destination": {"host": "other"}}]}],
+    });
+    cluster.put(
+        &Object::new(ObjectRef::new(Kind::VirtualService, "team", "theirs")).with("spec", spec),
+    );
+    for _ in 0..2 {
+        let report = cluster.run(&only_the_route()).unwrap();
+        let notes = report.notes.join("\n");
+        let says = format!(
+            "was kept for VirtualService team/theirs; to remove it: kubectl delete authorizationpolicies.security.istio.io -n istio-system {}",
+            guard.name
+        );
+        assert!(notes.contains(&says), "{notes}");
+        assert!(!cluster.objects.contains_key(&mine));
+        assert!(cluster.objects.contains_key(&guard));
+    }
+}
+
+/// Kyma was installed after the Service was exposed: the route is still a `VirtualService`.
+#[test]
+fn a_route_from_before_kyma_is_removed_with_its_policy_and_guard() {
+    let (cluster, _) = exposed_clusters().remove(1);
+    for has_rule in [false, true] {
+        let mut cluster = cluster.clone();
+        cluster.unserved.remove(&Kind::ApiRule);
+        let rule = Routing::ApiRule.reference("shop", "httpbin");
+        if has_rule {
+            let spec = json!({
+                "hosts": ["httpbin.other.example.com"], "gateway": own_gateway().to_string(),
+                "service": {"name": "httpbin", "port": 8000}, "rules": [],
+            });
+            cluster.put(&ours(Object::new(rule.clone()), &own_gateway()).with("spec", spec));
+        }
+        cluster.run(&only_the_route()).unwrap();
+        let [route, policy] = [
+            Routing::VirtualService.reference("shop", "httpbin"),
+            access_policy::reference("shop", "httpbin"),
+        ];
+        let guard = guard::host_reference("istio-system", "shop", "httpbin");
+        for gone in [&route, &policy, &guard, &rule] {
+            assert!(!cluster.objects.contains_key(gone), "{gone}");
+        }
+    }
+}
