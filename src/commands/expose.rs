@@ -87,8 +87,8 @@ pub struct Args {
     /// Use this Gateway, and share its clients; created if it does not exist [default: kyma-mtls-gateway]
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
-    /// Use the ingress gateway behind this Service; an existing Gateway keeps its own [default: Kyma's, else the only one in the
-    /// cluster]
+    /// Use the ingress gateway behind this Service; an existing Gateway keeps its own, and takes in one with the same labels [default:
+    /// Kyma's, else the only one in the cluster]
     #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, conflicts_with = "selector")]
     ingress: Option<ObjectRef>,
     /// Use the ingress gateway whose proxies have these labels

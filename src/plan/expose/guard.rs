@@ -3,6 +3,8 @@
 
 mod change;
 mod clients;
+mod noted;
+mod required;
 
 use std::collections::BTreeSet;
 
@@ -15,17 +17,15 @@ use super::waiting::changed_by_others;
 use super::wanted::{Wanted, check_rights};
 use super::{Request, get};
 use crate::error::Failure;
-use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Write, probe};
 use crate::resources::guard::{
-    Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
-    arranged, effective, faults, headers_reference, host_reference, is_enforced, other_servers,
-    repaired, traces,
+    Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, arranged, faults,
+    headers_reference, host_reference, is_enforced, repaired, traces,
 };
-use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
+use crate::resources::names::GatewayName;
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef};
-use change::{before, changes, limits, notes, unstoppable, warning};
+use change::{before, changes, limits, notes, warning};
 
 /// The guards to write.
 pub(super) struct Guards {
@@ -133,7 +133,7 @@ pub(super) fn desired(
     // Where the first host guard is lost, that of another namespace tells who may call the host.
     let has_guard = |site: &&Site<'_>| site.view.host_guard.is_some();
     let view = &sites.iter().find(has_guard).unwrap_or(&sites[0]).view;
-    let current = current(request, view)?;
+    let current = noted::current(request, view)?;
     // An earlier run may have left the list half-written.
     let is_begun = sites.iter().any(|Site { target, view }| {
         let listed = view.host_guard.and_then(Clients::of_policy);
@@ -150,8 +150,8 @@ pub(super) fn desired(
     let headers = guarded_headers(target)?;
     let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);
-    refuse_shared_names(target, &all_listeners)?;
-    let clients = required(request, target, clients, &headers, &listener)?;
+    required::refuse_shared_names(target, &all_listeners)?;
+    let clients = required::required(request, target, clients, &headers, &listener)?;
     let revision = proxies.revision();
     let plan =
         |object: Object, live: Option<&Object>| plan(request, object, live, revision.as_deref());
@@ -163,7 +163,8 @@ pub(super) fn desired(
             ingress: &target.ingress,
             listeners: &all_listeners,
         };
-        wanted.push(plan(header_guard.object(), view.header_guard)?);
+        let header_guard = noted::noting(header_guard.object(), view, request, clients.as_ref());
+        wanted.push(plan(header_guard, view.header_guard)?);
         if let Some(clients) = &clients {
             if let Some(fault) = listener.fault() {
                 return Err(Failure::refused(format!(
@@ -207,6 +208,10 @@ pub(super) fn desired(
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     let mut notes = notes(target, view, clients.as_ref(), before, &removed, observed);
     notes.extend(limits(target, &proxies, &listener, clients.is_some()));
+    if removed.is_empty() && noted::is_theirs(view) {
+        // What notes the clients comes last then: a guard that is lost in between is never restored with a client that was removed.
+        wanted.sort_by_key(|guard| guard.object.reference().name == target.header_guard().name);
+    }
     Ok(Guards {
         warning: warning(&wanted, &lifted, observed),
         notes,
@@ -234,42 +239,6 @@ fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener,
     (listener, all)
 }
 
-/// Refuses where a TCP server asks clients for certificates under names of these servers: a rule for these clients would close its
-/// connections, and one that spares them would spare those that come to these servers after all.
-fn refuse_shared_names(target: &Target, listeners: &[Listener]) -> Result<(), Failure> {
-    let mut shared = listeners.iter().filter_map(Listener::shares_names_with);
-    shared.next().map_or(Ok(()), |server| {
-        Err(Failure::refused(format!(
-            "the TCP {server} asks clients for certificates under server names of the Gateway `{}`, so the guards cannot tell its connections from requests for `{}`",
-            target.gateway, target.host
-        ))
-        .hint("give that server other host names, or another port"))
-    })
-}
-
-/// The clients that may call the host now: those of the guard; those of the route's annotation if the guard is lost or was opened.
-fn current(request: &Request, view: &View<'_>) -> Result<Option<Clients>, Failure> {
-    let route = view.route.as_ref().map(|(object, _)| *object);
-    let annotation = route
-        .filter(|route| route.is_ours())
-        .and_then(|route| route.annotation(CLIENTS_ANNOTATION))
-        .and_then(Clients::of_annotation);
-    let policy = view.host_guard.and_then(Clients::of_policy);
-    let current = effective(policy, annotation);
-    match (view.host_guard, &current) {
-        (Some(guard), None) if request.access.allow.says_nothing() => Err(Failure::refused(
-            format!(
-                "{} was changed, and no longer shows which clients may call the host",
-                guard.reference()
-            ),
-        )
-        .hint(
-            "set the list again: `--allow CLIENT` lists clients, `--allow-any` admits every client",
-        )),
-        _ => Ok(current),
-    }
-}
-
 /// The headers of `--header` that a client could send itself, because an `APIRule` does not remove
 /// them.
 fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
@@ -292,60 +261,6 @@ fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
         ))
         .hint("choose a shorter name in `--header`")),
     }
-}
-
-/// The clients of a host guard, if one is wanted or needed.
-fn required(
-    request: &Request,
-    target: &Target,
-    clients: Option<Clients>,
-    headers: &BTreeSet<String>,
-    listener: &Listener,
-) -> Result<Option<Clients>, Failure> {
-    let clients = match (clients, request.access.guard) {
-        (Some(Clients::Listed(_)), Some(false)) => {
-            return Err(Failure::usage(format!(
-                "`--guard=false` contradicts the allow-list of `{}`",
-                target.host
-            ))
-            .hint("`--allow-any --guard=false` removes both"));
-        }
-        (Some(Clients::Any), Some(false)) => None,
-        (None, Some(true)) => Some(Clients::Any),
-        (clients, _) => clients,
-    };
-    let others = target.existing.as_ref().map_or_else(Vec::new, |existing| {
-        other_servers(&existing.gateway, &existing.server, &target.host, listener)
-    });
-    if let Some(other) = others.iter().find(|other| !other.is_stopped) {
-        return Err(served_otherwise(target, other).hint(unstoppable(other)));
-    }
-    match (clients, others.first()) {
-        (None, Some(other)) => Err(served_otherwise(target, other).hint(format!(
-            "or deny its requests for this host: kubectl mtls expose {} -n {} --guard",
-            target.service, target.namespace
-        ))),
-        (None, None) if !headers.is_empty() && request.access.guard == Some(false) => Err(
-            Failure::usage("`--guard=false` would let clients choose the headers of `--header`")
-                .hint("leave out `--guard=false`, or the headers"),
-        ),
-        (None, None) if !headers.is_empty() => Ok(Some(Clients::Any)),
-        (clients, _) => Ok(clients),
-    }
-}
-
-fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
-    Failure::refused(format!(
-        "{} of the Gateway `{}` serves `{}` to {}",
-        other.server.describe(),
-        target.gateway,
-        target.host,
-        other.admits
-    ))
-    .hint(format!(
-        "remove the other server: {}",
-        command_line::edit(&target.gateway.reference())
-    ))
 }
 
 /// Applies a guard that does not exist: a Role can limit that to the guard's name, but not a POST. Replaces one that differs, by PUT under

@@ -1,6 +1,6 @@
 //! The ingress gateway of the host: Kyma's, the only one in the cluster, or the one that the user names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::Existing;
 use super::{Request, get};
@@ -10,10 +10,10 @@ use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy;
 use crate::resources::ingress::{IngressGateway, is_router, noted_namespaces};
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::names::{GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
 use crate::resources::service::Service;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The mesh identity that Kyma's controller admits to Services, whatever the gateway (<https://github.com/kyma-project/api-gateway>,
 /// `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
@@ -36,6 +36,51 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let guess = guess(request);
     let everywhere = ingress::everywhere(&guess.selector);
     front.chain([probe::pods(&guess), everywhere]).collect()
+}
+
+/// The namespaces of proxies for which the host was exposed before.
+///
+/// A Gateway configures every router with its labels, also one that somebody starts in a namespace of their own. So a namespace that
+/// joins later gets the key of the server certificate, and access to the Service, only where the user names its Service.
+pub(super) struct Known(Option<BTreeSet<String>>);
+
+impl Known {
+    /// What the Gateway, if it is ours, and the route noted when the run began; of a new exposure nothing is known.
+    pub fn of(
+        gateway: &GatewayName,
+        route: Option<&Object>,
+        observed: &Observed,
+    ) -> Reconciled<Self> {
+        let reference = gateway.reference();
+        let mut gateways = observed.list(&super::gateway::query())?.iter();
+        let own = gateways.find(|object| *object.reference() == reference && object.is_ours());
+        let noted = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
+        let known: BTreeSet<String> = own.into_iter().chain(route).flat_map(noted).collect();
+        Ok(Self((!known.is_empty()).then_some(known)))
+    }
+
+    /// The proxies without those of namespaces that are new and that the user does not name, and these namespaces. One that joins does
+    /// not lead.
+    pub fn admitted(
+        &self,
+        request: &Request,
+        mut ingress: IngressGateway,
+    ) -> (IngressGateway, BTreeSet<String>) {
+        let Self(Some(known)) = self else {
+            return (ingress, BTreeSet::new());
+        };
+        let is_new = |namespace: &str| !known.contains(namespace);
+        let first = ingress.namespaces().find(|namespace| !is_new(namespace));
+        if let Some(first) = first.map(str::to_owned) {
+            ingress = ingress.led_by(&first);
+        }
+        let named = request.ingress.as_ref().map(|named| &named.namespace);
+        let further = std::mem::take(&mut ingress.further).into_iter();
+        let (left_out, admitted) =
+            further.partition(|namespace| is_new(namespace) && Some(namespace) != named);
+        ingress.further = admitted;
+        (ingress, left_out)
+    }
 }
 
 /// An existing Gateway keeps its ingress gateway, and so does a deleted one whose route notes the namespace of its proxies. A new Gateway

@@ -3,6 +3,8 @@
 mod gateway_name;
 mod host;
 
+use std::collections::BTreeSet;
+
 use super::environment::Environment;
 use super::existing::{self, Existing};
 use super::{Request, ServerChoice, get};
@@ -23,7 +25,7 @@ use crate::resources::names::{
 };
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
-    Kind, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,
+    Kind, Object, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,
 };
 use gateway_name::{chosen_gateway, gateway_name, kymas_gateway, refuse_idle_controller};
 pub(super) use host::wildcard_over;
@@ -44,6 +46,8 @@ pub(super) struct Target {
     pub existing: Option<Existing>,
     /// The gateway's proxies. Of several namespaces the first one's Service leads to them, and its Secrets tell a Gateway's former names.
     pub ingress: IngressGateway,
+    /// Namespaces with further Pods that the Gateway configures, which are left out until the user names their Service.
+    pub unnamed: BTreeSet<String>,
     pub names: CredentialNames,
     pub options: RouteOptions,
     pub environment: Environment,
@@ -256,16 +260,18 @@ pub(super) fn decide(
             .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
             .into());
     }
-    let noted = noted(request, environment, observed)?;
+    let route = former_route(request, environment, observed)?;
+    let known = ingress::Known::of(&gateway, route, observed)?;
     let ingress = ingress::choose(
         request,
         &gateway,
         existing.as_ref(),
-        noted,
+        route.and_then(|route| route.annotation(INGRESS_ANNOTATION)),
         environment.routing,
         observed,
     )?;
     let ingress = placement::widened(ingress, observed)?;
+    let (ingress, unnamed) = known.admitted(request, ingress);
     ingress::require_further(&ingress, observed)?;
     let names = super::names::of(
         request,
@@ -290,6 +296,7 @@ pub(super) fn decide(
         host,
         gateway_host,
         ingress,
+        unnamed,
         existing,
         gateway,
         names,
@@ -317,19 +324,18 @@ fn check_route_name(request: &Request) -> Result<(), Failure> {
     )))
 }
 
-/// The namespaces of the proxies that the Service's route noted when the run began.
-fn noted<'a>(
+/// The Service's route as it was when the run began, if it is ours.
+fn former_route<'a>(
     request: &Request,
     environment: Environment,
     observed: &'a Observed,
-) -> Reconciled<Option<&'a str>> {
+) -> Reconciled<Option<&'a Object>> {
     let route = environment
         .routing
         .reference(&request.namespace, &request.service);
     observed.try_get(&route)?;
     let before = observed.first_read(&route);
-    let before = before.filter(|route| route.is_ours());
-    Ok(before.and_then(|route| route.annotation(INGRESS_ANNOTATION)))
+    Ok(before.filter(|route| route.is_ours()))
 }
 
 /// The names of a deleted Gateway, from its route.
@@ -350,7 +356,8 @@ pub(super) fn former_names(
         && observed.change_of(&route).is_none()
         && tolerate(gateway::listed(&name, observed))?.is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
-    let noted = noted(request, environment, observed)?;
+    let route = former_route(request, environment, observed)?;
+    let noted = route.and_then(|route| route.annotation(INGRESS_ANNOTATION));
     let namespaces = noted_namespaces(noted).into_iter();
     let fallbacks =
         namespaces.map(|proxies| client_ca::secret(&proxies, &names.derived_client_ca()));

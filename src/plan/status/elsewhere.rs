@@ -85,14 +85,27 @@ fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
         return Ok(None);
     }
     let names: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+    let (service, front) = probe::service_of(facts.observed, ingress)?;
+    let remedy = match front {
+        Seen::Found(_) => format!(
+            "{} --ingress {}/{}",
+            part.expose_command(),
+            service.namespace,
+            service.name
+        ),
+        _ => format!("kubectl get pods -n {namespace} -l {labels} --show-labels"),
+    };
     let finding = Finding::new(
         &check::GATEWAY_SEVERAL_NAMESPACES,
         format!("{seen}, and there is no {}", names.join(", no ")),
-        part.expose_command(),
+        remedy,
     );
+    let why = "they serve the host if you name their Service, and get the key of its server certificate then; remove Pods that are not yours";
+    let finding = finding.because(why);
     Ok(Some(if is_open {
-        let why =
-            "without them the proxies there are a way in, as soon as they have a server Secret";
+        let why = format!(
+            "without them the proxies there are a way in, as soon as they have a server Secret; {why}"
+        );
         finding.graded(Severity::Error).because(why)
     } else {
         finding

@@ -1,10 +1,13 @@
-//! The clients that a host guard admits, in the policy and in the route's annotation that repeats it.
+//! The clients that a host guard admits, in the policy and in the annotation that repeats it: of the route, or of the header guard where
+//! the route is somebody else's.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::resources::Object;
+use crate::pki::names::hash6;
+use crate::resources::names::CLIENTS_ANNOTATION;
+use crate::resources::{Object, ObjectRef};
 
 const SPIFFE: &str = "spiffe://";
 /// Any identity: a URI SAN, else a DNS SAN, else a subject (Istio, `source.principals`).
@@ -86,6 +89,30 @@ impl Clients {
     }
 }
 
+/// The annotation by which a header guard notes who may call a Service whose route belongs to somebody else: it begins with the Service,
+/// since its key has a hash only.
+fn note(service: &ObjectRef) -> (String, String) {
+    let name = format!("{}/{}", service.namespace, service.name);
+    (
+        format!("{CLIENTS_ANNOTATION}-{}", hash6(&name)),
+        format!("{name} "),
+    )
+}
+
+/// Who may call a Service, as the header guard of its Gateway notes it.
+pub fn noted_on(header_guard: &Object, service: &ObjectRef) -> Option<Clients> {
+    let (key, begin) = note(service);
+    let value = header_guard.annotation(&key)?.strip_prefix(&begin)?;
+    Clients::of_annotation(value)
+}
+
+/// A header guard that notes who may call a Service; nobody is noted where the Service has no host guard any more.
+pub fn noting(header_guard: Object, service: &ObjectRef, clients: Option<&Clients>) -> Object {
+    let (key, begin) = note(service);
+    let clients = clients.map(Clients::annotation).unwrap_or_default();
+    header_guard.with_annotation(&key, &format!("{begin}{clients}"))
+}
+
 /// The existing list of admitted clients: that of the policy; that of the annotation if the policy is lost or admits clients that nobody
 /// listed.
 pub fn effective(policy: Option<Clients>, annotation: Option<Clients>) -> Option<Clients> {
@@ -98,7 +125,7 @@ pub fn effective(policy: Option<Clients>, annotation: Option<Clients>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::{Kind, ObjectRef};
+    use crate::resources::Kind;
     use serde_json::json;
 
     fn listed(names: &[&str]) -> Clients {

@@ -7,9 +7,9 @@ use super::super::view::View;
 use super::super::wanted::Wanted;
 use crate::plan::Observed;
 use crate::plan::probe::IngressProxies;
-use crate::resources::guard::{Clients, Listener, OtherServer};
+use crate::resources::guard::{self, Clients, Listener, OtherServer};
 use crate::resources::names::CLIENTS_ANNOTATION;
-use crate::resources::{Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// How long open connections continue under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
 const DRAINED_AFTER: &str = "45 s";
@@ -110,8 +110,11 @@ pub(super) fn notes(
     let mut notes = Vec::new();
     let route = view.route.as_ref().map(|(object, _)| *object);
     let route = before(route, &target.route(), observed);
-    let annotated = route.and_then(|route| route.annotation(CLIENTS_ANNOTATION));
-    if let (Some(clients), None, Some(_)) = (clients, guard_before, annotated) {
+    let service = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
+    let header_guard = before(view.header_guard, &target.header_guard(), observed);
+    let is_noted = route.is_some_and(|route| route.annotation(CLIENTS_ANNOTATION).is_some())
+        || header_guard.is_some_and(|guard| guard::noted_on(guard, &service).is_some());
+    if let (Some(clients), None, true) = (clients, guard_before, is_noted) {
         let who = clients.listed().map_or_else(
             || "every client with a certificate may call the host".to_owned(),
             |listed| {

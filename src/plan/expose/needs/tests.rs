@@ -195,6 +195,7 @@ fn target(reads: Reads) -> Target {
         gateway,
         existing,
         ingress: IngressGateway::default(),
+        unnamed: [].into(),
         names,
         options: RouteOptions::default(),
         environment: Environment {

@@ -46,6 +46,22 @@ fn several_namespaces(
     })
 }
 
+/// Tells of Pods with the gateway's labels that are left out.
+fn left_out<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = String> + 'a {
+    let target = plan.target;
+    let expose = command_line::expose(&ObjectRef::new(
+        Kind::Service,
+        &target.namespace,
+        &target.service,
+    ));
+    target.unnamed.iter().map(move |namespace| {
+        format!(
+            "Pods with the labels `{}` also run in `{namespace}`, for which the host was not exposed: they get neither the key of its server certificate nor access to the Service. If they belong to your ingress gateway, name their Service: {expose} --ingress {namespace}/SERVICE",
+            target.ingress.labels()
+        )
+    })
+}
+
 pub(super) fn notes(
     plan: &Plan<'_>,
     wanted: &[Wanted],
@@ -64,6 +80,7 @@ pub(super) fn notes(
     notes.extend(plan.workload.notes.clone());
     notes.extend(several_namespaces(&target.ingress, wanted, observed));
     notes.extend(plan.ingress_notes.clone());
+    notes.extend(left_out(plan));
     notes.extend(connection_reuse::note(plan.request, target, looked));
     notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));

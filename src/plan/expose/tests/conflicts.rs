@@ -1,6 +1,9 @@
 //! What stands in the way stops a run before its first write, and is named.
 
 use super::*;
+use crate::resources::guard::host_reference;
+use crate::resources::names::MANAGED_BY;
+use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, guard};
 
 /// Asserts that a run is refused without a write, and names what stands in its way.
@@ -217,4 +220,61 @@ fn a_secret_of_ours_that_a_tool_keeps_is_not_written_again() {
     refused(&mut anew, &plain_request(), says);
     cluster.run(&forced).unwrap();
     assert!(cluster.objects[&name] != changed);
+}
+
+/// The route of Kyma's tutorial has no place for our notes: the header guard, which is always ours, has one.
+#[test]
+fn the_allow_list_of_a_route_of_somebody_else_is_restored_with_its_clients() {
+    let (mut cluster, host) = (Cluster::kyma(), default_host());
+    let request = expose_request();
+    run(&mut cluster, &request, &host);
+    let [ada, ben] = ["ada", "ben"].map(|name| {
+        let client = cluster.issue(name);
+        cluster.certificate(client).clone()
+    });
+    let name = Routing::ApiRule.reference("shop", "httpbin");
+    let route = cluster.objects[&name].clone().without_label(MANAGED_BY);
+    cluster.put(&route);
+    let allow = |allow| Request {
+        access: AccessChoice {
+            allow,
+            ..AccessChoice::default()
+        },
+        ..request.clone()
+    };
+    let only = allow(Allow::Only(vec!["ada".to_owned()]));
+    cluster.writes.clear();
+    run(&mut cluster, &only, &host);
+    let is_of_the_route = |write: &String| write.contains("APIRule");
+    assert!(
+        !cluster.writes.iter().any(is_of_the_route),
+        "{:#?}",
+        cluster.writes
+    );
+    assert_eq!(cluster.statuses(&host, Some(&ben)), [Some(403); 2]);
+
+    let guard = host_reference("istio-system", "shop", "httpbin");
+    cluster.objects.remove(&guard).unwrap();
+    cluster.load();
+    assert_eq!(cluster.statuses(&host, Some(&ben)), [Some(200); 2]);
+    let report = run(&mut cluster, &request, &host);
+    let notes = report.notes.join("\n");
+    assert!(
+        notes.contains("only these clients may call the host: spiffe://"),
+        "{notes}"
+    );
+    assert_eq!(cluster.statuses(&host, Some(&ben)), [Some(403); 2]);
+    assert_eq!(cluster.statuses(&host, Some(&ada)), [Some(200); 2]);
+    let written = cluster.writes.len();
+    run(&mut cluster, &request, &host);
+    assert_eq!(cluster.writes[written..], [] as [&str; 0]);
+
+    // Where every client may call again, nothing is left of the list.
+    let any = allow(Allow::Any);
+    let mut any = any;
+    any.access.guard = Some(false);
+    run(&mut cluster, &any, &host);
+    assert_eq!(cluster.statuses(&host, Some(&ben)), [Some(200); 2]);
+    run(&mut cluster, &request, &host);
+    assert!(!cluster.objects.contains_key(&guard));
 }

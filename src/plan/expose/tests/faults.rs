@@ -1,5 +1,6 @@
 //! `expose` with every fault at each of its effects: nobody is let in at any moment, and a rerun comes to the same end.
 
+use super::several::naming_service_in;
 use super::*;
 use crate::pki::inspect::Certificate;
 use crate::plan::testing::every_fault_watched;
@@ -86,7 +87,8 @@ fn with_proxies_in_a_namespace_that_joins_later() {
     };
     run(&mut cluster, &request, HOST);
     let cluster = cluster.with_proxies_in("edge");
-    let faults = every_fault(&cluster, &plain_request(), HOST, |cluster| {
+    let request = naming_service_in("edge", &cluster);
+    let faults = every_fault(&cluster, &request, HOST, |cluster| {
         never_admitted(cluster, HOST, &mallory);
     });
     assert!(faults > 50, "only {faults} faults");

@@ -87,6 +87,18 @@ fn revoke_request(name: &str) -> revoke_client::Request {
     }
 }
 
+/// The request that names the Service in front of the proxies of a further namespace.
+pub(super) fn naming_service_in(namespace: &str, cluster: &Cluster) -> Request {
+    let mut services = cluster
+        .objects
+        .keys()
+        .filter(|name| name.kind == Kind::Service && name.namespace == namespace);
+    Request {
+        ingress: services.next().cloned(),
+        ..plain_request()
+    }
+}
+
 #[test]
 fn what_proxies_read_and_what_guards_them_lies_in_each_of_their_namespaces() {
     for (mut cluster, first) in [(helm(), HELM_NAMESPACE), (plain(), "istio-system")] {

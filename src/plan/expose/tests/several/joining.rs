@@ -21,14 +21,23 @@ fn a_namespace_that_joins_later_is_found_keeps_nobody_from_revoking_and_is_mende
             "also run in `edge`",
             "AuthorizationPolicy edge/",
             "Secret edge/kyma-mtls-cacert",
-            "kubectl mtls expose httpbin -n shop",
+            "kubectl mtls expose httpbin -n shop --ingress edge/",
         ] {
             assert!(finding.contains(text), "{finding}");
         }
         // They have no server Secret, and serve nobody.
         assert_eq!(admits(&cluster, ada), [Some(200), Some(200), None]);
         cluster.run(&revoke_request("ben")).unwrap();
-        run(&mut cluster, &plain_request(), HOST);
+        // Whoever may start Pods somewhere must not get the key, nor access to the Service, by their labels.
+        let written = cluster.writes.len();
+        let report = run(&mut cluster, &plain_request(), HOST);
+        assert_eq!(cluster.writes[written..], [] as [&str; 0]);
+        let notes = report.notes.join("\n");
+        assert!(notes.contains("--ingress edge/SERVICE"), "{notes}");
+        assert_eq!(admits(&cluster, ada), [Some(200), Some(200), None]);
+        // Who names the Service in front of them has seen them.
+        let request = naming_service_in("edge", &cluster);
+        run(&mut cluster, &request, HOST);
         assert_eq!(admits(&cluster, ada), [Some(200); 3]);
         assert_eq!(admits(&cluster, ben), [None; 3]);
         let note = cluster.objects[&gateway()].annotation(INGRESS_ANNOTATION);

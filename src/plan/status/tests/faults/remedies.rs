@@ -234,6 +234,10 @@ fn run_expose(cluster: &mut Cluster, options: &[&str]) {
         let mut value = || *options.next().unwrap();
         match *option {
             "--gateway" => request.gateway = Some(value().parse().unwrap()),
+            "--ingress" => {
+                let (namespace, name) = value().split_once('/').unwrap();
+                request.ingress = Some(ObjectRef::new(Kind::Service, namespace, name));
+            }
             "--port" => request.port = Some(value().to_owned()),
             "--host" => request.host = Some(value().to_owned()),
             "--identity-headers" => {
