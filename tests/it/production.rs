@@ -430,7 +430,7 @@ fn what_is_committed_holds_no_key_and_a_backup_brings_everything_back() {
     run(&[put_inventory, put_authority]);
     desk.run(&["status"])
         .exits(1)
-        .says("was restored from a backup");
+        .says("inventory/rolled-back");
     run(&[show_inventory, accept_inventory, look]);
 
     // Only the authority is lost, and the backup is older than a revocation.
