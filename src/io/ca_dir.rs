@@ -186,6 +186,8 @@ impl CaDir {
             return Ok(None);
         };
         let mut state = AuthorityState::new(&name.name, issuing.clone(), &name.name);
+        // Nothing here tells which CA somebody made by hand, whose clients may share a serial number.
+        state.given = cas.iter().map(Certificate::fingerprint).collect();
         state.trusted = cas;
         let lists = files::lists(&self.folder)?;
         state.crls.extend(lists.clone());

@@ -16,13 +16,16 @@ pub use reading::{
     read_line_of_stdin, read_or_stdin,
 };
 
-pub use set::{PREPARED, complete, write_set};
+pub use set::{PREPARED, complete, staged, write_set};
 
 use super::platform;
 use crate::error::Failure;
 
 /// The prefix of the names of unfinished files and folders.
 pub const UNFINISHED: &str = ".kubectl-mtls-";
+
+/// The name of the folder of a new CA that is decided on, but not yet moved to its place.
+pub const NEW_CA: &str = ".kubectl-mtls-new-ca";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
-use super::files::{self, MadeFolders, NewFile, NotWritten, PREPARED, UNFINISHED};
+use super::files::{self, MadeFolders, NEW_CA, NewFile, NotWritten, PREPARED, UNFINISHED};
 
 /// The hidden folder in which a run prepares its folders; locked as long as the run lives.
 pub struct Staging {
     folder: TempDir,
-    _lock: File,
+    _lock: Option<File>,
     count: AtomicU64,
     /// The last field, so that the folders are removed after their content.
     _made: MadeFolders,
@@ -27,13 +27,8 @@ impl Staging {
         let beginning = File::open(out).map_err(failed)?;
         let _ = beginning.lock();
         clear(out).map_err(failed)?;
-        let folder = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(out)
-            .map_err(failed)?;
-        let lock = File::open(folder.path()).map_err(failed)?;
-        // Where a file system knows no locks, nobody clears anything away either.
-        let _ = lock.try_lock();
+        drop(beginning);
+        let (folder, lock) = files::staged(out).map_err(failed)?;
         Ok(Self {
             folder,
             _lock: lock,
@@ -82,8 +77,9 @@ fn clear(out: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // A prepared set is completed by the next run on its client.
-        let is_unfinished = name.starts_with(UNFINISHED) && !name.starts_with(PREPARED);
+        // A prepared set is completed by the next run on its client, and a new CA by the next run on its directory.
+        let is_prepared = name.starts_with(PREPARED) || name == NEW_CA;
+        let is_unfinished = name.starts_with(UNFINISHED) && !is_prepared;
         if !is_unfinished || !entry.file_type()?.is_dir() {
             continue;
         }
@@ -150,5 +146,28 @@ mod tests {
         assert_eq!(names(out.path()).len(), 2);
         drop((living, second));
         assert_eq!(names(out.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_run_that_begins_takes_nothing_from_a_run_that_writes_into_the_same_folder() {
+        let out = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                for number in 0..300 {
+                    let name = format!("client-{number}");
+                    let key = NewFile {
+                        path: out.path().join(format!("{name}.key")),
+                        ..file(out.path())
+                    };
+                    let written = files::write_set(&name, &[key], false, None);
+                    written.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                }
+            });
+            while !writing.is_finished() {
+                drop(Staging::begin(out.path()).unwrap());
+            }
+            writing.join().unwrap();
+        });
+        assert_eq!(names(out.path()).len(), 300);
     }
 }

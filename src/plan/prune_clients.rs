@@ -166,14 +166,7 @@ fn prunable(
 /// Whether an entry is no longer needed: a month after its end, and for a revoked certificate of an imported CA, once that CA is not
 /// trusted. Such a CA may have signed a longer certificate with the same serial number.
 fn is_over(entry: &Entry, state: &AuthorityState, now: OffsetDateTime) -> bool {
-    let is_of_given = || {
-        let mut given = state
-            .trusted
-            .iter()
-            .filter(|ca| state.given.contains(&ca.fingerprint()));
-        given.any(|ca| ca.key_id_hex() == entry.issuer_ski)
-    };
-    let is_needed = entry.state == EntryState::Revoked && is_of_given();
+    let is_needed = entry.state == EntryState::Revoked && state.is_of_given(&entry.issuer_ski);
     now - entry.not_after >= KEPT && !is_needed
 }
 

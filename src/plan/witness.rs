@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::resources::Unreadable;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames};
-use crate::resources::witness::{Dropped, Witness, reference};
+use crate::resources::witness::{Witness, reference};
 
 /// The loss that a witness shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Fault {
         /// The authority's revision.
         is: u64,
     },
+    /// The inventory was created again from a backup: it lacks what was issued, renewed and revoked since.
+    InventoryRestored,
 }
 
 impl Fault {
@@ -55,6 +57,7 @@ impl Fault {
             (Some(own), Some(witness)) if *own != witness.inventory => {
                 Some(Self::InventoryReplaced)
             }
+            (Some(_), Some(witness)) if witness.is_copy => Some(Self::InventoryRestored),
             (Some(_), Some(witness)) if !may_lag(witness, state) => {
                 Some(Self::InventoryRolledBack {
                     at: witness.revision,
@@ -73,7 +76,9 @@ impl Fault {
             Self::ListsEdited => &check::AUTHORITY_LISTS_EDITED,
             Self::InventoryLost => &check::INVENTORY_LOST,
             Self::InventoryReplaced => &check::INVENTORY_REPLACED,
-            Self::InventoryRolledBack { .. } => &check::INVENTORY_ROLLED_BACK,
+            Self::InventoryRolledBack { .. } | Self::InventoryRestored => {
+                &check::INVENTORY_ROLLED_BACK
+            }
         }
     }
 
@@ -81,10 +86,16 @@ impl Fault {
     pub fn mended_by(&self) -> &'static str {
         match self {
             Self::AuthorityLost | Self::RolledBack { .. } | Self::ListsEdited => "--restore",
-            Self::InventoryLost | Self::InventoryReplaced | Self::InventoryRolledBack { .. } => {
-                "--accept-inventory"
-            }
+            Self::InventoryLost
+            | Self::InventoryReplaced
+            | Self::InventoryRolledBack { .. }
+            | Self::InventoryRestored => "--accept-inventory",
         }
+    }
+
+    /// Whether the inventory was lost, and not the authority.
+    pub fn is_of_inventory(&self) -> bool {
+        self.mended_by() == "--accept-inventory"
     }
 
     /// The refusal of a command that cannot continue after this loss.
@@ -162,6 +173,10 @@ impl fmt::Display for Said<'_> {
                 f,
                 "the inventory of the authority `{authority}` was rolled back: its witness recorded revision {at}, and the authority is at revision {is}"
             ),
+            Fault::InventoryRestored => write!(
+                f,
+                "the inventory of the authority `{authority}` was restored from a backup: it may lack what was issued, renewed and revoked since"
+            ),
         }
     }
 }
@@ -184,9 +199,7 @@ pub fn hear(
         Some(Fault::AuthorityLost | Fault::RolledBack { .. }) => {
             (!observed.is_newer(&own, &witness)).then_some(own)
         }
-        Some(
-            Fault::InventoryLost | Fault::InventoryReplaced | Fault::InventoryRolledBack { .. },
-        ) => (!observed.is_newer(&witness, &own)).then_some(witness),
+        Some(_) => (!observed.is_newer(&witness, &own)).then_some(witness),
     };
     match behind {
         Some(behind) => Err(Effect::Read(vec![Query::Get(behind)]).into()),
@@ -229,24 +242,24 @@ fn raise(
     let Some(Ok(state)) = live else {
         return Ok(());
     };
-    let wanted = |inventory: String, dropped: Option<Dropped>| Witness {
-        authority: state.authority.clone(),
-        inventory,
-        revision: state.revision,
-        dropped: Some(dropped.unwrap_or_default().with(&state)),
-    };
     let own = reference(authority);
     match hear(authority, Some(&state), observed)? {
         Some(heard) if heard.revision < state.revision && may(&heard, &state) => {
             let Some(live) = observed.get(&own)? else {
                 return Ok(());
             };
-            let object = wanted(heard.inventory, heard.dropped).object();
+            // The uid that a copy recorded stays, until somebody accepts the inventory.
+            let object = match &heard.uid {
+                Some(_) => heard.raised_to(&state),
+                None => heard.raised_to(&state).of_object(live),
+            }
+            .object();
             Err(Effect::Write(Write::Replace(object.changing(live))).into())
         }
         // Who may change the inventory may not always lay the witness; the next `expose` does.
         None if state.inventory.is_none() && !observed.was_attempted(&own) => {
-            let object = wanted(observed.random_id(), None).object();
+            let object =
+                Witness::new(&state.authority, observed.random_id(), Some(&state)).object();
             Err(Effect::Attempt(Write::Create(object)).into())
         }
         _ => Ok(()),
@@ -276,14 +289,7 @@ pub fn lay(
             None => Ok(heard.inventory),
         },
         None => {
-            let witness = Witness {
-                authority: authority.to_owned(),
-                inventory: observed.random_id(),
-                revision: state.map_or(0, |state| state.revision),
-                dropped: Some(
-                    state.map_or_else(Dropped::default, |state| Dropped::default().with(state)),
-                ),
-            };
+            let witness = Witness::new(authority, observed.random_id(), state);
             Err(Effect::Write(Write::Create(witness.object())).into())
         }
     }
@@ -294,13 +300,7 @@ pub fn lay(
 pub fn check(state: &AuthorityState, inventory: bool, observed: &Observed) -> Reconciled<()> {
     let heard = hear(&state.authority, Some(state), observed)?;
     let fault = Fault::of(Some(state), heard.as_ref());
-    let counts = |fault: &Fault| match fault {
-        Fault::InventoryLost | Fault::InventoryReplaced | Fault::InventoryRolledBack { .. } => {
-            inventory
-        }
-        Fault::AuthorityLost | Fault::RolledBack { .. } | Fault::ListsEdited => true,
-    };
-    match fault.filter(counts) {
+    match fault.filter(|fault| inventory || !fault.is_of_inventory()) {
         Some(fault) => Err(fault.refusal(&state.authority).into()),
         None => Ok(()),
     }
@@ -326,6 +326,8 @@ mod tests {
             inventory: inventory.to_owned(),
             revision,
             dropped: None,
+            uid: None,
+            is_copy: false,
         }
     }
 
@@ -349,6 +351,12 @@ mod tests {
         // A run that was killed leaves it behind by one, and no further.
         let fault = Fault::of(Some(&now), Some(&witness(3, "a")));
         assert_eq!(fault, Some(Fault::InventoryRolledBack { at: 3, is: 5 }));
+        let copy = Witness {
+            is_copy: true,
+            ..witness(5, "a")
+        };
+        let fault = Fault::of(Some(&now), Some(&copy));
+        assert_eq!(fault, Some(Fault::InventoryRestored));
         // An authority of before there were witnesses.
         let before = state(5, None);
         assert_eq!(Fault::of(Some(&before), None), None);

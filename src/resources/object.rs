@@ -220,6 +220,11 @@ impl Object {
             .and_then(Value::as_str)
     }
 
+    /// `metadata.uid`, which the API server gives each object that is created; `None` in a manifest.
+    pub fn uid(&self) -> Option<&str> {
+        self.at(&["metadata", "uid"]).and_then(Value::as_str)
+    }
+
     /// Whether the object has this plugin's managed-by label.
     pub fn is_ours(&self) -> bool {
         self.label(MANAGED_BY) == Some(FIELD_MANAGER)

@@ -137,7 +137,7 @@ impl AuthorityState {
         self
     }
 
-    /// Removes these CAs, also external ones, with their CRLs; their keys are marked for removal.
+    /// Removes these CAs, also external ones, with their CRLs; their keys are marked for removal, and never become those of a CA again.
     #[must_use]
     pub fn without(mut self, fingerprints: &BTreeSet<String>) -> Self {
         let (leaving, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trusted)
@@ -149,8 +149,14 @@ impl AuthorityState {
             .partition(|ca| fingerprints.contains(&ca.fingerprint()));
         self.external = external;
         self.intruders.retain(|ca| !fingerprints.contains(ca));
-        self.retired
-            .extend(leaving.iter().map(Certificate::key_id_hex));
+        let keys = |cas: &[Certificate]| -> BTreeSet<String> {
+            let ids = cas.iter().flat_map(Certificate::key_ids_hex);
+            ids.collect()
+        };
+        // A renewed certificate of an external CA has the same key, and stays.
+        let left = &keys(&outsiders) - &(&keys(&self.trusted) | &keys(&self.external));
+        self.retired.extend(keys(&leaving));
+        self.retired.extend(left);
         self.given
             .retain(|fingerprint| !fingerprints.contains(fingerprint));
         self.dropped.extend(fingerprints.iter().cloned());

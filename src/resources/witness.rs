@@ -2,7 +2,8 @@
 //!
 //! It is written after each change of the authority, so it may lag behind, and never leads. An authority below its witness was rolled back,
 //! by a backup or by a file that was applied again; an inventory without the witness's id was lost or replaced. It also records the dropped
-//! CAs, which a backup of the authority and its keys would restore.
+//! CAs, which a backup of the authority and its keys would restore, and its own uid: the API server gives an object that is created again
+//! another one, so a witness with a uid of another object came out of a backup, and the inventory with it.
 
 use std::collections::BTreeSet;
 
@@ -19,6 +20,7 @@ const INVENTORY: &str = "kubectl-mtls.dev/inventory";
 pub const REVISION: &str = "kubectl-mtls.dev/revision";
 const DROPPED: &str = "kubectl-mtls.dev/dropped-cas";
 const RETIRED: &str = "kubectl-mtls.dev/retired-keys";
+const UID: &str = "kubectl-mtls.dev/witness-uid";
 
 /// The facts in a witness; they are annotations, so that a list of metadata contains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,10 @@ pub struct Witness {
     pub revision: u64,
     /// The CAs that were dropped up to then; `None` if an earlier version wrote the witness.
     pub dropped: Option<Dropped>,
+    /// The recorded `metadata.uid` of the witness; `None` until the first change after it was created, and if an earlier version wrote it.
+    pub uid: Option<String>,
+    /// Whether the witness was read from an object with another uid than the recorded one: it was restored from a backup.
+    pub is_copy: bool,
 }
 
 /// CAs that must never be trusted again. The set only grows.
@@ -69,6 +75,32 @@ pub fn reference(authority: &str) -> ObjectRef {
 }
 
 impl Witness {
+    /// The witness of an authority with this state, if it exists already.
+    pub fn new(authority: &str, inventory: String, state: Option<&AuthorityState>) -> Self {
+        let dropped = Dropped::default();
+        Self {
+            authority: authority.to_owned(),
+            inventory,
+            revision: state.map_or(0, |state| state.revision),
+            dropped: Some(match state {
+                Some(state) => dropped.with(state),
+                None => dropped,
+            }),
+            uid: None,
+            is_copy: false,
+        }
+    }
+
+    /// The witness of the same authority with this later state.
+    #[must_use]
+    pub fn raised_to(self, state: &AuthorityState) -> Self {
+        Self {
+            revision: state.revision,
+            dropped: Some(self.dropped.unwrap_or_default().with(state)),
+            ..self
+        }
+    }
+
     /// Reads a witness, or only its metadata.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let annotation = |key: &str| {
@@ -84,13 +116,27 @@ impl Witness {
             fingerprints: listed(fingerprints),
             keys: listed(object.annotation(RETIRED).unwrap_or_default()),
         });
+        let uid = object.annotation(UID).map(str::to_owned);
+        let own = object.uid();
         Ok(Self {
+            is_copy: uid.as_deref().zip(own).is_some_and(|(uid, own)| uid != own),
+            uid,
             authority: object.label(LABEL).unwrap_or_default().to_owned(),
             inventory: annotation(INVENTORY)?.to_owned(),
             revision: revision
                 .map_err(|_| object.unreadable(format!("`{REVISION}` is not a number")))?,
             dropped,
         })
+    }
+
+    /// The witness as it replaces this object, which is known by its uid from now on, also where it was restored from a backup.
+    #[must_use]
+    pub fn of_object(self, live: &Object) -> Self {
+        Self {
+            uid: live.uid().map(str::to_owned),
+            is_copy: false,
+            ..self
+        }
     }
 
     /// The manifest.
@@ -101,6 +147,10 @@ impl Witness {
             .with_annotation(INVENTORY, &self.inventory)
             .with_annotation(REVISION, &self.revision.to_string())
             .with("data", json!({}));
+        let object = match &self.uid {
+            Some(uid) => object.with_annotation(UID, uid),
+            None => object,
+        };
         match &self.dropped {
             Some(dropped) => object
                 .with_annotation(DROPPED, &list(&dropped.fingerprints))
@@ -121,6 +171,8 @@ mod tests {
             inventory: "00ff".to_owned(),
             revision: 7,
             dropped: None,
+            uid: None,
+            is_copy: false,
         };
         assert_eq!(Witness::read(&witness.object()).unwrap(), witness);
         let some = Dropped {
@@ -137,6 +189,18 @@ mod tests {
         for (key, value) in [(REVISION, "many"), (REVISION, "-1")] {
             let edited = witness.object().with_annotation(key, value);
             assert!(Witness::read(&edited).is_err());
+        }
+        let stored = |object: Object, uid: &str| {
+            let mut body = object.body().clone();
+            body["metadata"]["uid"] = uid.into();
+            Object::from_server(Kind::ConfigMap, body).unwrap()
+        };
+        let unknown = stored(witness.object(), "a");
+        assert!(!Witness::read(&unknown).unwrap().is_copy);
+        let known = witness.clone().of_object(&unknown).object();
+        for (uid, is_copy) in [("a", false), ("b", true)] {
+            let read = Witness::read(&stored(known.clone(), uid)).unwrap();
+            assert_eq!((read.uid.as_deref(), read.is_copy), (Some("a"), is_copy));
         }
         let edited = witness.object().without_annotation(INVENTORY);
         assert!(

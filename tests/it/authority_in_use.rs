@@ -190,29 +190,34 @@ fn removed_revocation_lists_are_reported_and_restored() {
 }
 
 #[test]
-fn an_inventory_from_a_backup_is_reported_until_it_is_accepted() {
-    let shop = Shop::open("backup", &["alice", "bob", "carol"]);
-    let witness = format!("authority-{}", shop.authority);
-    let old = shop.desk.get(CLIENTS, "configmap", &witness)["metadata"]["annotations"].clone();
-    shop.revoke(&["alice"]).exits(0);
+fn an_inventory_that_is_created_again_from_a_backup_is_reported_until_it_is_accepted() {
+    let shop = Shop::open("backup", &["alice", "bob"]);
     shop.revoke(&["bob"]).exits(0);
-    let patch = json!({"metadata": {"annotations": old}}).to_string();
-    let patch = [
-        "-n",
-        CLIENTS,
-        "patch",
-        "configmap",
-        &witness,
-        "--type=merge",
-        "-p",
-        &patch,
-    ];
-    shop.desk.kubectl(&patch, "");
+    let witness = format!("authority-{}", shop.authority);
+    let entries = format!("--selector=kubectl-mtls.dev/authority={}", shop.authority);
+    let inventory = |arguments: &[&str], input: &str| {
+        let place = ["-n", CLIENTS];
+        shop.desk.kubectl(&[&place[..], arguments].concat(), input)
+    };
+    let both = [entries.as_str(), witness.as_str()];
+    let kept = both.map(|which| inventory(&["get", "configmap", which, "-o", "json"], ""));
+    // Neither changes the authority.
+    shop.run(&["renew-client", "alice", "--force"]).exits(0);
+    shop.issue("carol", &[]);
+    for (which, kept) in both.iter().zip(&kept) {
+        inventory(&["delete", "configmap", which], "");
+        inventory(&["create", "-f", "-"], kept);
+    }
     assert_eq!(found(&shop), ["inventory/rolled-back"]);
-    shop.revoke(&["carol"]).exits(2).says("--accept-inventory");
+    for command in [&["revoke-client", "alice"][..], &["ca-rotate", "--finish"]] {
+        shop.run(command)
+            .exits(2)
+            .says("was restored from a backup")
+            .says("--accept-inventory");
+    }
     shop.run(&["ca-rotate", "--accept-inventory"]).exits(0);
-    shop.revoke(&["carol"]).exits(0);
-    shop.refuses("carol");
+    shop.revoke(&["alice"]).exits(0);
+    shop.refuses("bob");
     shop.desk.run(&["status", &shop.host]).exits(0);
 }
 

@@ -418,6 +418,8 @@ fn what_is_committed_holds_no_key_and_a_backup_brings_everything_back() {
         look,
         show,
         mend,
+        show_inventory,
+        accept_inventory,
     ] = &lines[..]
     else {
         panic!("{lines:#?}");
@@ -425,7 +427,11 @@ fn what_is_committed_holds_no_key_and_a_backup_brings_everything_back() {
     let run = |lines: &[&String]| lines.iter().for_each(|line| drop(shell.runs(line)));
     run(&[keep_authority, keep_inventory]);
     lose(desk, &["kubectl-mtls", "kubectl-mtls-clients"]);
-    run(&[put_inventory, put_authority, look]);
+    run(&[put_inventory, put_authority]);
+    desk.run(&["status"])
+        .exits(1)
+        .says("inventory/rolled-back");
+    run(&[show_inventory, accept_inventory, look]);
 
     // Only the authority is lost, and the backup is older than a revocation.
     run(&[keep_authority, keep_inventory]);

@@ -1,7 +1,7 @@
 //! The CA's certificate and key: both appear, or neither does, whenever the run that creates them is killed and however many runs create
 //! one at the same time.
 //!
-//! Both are written into a temporary folder, which then gets the name [`NEW`] in one rename: that decides which CA it is. The run that
+//! Both are written into a temporary folder, which then gets the name [`NEW_CA`] in one rename: that decides which CA it is. The run that
 //! created that folder, or a later one, moves the files to their places.
 
 use std::fs;
@@ -12,14 +12,12 @@ use zeroize::Zeroizing;
 
 use super::files::{create_folder, hinted};
 use crate::error::Failure;
-use crate::io::files::{Access, NewFile, UNFINISHED, has_content, read_if_there, write_all};
+use crate::io::files::{Access, NEW_CA, NewFile, has_content, read_if_there, staged, write_all};
 
 /// The file of the CA's certificate; certificates of further trusted CAs may follow it.
 pub(super) const CERTIFICATE: &str = "ca.crt";
 /// The file of the CA's private key.
 pub(super) const KEY: &str = "ca.key";
-/// The folder of a new CA that is decided on, but not yet moved to its place.
-const NEW: &str = ".kubectl-mtls-new-ca";
 
 /// The content of `ca.crt`; `None` if there is no CA. A key without a certificate, and the reverse, are errors.
 pub(super) fn certificate(folder: &Path) -> Result<Option<Vec<u8>>, Failure> {
@@ -48,10 +46,7 @@ fn lone(folder: &Path, there: &str, missing: &str) -> Failure {
 /// Makes this certificate and key the directory's CA; false if another run was faster.
 pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool, Failure> {
     create_folder(folder)?;
-    let staged = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(folder);
-    let staged = staged.map_err(|error| {
+    let (staged, _lock) = staged(folder).map_err(|error| {
         Failure::failed(format!("could not write into `{}`", folder.display()))
             .caused_by(error)
             .hint("name a folder that you may write to with `--ca-dir`")
@@ -64,7 +59,7 @@ pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool
     if self::certificate(folder)?.is_some() {
         return Ok(false);
     }
-    match fs::rename(staged.path(), folder.join(NEW)) {
+    match fs::rename(staged.path(), folder.join(NEW_CA)) {
         Ok(()) => drop(staged.keep()),
         Err(error)
             if matches!(
@@ -84,7 +79,7 @@ pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool
 
 /// Moves a CA that was decided on to its place.
 fn finish(folder: &Path) -> Result<(), Failure> {
-    let new = folder.join(NEW);
+    let new = folder.join(NEW_CA);
     if !new.exists() {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! The plan on real directories, by runs at the same time, and with every kind of bad CA.
 
+mod revocations;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use tempfile::Builder;
+use tempfile::{Builder, TempDir};
 
 use super::{
     Access, NewFile, NotWritten, UNFINISHED, Unflushed, create, flush, folder_of, has_content,
@@ -21,6 +21,21 @@ pub const PREPARED: &str = ".kubectl-mtls-client-";
 /// The temporary folder of the set with this name.
 fn prepared(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{PREPARED}{name}"))
+}
+
+/// A new hidden folder in this one, to prepare files in, with its lock: a run that begins clears away only what nobody has locked.
+pub fn staged(folder: &Path) -> io::Result<(TempDir, Option<File>)> {
+    // Where a folder cannot be opened or a file system knows no locks, nobody clears anything away either.
+    let beginning = File::open(folder).ok();
+    if let Some(beginning) = &beginning {
+        let _ = beginning.lock();
+    }
+    let staged = Builder::new().prefix(UNFINISHED).tempdir_in(folder)?;
+    let lock = File::open(staged.path()).ok();
+    if let Some(lock) = &lock {
+        let _ = lock.try_lock();
+    }
+    Ok((staged, lock))
 }
 
 /// Writes files so that all appear or none, whenever the run is killed: [`complete`] then moves the rest to their places. The files are in
@@ -42,8 +57,7 @@ pub fn write_set(
     };
     let folder = folder_of(&first.path);
     let failed = |error| NotWritten::new(&first.path, error);
-    let staged = Builder::new().prefix(UNFINISHED).tempdir_in(folder);
-    let staged = staged.map_err(failed)?;
+    let (staged, _lock) = staged(folder).map_err(failed)?;
     let mut handles: Vec<(PathBuf, File)> = Vec::new();
     for (number, file) in wanted.iter().enumerate() {
         // Numbered, so that they get their places in this order: the last one stands where all do.

@@ -51,6 +51,7 @@ pub struct Certificate {
     der: Vec<u8>,
     version: u32,
     serial: Serial,
+    has_negative_serial: bool,
     subject: String,
     subject_der: Vec<u8>,
     issuer: String,
@@ -77,6 +78,10 @@ impl Certificate {
             der: der.to_vec(),
             version: parsed.version().0 + 1,
             serial: Serial::from_be_bytes(parsed.raw_serial()),
+            has_negative_serial: parsed
+                .raw_serial()
+                .first()
+                .is_some_and(|byte| byte & 0x80 != 0),
             subject: rfc4514(parsed.subject()),
             subject_der: parsed.subject().as_raw().to_vec(),
             issuer: rfc4514(parsed.issuer()),
@@ -133,6 +138,11 @@ impl Certificate {
     /// Serial number in lower-case hexadecimal, no colons.
     pub fn serial_hex(&self) -> String {
         self.serial.to_string()
+    }
+
+    /// Whether the serial number is negative, which RFC 5280, 4.1.2.2, forbids: [`serial`](Self::serial) is another number then.
+    pub fn has_negative_serial(&self) -> bool {
+        self.has_negative_serial
     }
 
     /// Subject as RFC 4514 text, most specific attribute first, UTF-8.
@@ -256,6 +266,13 @@ impl Certificate {
     /// signs.
     pub fn key_id_hex(&self) -> String {
         sha256::hex(&self.key_id())
+    }
+
+    /// The identifiers in lower-case hexadecimal under which the CA's key may stand in another certificate of it: [`key_id`](Self::key_id),
+    /// and that of RFC 7093, 2, method 4.
+    pub fn key_ids_hex(&self) -> [String; 2] {
+        let own = public_key::key_id(&self.public_key);
+        [self.key_id_hex(), sha256::hex(&own)]
     }
 
     /// URI SANs.

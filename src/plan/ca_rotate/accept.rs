@@ -18,7 +18,7 @@ impl Run<'_> {
         let state = &self.standing.state;
         match witness::hear(&state.authority, Some(state), self.observed)? {
             Some(heard) if state.inventory.as_ref() == Some(&heard.inventory) => {
-                if heard.revision < state.revision {
+                if heard.revision < state.revision || heard.is_copy {
                     return Err(self.witness_of(heard)?.into());
                 }
                 let mut report = self.done()?;
@@ -44,14 +44,9 @@ impl Run<'_> {
     /// Updates the witness: the existing inventory counts as complete from now on.
     fn witness_of(&self, heard: Witness) -> Reconciled<Effect> {
         let state = &self.standing.state;
-        let object = Witness {
-            revision: state.revision,
-            dropped: Some(heard.dropped.clone().unwrap_or_default().with(state)),
-            ..heard
-        }
-        .object();
         let live = self.observed.get(&reference(&state.authority))?;
         let live = live.ok_or_else(|| Failure::failed("the witness was deleted again"))?;
+        let object = heard.raised_to(state).of_object(live).object();
         Ok(Effect::Write(Write::Replace(object.changing(live))))
     }
 

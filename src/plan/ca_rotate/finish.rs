@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::dependents::Dependents;
 use super::report::utc;
 use super::{Finish, Report, Run};
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::pki::inspect::Certificate;
-use crate::plan::{Effect, Reconciled, Wait};
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Effect, Query, Reconciled, Wait};
 use crate::resources::audit::RotationStep;
 use crate::resources::inventory::EntryState;
 use crate::resources::rotation::Phase;
@@ -15,31 +16,79 @@ use crate::resources::rotation::Phase;
 /// Number of clients that one message names.
 const MOST_NAMED: usize = 10;
 
-/// The CAs to remove.
+/// The CAs of the authority to remove.
 pub(super) struct Leaving {
-    /// The fingerprints of all CAs to remove.
+    /// Their fingerprints.
     pub fingerprints: BTreeSet<String>,
-    /// The key identifiers of those among them whose keys the authority holds.
+    /// Their key identifiers.
     pub skis: BTreeSet<String>,
 }
 
 impl Run<'_> {
     pub(super) fn finish(&self, finish: &Finish) -> Reconciled<Report> {
-        let leaving = self.leaving(finish)?;
-        if leaving.fingerprints.is_empty() {
-            if !self.observed.changes().is_empty() {
+        let state = &self.standing.state;
+        let external = self.leaving_external(finish)?;
+        if !external.is_empty() {
+            // Its clients are shut out at once; while a new CA spreads, a proxy that lags does not keep them in.
+            if state.phase() != Phase::Spreading {
                 self.prove()?;
             }
-            self.clean_up()?;
-            return self.done();
+            let next = state.clone().without(&external);
+            return Err(self.commit(next, RotationStep::CaDropped)?);
         }
-        self.until_free(finish, &leaving)?;
+        let leaving = match tolerate(self.free(finish))? {
+            Ok(leaving) => leaving,
+            // All that was named has left.
+            Err(refusal) if refusal.kind() == Kind::Refused && self.have_left(finish) => {
+                let mut report = self.ended()?;
+                let stays = format!("the rotation stays as it is: {refusal}");
+                report.notes.push(stays);
+                return Ok(report);
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        if leaving.fingerprints.is_empty() {
+            return self.ended();
+        }
         self.prove()?;
-        let next = self.standing.state.clone().without(&leaving.fingerprints);
+        let next = state.clone().without(&leaving.fingerprints);
         Err(self.commit(next, RotationStep::CaDropped)?)
     }
 
-    /// The CAs to remove, or an error if one may not be removed.
+    /// The end of a run after which no CA is to be removed.
+    fn ended(&self) -> Reconciled<Report> {
+        if !self.observed.changes().is_empty() {
+            self.prove()?;
+        }
+        self.clean_up()?;
+        self.done()
+    }
+
+    /// The CAs of the authority to remove, once no live certificate of them is known or that does not count.
+    fn free(&self, finish: &Finish) -> Reconciled<Leaving> {
+        let leaving = self.leaving(finish)?;
+        if !leaving.fingerprints.is_empty() {
+            self.until_free(finish, &leaving)?;
+        }
+        Ok(leaving)
+    }
+
+    /// Whether the user named CAs to remove, and all of them were removed.
+    fn have_left(&self, finish: &Finish) -> bool {
+        let dropped = &self.standing.state.dropped;
+        !finish.foreign.is_empty() && finish.foreign.is_subset(dropped)
+    }
+
+    /// The external CAs that the user named. They are removed in every phase, without counting the inventory, which does not have their
+    /// clients; but while no CA of the authority issues, not the last of them.
+    pub(super) fn leaving_external(&self, finish: &Finish) -> Reconciled<BTreeSet<String>> {
+        let named = self.foreign_among(&finish.foreign)?;
+        let state = &self.standing.state;
+        let may_leave = state.issuing.is_some() || named.len() < state.external.len();
+        Ok(if may_leave { named } else { BTreeSet::new() })
+    }
+
+    /// The CAs of the authority to remove, or an error if one may not be removed.
     pub(super) fn leaving(&self, finish: &Finish) -> Reconciled<Leaving> {
         let state = &self.standing.state;
         match state.phase() {
@@ -65,16 +114,11 @@ impl Run<'_> {
             Phase::Overlap | Phase::Settled => {}
         }
         let own: Vec<&Certificate> = state.leaving().collect();
-        let foreign = self.foreign_among(&finish.foreign)?;
         if !finish.force {
             self.check_given(&own, finish)?;
         }
         Ok(Leaving {
-            fingerprints: own
-                .iter()
-                .map(|ca| ca.fingerprint())
-                .chain(foreign)
-                .collect(),
+            fingerprints: own.iter().map(|ca| ca.fingerprint()).collect(),
             skis: own.iter().map(|ca| ca.key_id_hex()).collect(),
         })
     }
@@ -160,7 +204,8 @@ impl Run<'_> {
                 named(&dependents)
             )];
             if self.observed.waited() < self.request.timeout {
-                let reread = vec![self.inventory()];
+                // Another run may end the rotation. The inventory is listed after that.
+                let reread = vec![Query::Get(self.names.state())];
                 return Err(Effect::Wait(Wait { reread, progress }).into());
             }
             return Err(Failure::timed_out(format!(

@@ -155,6 +155,21 @@ type Course = (Vec<String>, Option<(AuthorityState, RotationStep)>);
 
 impl Run<'_> {
     fn ending_planned(&self, finish: &Finish, look: String) -> Reconciled<Course> {
+        let state = &self.standing.state;
+        let external = self.leaving_external(finish)?;
+        if !external.is_empty() {
+            let mut lines = vec![match external.len() {
+                1 => "remove 1 external CA".to_owned(),
+                more => format!("remove {more} external CAs"),
+            }];
+            lines.push(look);
+            let own = state.leaving().count();
+            if own > 0 {
+                lines.push("then drop the old CA as without `--drop-external`, unless a live certificate of it is known".to_owned());
+            }
+            let next = state.clone().without(&external);
+            return Ok((lines, Some((next, RotationStep::CaDropped))));
+        }
         let leaving = self.leaving(finish)?;
         if leaving.fingerprints.is_empty() {
             return Ok((Vec::new(), None));
@@ -171,7 +186,7 @@ impl Run<'_> {
         }
         lines.push(format!("drop {} CA(s)", leaving.fingerprints.len()));
         lines.push("remove the keys of dropped CAs, once no gateway trusts them".to_owned());
-        let next = self.standing.state.clone().without(&leaving.fingerprints);
+        let next = state.clone().without(&leaving.fingerprints);
         Ok((lines, Some((next, RotationStep::CaDropped))))
     }
 }

@@ -39,21 +39,27 @@ pub(super) fn check_anchor(given: &Authority) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a CA that verifiers could not tell from another trusted one: they find issuers by subject and key identifier.
+/// Refuses a CA that verifiers could not tell from another trusted one: they find issuers by subject and key identifier. Refuses the key of
+/// another trusted CA, too.
 pub(super) fn check_distinct<'a>(
     given: &Certificate,
     others: impl IntoIterator<Item = &'a Certificate>,
 ) -> Result<(), Failure> {
     for other in others.into_iter().filter(|other| *other != given) {
-        let shared = if other.subject_der() == given.subject_der() {
-            "subject"
+        let (shared, so) = if other.subject_der() == given.subject_der() {
+            ("subject", "gateways could not tell them apart")
         } else if other.key_id_hex() == given.key_id_hex() {
-            "key identifier"
+            ("key identifier", "gateways could not tell them apart")
+        } else if other.public_key_der() == given.public_key_der() {
+            (
+                "key",
+                "whoever knows the key of the one could issue for the other",
+            )
         } else {
             continue;
         };
         return Err(Failure::refused(format!(
-            "the CA `{}` has the same {shared} as another trusted CA, so gateways could not tell them apart",
+            "the CA `{}` has the same {shared} as another trusted CA, so {so}",
             given.subject()
         ))
         .hint("create the CA again with another subject and another key"));
@@ -73,7 +79,8 @@ impl Run<'_> {
 
     fn check_not_dropped(&self, ca: &Certificate) -> Result<(), Failure> {
         let state = &self.standing.state;
-        if state.dropped.contains(&ca.fingerprint()) || state.retired.contains(&ca.key_id_hex()) {
+        let is_retired = |ski: &String| state.retired.contains(ski);
+        if state.dropped.contains(&ca.fingerprint()) || ca.key_ids_hex().iter().any(is_retired) {
             return Err(Failure::refused(format!(
                 "the CA `{}` was dropped from this authority, and cannot be added again",
                 ca.subject()

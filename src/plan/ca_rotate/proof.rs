@@ -11,7 +11,7 @@ use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served};
-use crate::plan::{Generate, Reconciled, revocations};
+use crate::plan::{Generate, Query, Reconciled, revocations};
 
 /// A canary that ends within this time is generated again.
 const ENDING: Duration = Duration::seconds(5);
@@ -46,11 +46,13 @@ impl Run<'_> {
                 since,
             })
             .collect();
+        // Another run may go on with the rotation, or end it.
+        let own = [Query::Get(self.names.state())];
         let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "nothing further was written; run the same command again to continue",
-            reread: &[],
+            reread: &own,
         };
         let ways = probe::until_seen(&expectations, &options, self.observed).map_err(|stop| {
             revocations::unless_expired(stop, self.observed, options.afterwards, self.now)

@@ -114,6 +114,7 @@ impl Run<'_> {
             report.looked = self.looked()?;
         }
         report.done = steps.iter().map(|step| self.told(*step)).collect();
+        report.done.dedup();
         report.notes.extend(self.said_of_this_run(&steps)?);
         report.notes.extend(self.lost_keys()?);
         if steps.contains(&RotationStep::CaDropped) {

@@ -4,7 +4,7 @@ use super::Run;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Blocked, Observed, Reconciled, Written, audit, commit, witness};
 use crate::resources::audit::{AuditEntry, RotationStep, Transition};
-use crate::resources::authority::AuthorityState;
+use crate::resources::authority::{AuthorityState, keys_without};
 use time::OffsetDateTime;
 
 /// The fingerprints in an audit entry: of CAs that were added or removed, else of the issuing CA or the target.
@@ -50,9 +50,11 @@ impl Run<'_> {
         step: RotationStep,
     ) -> Reconciled<Blocked> {
         self.standing.may_change(self.request.force_conflicts)?;
-        // The key of a CA that leaves goes with it.
-        if next.retired.len() > self.standing.state.retired.len()
+        // The key of a CA that leaves goes with it; that of an external CA is not there.
+        let gone = &next.retired - &self.standing.state.retired;
+        if !gone.is_empty()
             && let Some(keys) = self.keys_object()?
+            && keys_without(keys, &gone).is_some()
         {
             commit::refuse_kept(keys, self.request.force_conflicts)?;
         }

@@ -161,7 +161,7 @@ pub(crate) const INVENTORY_ROLLED_BACK: Check = Check {
     id: "inventory/rolled-back",
     severity: Severity::Error,
     cause: "An older copy of the inventory was restored",
-    found_by: "the revision in the witness",
+    found_by: "the revision and the uid in the witness",
     why: "which clients have certificates is not known, so revoking by name and finishing a rotation are not reliable",
     remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
     consequences: &["client/*"],

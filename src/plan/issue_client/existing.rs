@@ -1,6 +1,8 @@
 //! The existing files in the output folder, under the names to write.
 
-use super::{Report, Request, entry, report};
+use time::OffsetDateTime;
+
+use super::{Report, Request, Standing, entry, report};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Observed, Reconciled};
@@ -70,7 +72,12 @@ impl ExistingFiles {
 
 /// Completes an interrupted run: its reserved certificate is recorded as issued. Other files in the way are an error, except those that an
 /// earlier run on the same clients delivered.
-pub(super) fn completed(request: &Request, observed: &Observed) -> Reconciled<Option<Report>> {
+pub(super) fn completed(
+    request: &Request,
+    standing: &Standing,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Option<Report>> {
     if observed.was_delivered() {
         return Ok(None);
     }
@@ -85,7 +92,10 @@ pub(super) fn completed(request: &Request, observed: &Observed) -> Reconciled<Op
             EntryState::Reserved => {
                 return Err(entry::restate(&entry, EntryState::Issued, &name, observed)?);
             }
-            EntryState::Issued if was_changed || request.resumes => {
+            // What gateways do not accept any more is no reason to issue nothing.
+            EntryState::Issued
+                if was_changed || (request.resumes && standing.accepts(&entry, now)) =>
+            {
                 let mut report = report::report(entry, certificate, request, observed);
                 (report.completed, report.before) = (was_changed, !was_changed);
                 if was_changed {

@@ -141,7 +141,7 @@ pub fn certify(
         let first = reference(&request.issuer.authority, &request.name, 1);
         observed.prefetch([Query::Get(first)])?;
     }
-    if let Some(report) = existing::completed(request, observed)? {
+    if let Some(report) = existing::completed(request, standing, observed, now)? {
         return Ok(report);
     }
     request

@@ -15,7 +15,7 @@ use crate::plan::reconcile::{Question, tolerate};
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Observed, Query, Reconciled, Seen, commit, control_plane, witness};
 use crate::resources::authority::AuthorityState;
-use crate::resources::inventory::reference;
+use crate::resources::inventory::{Entry, reference};
 use crate::resources::names::CredentialNames;
 use crate::resources::witness::reference as witness_of;
 use crate::resources::{Object, ObjectRef, environment};
@@ -109,6 +109,12 @@ impl Standing {
                 self.state.authority
             ))
         })
+    }
+
+    /// Whether the certificate of an entry has not expired, and its CA is trusted.
+    pub(super) fn accepts(&self, entry: &Entry, now: OffsetDateTime) -> bool {
+        let mut cas = self.state.trusted.iter();
+        entry.not_after > now && cas.any(|ca| ca.key_id_hex() == entry.issuer_ski)
     }
 
     /// The facts at the start of the run, if the state has changed since.

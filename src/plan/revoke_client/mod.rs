@@ -38,7 +38,7 @@ use crate::pki::names::ClientName;
 use crate::plan::reconcile::Question;
 use crate::plan::{Effect, Reconciled, ServerDryRun};
 use crate::resources::audit::{AuditEntry, Transition};
-use crate::resources::inventory::Entry;
+use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, capacity};
 
@@ -87,7 +87,7 @@ enum Stand<'a> {
     Open,
     /// The CRL contains the certificate.
     Listed(&'a Revoked),
-    /// The certificate has expired.
+    /// The certificate has expired, and its revocation is not needed any more.
     Expired,
     /// The certificate's CA is no longer trusted.
     Dropped,
@@ -373,7 +373,10 @@ fn stand<'a>(
     if let Some(revoked) = revocations::find(&found.state, crls, &target.issuer, &target.serial) {
         return Stand::Listed(revoked);
     }
-    if target.not_after <= now {
+    let is_revoked = |entry: &Entry| entry.state == EntryState::Revoked;
+    let is_kept =
+        target.entry.as_ref().is_some_and(is_revoked) && found.state.is_of_given(&target.issuer);
+    if target.not_after <= now && !is_kept {
         return Stand::Expired;
     }
     let is_trusted = |ca: &Certificate| ca.key_id_hex() == target.issuer && !ca.is_expired(now);

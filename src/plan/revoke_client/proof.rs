@@ -14,9 +14,12 @@ impl Case<'_> {
     /// Whether the lists are published as they must be, and every proxy has loaded them: then a run that revokes nothing publishes nothing.
     /// Without a Gateway that reads them, nothing has to be loaded.
     pub(super) fn is_published(&self, served: &[Served], observed: &Observed) -> Reconciled<bool> {
-        let is_uncertain = self.was_edited || self.found.state.unproven.is_some();
+        let state = &self.found.state;
+        let is_uncertain = self.was_edited || state.unproven.is_some();
+        // Every change leaves out the dropped CAs that somebody put back.
+        let is_uncertain = is_uncertain || !state.readmitted.is_empty();
         // A Secret with a copy of the authority may lag behind it.
-        if is_uncertain || follower(&self.found.state).is_some() {
+        if is_uncertain || follower(state).is_some() {
             return Ok(false);
         }
         let connect_to = self.request.connect_to.as_deref();

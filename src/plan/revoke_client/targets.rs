@@ -83,7 +83,7 @@ pub(super) fn unlisted(
     let opens = |entry: &&Entry| {
         let is_its = |ca: &Certificate| ca.key_id_hex() == entry.issuer_ski && !ca.is_expired(now);
         entry.state == EntryState::Revoked
-            && entry.not_after > now
+            && state.keeps_revocation(&entry.issuer_ski, entry.not_after, now)
             && state.trusted.iter().any(is_its)
     };
     let revoked = RevokedSet::of(&state.trusted, crls);
@@ -278,6 +278,14 @@ fn given(
             certificate.subject()
         ))
         .hint("`kubectl mtls ca-rotate` replaces a CA")
+        .into());
+    }
+    if certificate.has_negative_serial() {
+        return Err(Failure::refused(format!(
+            "the certificate `{}` has a negative serial number, which no revocation list of kubectl-mtls can name",
+            certificate.subject()
+        ))
+        .hint("`kubectl mtls ca-rotate` replaces its CA: the certificate is rejected once that CA was removed")
         .into());
     }
     let Some(ca) = state.trusted.iter().find(|ca| certificate.is_signed_by(ca)) else {

@@ -16,7 +16,6 @@ use crate::plan::ca_rotate::{self, Finish, Goal};
 use crate::plan::testing::{Cluster, Verdict};
 use crate::plan::testing::{Run, every_fault};
 use crate::resources::authority::AuthorityState;
-use crate::resources::inventory::EntryState;
 use crate::resources::names::{CLIENTS_NAMESPACE, FIRST_AUTHORITY};
 use time::Duration as Span;
 

@@ -66,15 +66,20 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
         let entries = entries.iter().copied();
         entries.filter(|entry| is_wanted(entry)).collect()
     };
-    let revoked = of(&|entry| entry.state == EntryState::Revoked && entry.not_after > now);
+    let all_revoked = of(&|entry| {
+        let is_kept = || state.keeps_revocation(&entry.issuer_ski, entry.not_after, now);
+        entry.state == EntryState::Revoked && is_kept()
+    });
+    let revoked = all_revoked.iter().filter(|entry| entry.not_after > now);
     let live = of(&|entry| entry.is_live(now));
     let mut text = says(&live, state);
-    if !revoked.is_empty() {
-        text += &format!("; {} revoked", revoked.len());
+    match revoked.count() {
+        0 => {}
+        count => text += &format!("; {count} revoked"),
     }
     let mut link = Link::new(NAME, text);
     let shown = seen.found();
-    link.extend(shown.and_then(|shown| accepted_again(&revoked, shown)));
+    link.extend(shown.and_then(|shown| accepted_again(&all_revoked, shown)));
     link.extend(shown.and_then(|shown| unrecorded(&live, shown)));
     let inventory = Inventory {
         state,

@@ -133,6 +133,19 @@ impl AuthorityState {
                 .any(|ca| ca.fingerprint() == fingerprint)
     }
 
+    /// Whether a revocation must stay on the list of its CA, given by its hex SKI: until the certificate's end, and of an imported CA as long
+    /// as the CA is trusted, since that CA may have signed a longer certificate with the same serial number.
+    pub fn keeps_revocation(&self, ski: &str, end: OffsetDateTime, now: OffsetDateTime) -> bool {
+        end > now || self.is_of_given(ski)
+    }
+
+    /// Whether a trusted CA with this hex SKI was imported.
+    pub fn is_of_given(&self, ski: &str) -> bool {
+        let is_given = |ca: &&Certificate| self.given.contains(&ca.fingerprint());
+        let mut given = self.trusted.iter().filter(is_given);
+        given.any(|ca| ca.key_id_hex() == ski)
+    }
+
     /// The CA that signs.
     pub fn issuing_ca(&self) -> Option<&Certificate> {
         self.trusted_ca(self.issuing.as_deref())

@@ -26,9 +26,7 @@ pub(super) fn work(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
-    let has_written = |object| observed.change_of(&object).is_some();
-    let is_of_this_run = has_written(names.state()) || has_written(reference(&names.authority));
-    if !is_of_this_run && !is_unfinished(state, heard) {
+    if !is_under_way(names, (state, heard), observed) {
         return Err(Failure::refused(format!(
             "the authority `{}` is intact: there is nothing to restore",
             names.authority
@@ -45,13 +43,27 @@ pub(super) fn work(
         observed,
         now,
     };
-    if !is_of_this_run {
+    if !is_of_this_run(names, observed) {
         return run.restore_again();
     }
     run.prove()?;
     let report = run.done()?;
     witness::catch_up(&names.authority, observed)?;
     Ok(report)
+}
+
+/// Whether this run restored the authority, or an interrupted one.
+pub(super) fn is_under_way(
+    names: &CredentialNames,
+    (state, heard): (&AuthorityState, Option<&Witness>),
+    observed: &Observed,
+) -> bool {
+    is_of_this_run(names, observed) || is_unfinished(state, heard)
+}
+
+fn is_of_this_run(names: &CredentialNames, observed: &Observed) -> bool {
+    let has_written = |object| observed.change_of(&object).is_some();
+    has_written(names.state()) || has_written(reference(&names.authority))
 }
 
 /// Whether the authority was restored, and no run has verified that at every gateway proxy yet.

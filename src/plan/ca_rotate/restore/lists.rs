@@ -1,6 +1,6 @@
 //! The revocation lists of a restored authority.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -13,8 +13,8 @@ use crate::pki::inspect::Certificate;
 use crate::pki::serial;
 use crate::plan::revocations::{self, Revocation};
 use crate::plan::{Observed, Reconciled, commit};
-use crate::resources::authority::AuthorityState;
-use crate::resources::inventory::EntryState;
+use crate::resources::authority::{AuthorityState, Origin};
+use crate::resources::inventory::{Entry, EntryState};
 
 /// The remaining lists, and the inventory's revocations.
 pub(super) struct Lists {
@@ -23,8 +23,11 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// The lists of the CAs with these hex SKIs.
-    pub fn of(remains: &Remains<'_>, skis: &BTreeSet<String>) -> Reconciled<Self> {
+    /// The lists of these CAs.
+    pub fn of<'a>(
+        remains: &Remains<'_>,
+        cas: impl IntoIterator<Item = &'a Certificate>,
+    ) -> Reconciled<Self> {
         let before = remains.fragments.crls.iter().map(Crl::many_from_pem);
         let before: Result<Vec<_>, _> = before.collect();
         let before = before.map_err(|error| {
@@ -33,11 +36,18 @@ impl Lists {
                 .hint("restore the authority from a backup")
         })?;
         let now = remains.now;
-        let revoked = remains.entries.iter().filter(|entry| {
-            entry.state == EntryState::Revoked
-                && entry.not_after > now
-                && skis.contains(&entry.issuer_ski)
-        });
+        let origins: BTreeMap<String, Origin> = cas
+            .into_iter()
+            .map(|ca| (ca.key_id_hex(), remains.origin(ca)))
+            .collect();
+        // An imported CA may have signed a longer certificate with the same serial number.
+        let is_kept = |entry: &&Entry| match origins.get(&entry.issuer_ski) {
+            Some(Origin::Given) => true,
+            Some(Origin::Made) => entry.not_after > now,
+            None => false,
+        };
+        let revoked = remains.entries.iter().filter(is_kept);
+        let revoked = revoked.filter(|entry| entry.state == EntryState::Revoked);
         let revoked = revoked.map(|entry| {
             let how = entry.revocation;
             let serial = entry.serial.parse().map_err(|error: serial::Error| {
@@ -93,8 +103,7 @@ impl Remains<'_> {
         signers: &[Arc<Authority>],
         is_dry: bool,
     ) -> Reconciled<AuthorityState> {
-        let skis = next.trusted.iter().map(Certificate::key_id_hex).collect();
-        let lists = Lists::of(self, &skis)?;
+        let lists = Lists::of(self, &next.trusted)?;
         if !lists.are_needed() {
             return Ok(next.clone());
         }

@@ -63,6 +63,12 @@ pub(super) fn work(
     match (Fault::of(state.as_ref(), heard.as_ref()), &state) {
         (Some(Fault::AuthorityLost | Fault::RolledBack { .. } | Fault::ListsEdited), _) => {}
         _ if is_damaged => {}
+        // A backup may bring back both; the inventory is then accepted by itself.
+        (Some(Fault::InventoryRestored), Some(state))
+            if completion::is_under_way(names, (state, heard.as_ref()), observed) =>
+        {
+            return completion::work(request, names, (state, heard.as_ref()), observed, now);
+        }
         (Some(fault), _) => return Err(fault.refusal(&names.authority).into()),
         (None, None) => return Err(never_was(names).into()),
         (None, Some(state)) => {

@@ -176,7 +176,8 @@ impl<'a> Remains<'a> {
 
     /// Whether a CA was dropped, and must not be restored.
     pub fn is_dropped(&self, ca: &Certificate) -> bool {
-        self.dropped().contains(&ca.fingerprint()) || self.is_retired(&ca.key_id_hex())
+        let mut keys = ca.key_ids_hex().into_iter();
+        self.dropped().contains(&ca.fingerprint()) || keys.any(|ski| self.is_retired(&ski))
     }
 
     /// Whether a key, by its hex SKI, is retired, and must not be restored.

@@ -126,9 +126,7 @@ impl Selection {
     /// Leaves out CAs that would accept revoked clients again, or that gateways reject: beside any revocation list each CA needs one, and a
     /// CA without its key has only its last list.
     fn leave_listless(&mut self, remains: &Remains<'_>, restore: &Restore) -> Reconciled<()> {
-        let all = self.trusted();
-        let skis: BTreeSet<String> = all.iter().map(|ca| ca.key_id_hex()).collect();
-        let lists = Lists::of(remains, &skis)?;
+        let lists = Lists::of(remains, self.trusted())?;
         if !lists.are_needed() {
             return Ok(());
         }

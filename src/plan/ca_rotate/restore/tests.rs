@@ -70,6 +70,8 @@ fn lead(cluster: &mut Cluster, knows: bool) {
         inventory: state.inventory.clone().unwrap_or("00ff".to_owned()),
         revision: state.revision + 1,
         dropped: knows.then(|| Dropped::default().with(&state)),
+        uid: None,
+        is_copy: false,
     };
     cluster.put(&witness.object());
 }
@@ -82,6 +84,7 @@ fn witness(cluster: &Cluster) -> Witness {
 fn forget_dropped(cluster: &mut Cluster) {
     let earlier = Witness {
         dropped: None,
+        uid: None,
         ..witness(cluster)
     };
     cluster.objects.remove(&reference(FIRST_AUTHORITY));

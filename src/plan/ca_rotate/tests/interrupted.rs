@@ -285,3 +285,38 @@ fn a_damaged_secret_that_a_killed_first_run_left_stops_no_rotation_and_stays() {
     assert_eq!(cluster.state().trusted.len(), 1);
     assert!(cluster.objects[&name] == damaged);
 }
+
+#[test]
+fn a_run_that_waits_for_clients_ends_when_another_one_has_ended_the_rotation() {
+    let mut cluster = Cluster::exposed();
+    cluster.issue("alice");
+    cluster.run(&advance()).unwrap();
+    let waiting = request(Goal::Finish(Finish {
+        wait_for_clients: true,
+        ..Finish::default()
+    }));
+    let mut waiting = Running::begin(&waiting);
+    while waiting.observed.waited() == Duration::ZERO {
+        assert!(cluster.step(&mut waiting));
+    }
+    cluster.run(&forced()).unwrap();
+    let report = cluster.finish(&mut waiting).unwrap();
+    assert_eq!(report.phase, Phase::Settled);
+}
+
+#[test]
+fn a_run_that_probes_ends_when_another_one_has_changed_what_it_waits_for() {
+    let mut cluster = Cluster::exposed();
+    cluster.issue("alice");
+    cluster.proxies.lagging = vec![0];
+    let begun = advance();
+    let mut waiting = Running::begin(&begun);
+    while waiting.observed.waited() == Duration::ZERO {
+        assert!(cluster.step(&mut waiting));
+    }
+    cluster.proxies.lagging.clear();
+    cluster.run(&advance()).unwrap();
+    cluster.run(&forced()).unwrap();
+    let report = cluster.finish(&mut waiting).unwrap();
+    assert_eq!(report.phase, Phase::Settled);
+}

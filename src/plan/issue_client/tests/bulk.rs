@@ -122,3 +122,40 @@ fn what_earlier_runs_delivered_is_passed_over_and_what_they_lost_is_told() {
     assert!(report.before);
     assert_eq!(cluster.writes.len(), writes);
 }
+
+#[test]
+fn what_has_expired_or_is_of_a_ca_that_left_is_not_passed_over() {
+    let mut cluster = Cluster::default();
+    let first = one_of_many("alice");
+    cluster.run(&first).unwrap();
+    let mut again = first.clone();
+    again.existing = ExistingFiles {
+        in_the_way: vec!["alice.crt".to_owned()],
+        certificate: cluster.clients.last().cloned(),
+        client_ca: None,
+        were_completed: false,
+    };
+    let expired = |cluster: &mut Cluster| cluster.now += Duration::days(91);
+    let dropped = |cluster: &mut Cluster| {
+        cluster.rotate();
+        let mut state = cluster.state();
+        let old = state.trusted.pop().unwrap().fingerprint();
+        state.dropped.insert(old);
+        state.target.clone_from(&state.issuing);
+        cluster.put(&state.object());
+    };
+    let losses: [&dyn Fn(&mut Cluster); 2] = [&expired, &dropped];
+    for lose in losses {
+        let mut cluster = cluster.clone();
+        lose(&mut cluster);
+        let standing = standing(&mut cluster);
+        let failure = issue_of_many(&mut cluster, &again, &standing, answered()).unwrap_err();
+        let says = "these files exist already: alice.crt";
+        assert!(failure.to_string().contains(says), "{failure}");
+        let mut forced = again.clone();
+        forced.existing.in_the_way.clear();
+        forced.another = true;
+        let report = issue_of_many(&mut cluster, &forced, &standing, answered()).unwrap();
+        assert_eq!((report.entry.number, report.before), (2, false));
+    }
+}

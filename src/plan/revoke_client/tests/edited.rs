@@ -109,3 +109,70 @@ fn an_older_inventory_is_told_and_stays_told_until_it_is_accepted() {
     cluster.run(&rotation(Goal::AcceptInventory)).unwrap();
     cluster.run(&named("alice")).unwrap();
 }
+
+/// The objects beside the inventory, as a backup has them.
+fn backup(cluster: &Cluster) -> Vec<Object> {
+    let objects = cluster.objects.values();
+    let of_it = objects.filter(|object| object.namespace() == CLIENTS_NAMESPACE);
+    of_it.cloned().collect()
+}
+
+/// They are lost, and created again from a backup.
+fn restored(cluster: &mut Cluster, backup: &[Object]) {
+    let objects = &mut cluster.objects;
+    objects.retain(|name, _| name.namespace != CLIENTS_NAMESPACE);
+    for object in backup {
+        cluster.put(object);
+    }
+}
+
+#[test]
+fn an_inventory_from_a_backup_lacks_what_was_issued_since_and_is_told_until_it_is_accepted() {
+    let (mut cluster, [_, _, carol]) = cluster();
+    let older = backup(&cluster);
+    let renewed = cluster.renew("carol");
+    let dave = cluster.issue("dave");
+    let finish = rotation(Goal::Finish(Finish::default()));
+    for is_rotated in [false, true] {
+        if is_rotated {
+            cluster.run(&rotation(Goal::Advance(None))).unwrap();
+        }
+        let mut cluster = cluster.clone();
+        restored(&mut cluster, &older);
+        let says = "the inventory of the authority `kyma-mtls` was restored from a backup";
+        let (told, hints) = refused(&mut cluster, &named("carol"));
+        assert!(told.contains(says), "{told}");
+        assert!(hints.contains("--accept-inventory"), "{hints}");
+        let failure = cluster.run(&finish).unwrap_err();
+        assert!(failure.to_string().contains(says), "{failure}");
+        // What needs no inventory goes on, and does not hide it.
+        let serial = serial_of(&cluster, carol).to_string();
+        cluster.run(&self::serial(&serial)).unwrap();
+        refused(&mut cluster, &named("carol"));
+        cluster.run(&rotation(Goal::AcceptInventory)).unwrap();
+        cluster.run(&named("carol")).unwrap();
+        // Nobody can know of the other ones.
+        for client in [renewed, dave] {
+            assert_eq!(cluster.answer(client), Verdict::LetIn);
+        }
+        let again = backup(&cluster);
+        cluster.issue("erin");
+        restored(&mut cluster, &again);
+        refused(&mut cluster, &named("carol"));
+    }
+}
+
+#[test]
+fn an_inventory_of_an_earlier_version_is_known_by_its_object_from_the_next_change_on() {
+    let (mut cluster, _) = cluster();
+    let name = reference(FIRST_AUTHORITY);
+    let earlier = cluster.objects[&name]
+        .clone()
+        .without_annotation("kubectl-mtls.dev/witness-uid");
+    cluster.put(&earlier);
+    cluster.run(&named("alice")).unwrap();
+    cluster.run(&rotation(Goal::Advance(None))).unwrap();
+    let older = backup(&cluster);
+    restored(&mut cluster, &older);
+    refused(&mut cluster, &named("carol"));
+}

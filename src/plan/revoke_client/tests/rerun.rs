@@ -157,3 +157,31 @@ fn of_two_runs_for_the_same_client_the_one_that_comes_second_needs_no_canaries()
         }
     }
 }
+
+#[test]
+fn a_dropped_ca_that_is_back_leaves_also_with_a_run_that_revokes_nothing_new() {
+    let mut cluster = cluster();
+    let dropped = cluster.state().trusted[0].pem();
+    for goal in [
+        Goal::Advance(None),
+        Goal::Finish(Finish {
+            force: true,
+            ..Finish::default()
+        }),
+    ] {
+        let through = ca_rotate::Request {
+            connect_to: None,
+            ..rotation(goal)
+        };
+        cluster.run(&through).unwrap();
+    }
+    cluster.issue("carol");
+    run(&mut cluster, "carol");
+    let now = cluster.state().trusted[0].pem();
+    cluster.edit_state("ca.crt", &(now + &dropped));
+    cluster.load();
+    assert_eq!(cluster.state().readmitted.len(), 1);
+    assert!(run(&mut cluster, "carol") == (ANEW.0, ANEW.1.to_vec()));
+    assert_eq!(cluster.state().readmitted, []);
+    assert_eq!(cluster.answer(0), Verdict::Unknown);
+}

@@ -63,6 +63,79 @@ fn a_client_of_a_given_ca_stays_revoked_when_another_one_of_its_serial_number_ha
     assert_eq!(cluster.answer(long), Verdict::Revoked);
 }
 
+/// As above, where the lists have to be written anew from what the inventory knows.
+#[test]
+fn a_client_of_a_given_ca_stays_revoked_when_lists_come_back_after_the_end_of_another_one() {
+    let mut cluster = Cluster::exposed();
+    let given = cluster.given_ca();
+    rotate(&mut cluster, Goal::Advance(Some(given.clone())));
+    let short = cluster.client_of(&given, Span::days(1), [0xEE; 20]);
+    let long = cluster.client_of(&given, Span::days(90), [0xEE; 20]);
+    cluster.issue("carol");
+    let older = cluster.objects[&CredentialNames::first().state()].clone();
+    let certificate = cluster.certificate(short).clone();
+    let revoke = request(Which::Certificates(vec![certificate]));
+    cluster.run(&revoke).unwrap();
+    assert_eq!(cluster.answer(long), Verdict::Revoked);
+    cluster.now += Span::days(2);
+    let restore = rotation(Goal::Restore(ca_rotate::Restore {
+        external: Vec::new(),
+        accept_loss: true,
+    }));
+    for is_edited in [true, false] {
+        for restores in [true, false] {
+            let mut cluster = cluster.clone();
+            if is_edited {
+                cluster.edit_state("ca.crl", "");
+            } else {
+                cluster.put(&older);
+            }
+            cluster.load();
+            assert_eq!(cluster.answer(long), Verdict::LetIn);
+            if restores || !is_edited {
+                cluster.run(&restore).unwrap();
+            } else {
+                cluster.run(&named("carol")).unwrap();
+            }
+            assert_eq!(
+                cluster.answer(long),
+                Verdict::Revoked,
+                "edited: {is_edited}, restored: {restores}"
+            );
+        }
+    }
+}
+
+/// The end of a certificate that nobody revoked ends nobody else's.
+#[test]
+fn an_expired_client_of_a_given_ca_that_was_not_revoked_gets_on_no_list() {
+    let mut cluster = Cluster::exposed();
+    let given = cluster.given_ca();
+    rotate(&mut cluster, Goal::Advance(Some(given.clone())));
+    let short = cluster.client_of(&given, Span::days(1), [0xEE; 20]);
+    let long = cluster.client_of(&given, Span::days(90), [0xEE; 20]);
+    cluster.now += Span::days(2);
+    let certificate = cluster.certificate(short).clone();
+    let report = cluster.run(&request(Which::Certificates(vec![certificate])));
+    assert_eq!(report.unwrap().certificates[0].fate, Fate::Expired);
+    assert_eq!(cluster.answer(long), Verdict::LetIn);
+}
+
+/// Neither RFC 5280 nor the library that signs lists knows a negative number.
+#[test]
+fn a_certificate_with_a_negative_serial_number_is_refused_since_no_list_can_name_it() {
+    let mut cluster = Cluster::exposed();
+    let client = cluster.sign_by_hand("alice", &[0x7f, 1]);
+    let der = cluster.certificate(client).der().to_vec();
+    let at = der.windows(4).position(|bytes| bytes == [2, 2, 0x7f, 1]);
+    let mut negative = der.clone();
+    negative[at.unwrap() + 2] = 0x80;
+    let negative = Certificate::from_der(&negative).unwrap();
+    assert!(negative.has_negative_serial());
+    let (says, _) = refused(&mut cluster, &request(Which::Certificates(vec![negative])));
+    assert!(says.contains("negative serial number"), "{says}");
+}
+
 /// A certificate of the authority's CA, signed by hand with the serial number 0, as Kyma's tutorial does it.
 fn by_hand(cluster: &mut Cluster, name: &str) -> usize {
     cluster.sign_by_hand(name, &[0])

@@ -1,5 +1,7 @@
 //! Every command has the same diagnosis of an authority that is lost, damaged or rolled back, and names the same way out.
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 
 use super::*;
@@ -9,6 +11,7 @@ use crate::plan::renew_client::{self, due};
 use crate::plan::revoke_client;
 use crate::plan::testing::issue_request;
 use crate::plan::testing::kyma::expose_request;
+use crate::resources::names::CLIENTS_NAMESPACE;
 
 const WAY_OUT: &str = "kubectl mtls ca-rotate --restore --authority kyma-mtls";
 
@@ -125,4 +128,29 @@ fn whatever_restore_repairs_is_one_diagnosis_with_one_way_out_in_every_command()
     }
     let mut healthy = healthy;
     assert_eq!(notes(&mut healthy), "");
+}
+
+/// A backup may bring back the inventory, where the authority is lost.
+#[test]
+fn an_authority_is_restored_beside_an_inventory_from_a_backup_which_stays_reported() {
+    let (mut cluster, clients) = busy();
+    let is_of_it = |name: &ObjectRef| name.namespace == CLIENTS_NAMESPACE;
+    let (kept, rest): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut cluster.objects)
+        .into_iter()
+        .partition(|(name, _)| is_of_it(name));
+    cluster.objects = rest;
+    for object in kept.values() {
+        cluster.put(object);
+    }
+    lose(&mut cluster);
+    cluster.run(&restore(true)).unwrap();
+    assert_eq!(answers(&cluster, clients), FATES);
+    for goal in [finish(), restore(true)] {
+        let failure = cluster.run(&goal).unwrap_err();
+        let says = "was restored from a backup";
+        assert!(failure.to_string().contains(says), "{failure}");
+    }
+    cluster.run(&request(Goal::AcceptInventory)).unwrap();
+    let failure = cluster.run(&finish()).unwrap_err();
+    assert!(failure.to_string().contains("`old` until"), "{failure}");
 }

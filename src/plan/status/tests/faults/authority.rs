@@ -10,6 +10,7 @@ use crate::plan::testing::Cluster;
 use crate::plan::testing::kyma::expose_request;
 use crate::resources::inventory::is_entry;
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
+use crate::resources::{Object, ObjectRef};
 
 /// A host whose authority's CA lives for so many days.
 fn short(days: i64) -> Cluster {
@@ -89,6 +90,25 @@ fn an_inventory_that_is_gone_or_damaged_is_one_finding() {
     let finding = only(&mut cluster, "inventory/damaged", Severity::Warning);
     let edit = "kubectl edit configmaps -n kubectl-mtls-clients alice-";
     assert!(finding.remedy.starts_with(edit), "{finding:#?}");
+}
+
+#[test]
+fn an_inventory_from_a_backup_is_one_finding_until_it_is_accepted() {
+    let mut cluster = kyma();
+    let of_it = |(name, _): &(&ObjectRef, &Object)| name.namespace == CLIENTS_NAMESPACE;
+    let backup = cluster.objects.iter().filter(of_it);
+    let backup: Vec<Object> = backup.map(|(_, object)| object.clone()).collect();
+    cluster
+        .objects
+        .retain(|name, _| name.namespace != CLIENTS_NAMESPACE);
+    for object in &backup {
+        cluster.put(object);
+    }
+    let finding = only(&mut cluster, "inventory/rolled-back", Severity::Error);
+    let accept = "kubectl mtls ca-rotate --accept-inventory --authority kyma-mtls";
+    assert_eq!(finding.remedy, accept);
+    cluster.run(&ca_rotate(Goal::AcceptInventory)).unwrap();
+    assert_eq!(findings(&mut cluster), []);
 }
 
 #[test]

@@ -87,6 +87,24 @@ fn a_client_that_is_revoked_in_the_inventory_only_is_one_finding() {
     );
 }
 
+/// Other clients of such a CA may have the serial number.
+#[test]
+fn a_revocation_of_a_given_ca_that_is_on_no_list_is_found_also_after_its_certificates_end() {
+    let mut cluster = kyma();
+    cluster.issue_for("bob", Duration::days(1));
+    let mut state = cluster.state();
+    state.given.insert(state.trusted[0].fingerprint());
+    cluster.put(&state.object());
+    cluster.load();
+    cluster.revoke_in_inventory(1);
+    cluster.now += Duration::days(2);
+    let ids: Vec<&str> = findings(&mut cluster).iter().map(|(id, _)| *id).collect();
+    assert!(ids.contains(&"revocation/not-listed"), "{ids:?}");
+    state.given.clear();
+    cluster.put(&state.object());
+    assert_eq!(findings(&mut cluster), []);
+}
+
 /// A host that only these may call.
 fn allowing(clients: &[&str]) -> Cluster {
     let names = clients.iter().map(|name| (*name).to_owned());
