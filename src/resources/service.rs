@@ -46,7 +46,7 @@ const AWS_DUAL_STACK: (&str, &str) = (
     "dualstack",
 );
 
-/// The annotations that make load balancers send headers of the PROXY protocol: those of AWS, OpenStack, Hetzner and `DigitalOcean`.
+/// The annotations that make load balancers send headers of the PROXY protocol: those of AWS, `OpenStack`, Hetzner and `DigitalOcean`.
 const PROXY_PROTOCOL: [&str; 4] = [
     AWS_PROXY_PROTOCOL,
     "loadbalancer.openstack.org/proxy-protocol",
