@@ -154,6 +154,8 @@ pub struct ApiRule {
     pub passes_identity: bool,
     /// Whether every rule sets the identity headers with a prefix, so that they are set whatever a certificate lacks.
     pub guards_identity: bool,
+    /// What a rule demands of every request instead of nothing (`noAuth`): `jwt` or `extAuth`.
+    pub demand: Option<&'static str>,
     /// `Processing`, `Ready`, `Warning`, `Error`, `Deleting`; empty before the controller has seen it.
     pub state: String,
     /// The controller's message.
@@ -202,6 +204,7 @@ impl ApiRule {
             options: options(&spec.rules),
             passes_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::passes_identity),
             guards_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::guards_identity),
+            demand: spec.rules.iter().find_map(Rule::demand),
             state: status.state,
             description: status.description,
             processed: OffsetDateTime::parse(&status.last_processed_time, &Rfc3339).ok(),
@@ -235,6 +238,9 @@ struct Rule {
     #[serde(default)]
     methods: Vec<String>,
     timeout: Option<u32>,
+    jwt: Option<Value>,
+    #[serde(rename = "extAuth")]
+    ext_auth: Option<Value>,
     #[serde(default)]
     request: Request,
 }
@@ -267,6 +273,11 @@ impl Rule {
             timeout: self.timeout.unwrap_or(RouteOptions::default().timeout),
             headers: self.request.headers.clone(),
         }
+    }
+
+    fn demand(&self) -> Option<&'static str> {
+        let ext_auth = self.ext_auth.as_ref().map(|_| "extAuth");
+        self.jwt.as_ref().map(|_| "jwt").or(ext_auth)
     }
 
     fn passes_identity(&self) -> bool {

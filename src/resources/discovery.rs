@@ -114,6 +114,17 @@ impl Requirement {
     }
 }
 
+/// The labels with those of a selector added; `None` if every selector needs more than labels, or another value of an existing label.
+pub fn added(selectors: &[Selector], labels: &Labels) -> Option<Labels> {
+    let plain = selectors.iter().filter(|selector| selector.is_plain());
+    let mut satisfied = plain.filter_map(|selector| selector.satisfied(labels));
+    satisfied.find(|after| {
+        labels
+            .iter()
+            .all(|(key, value)| after.get(key) == Some(value))
+    })
+}
+
 /// The arguments of `kubectl label` that turn labels into others: `a=b c-`, with `--overwrite` if a value changes.
 pub fn changes(before: &Labels, after: &Labels) -> String {
     let set = after

@@ -104,6 +104,17 @@ pub fn root_namespace(mesh_config: &Object) -> Option<String> {
     Some(named).filter(|named| !named.is_empty())
 }
 
+/// The namespaces to which a Service, or else a `VirtualService`, is exported that says nothing of it (`defaultServiceExportTo`,
+/// `defaultVirtualServiceExportTo`); none stands for all.
+pub fn default_exports(mesh_config: &Object, kind: Kind) -> Vec<String> {
+    let mesh = mesh(Some(mesh_config)).unwrap_or_default();
+    let said = match kind {
+        Kind::Service => mesh.default_service_export_to,
+        _ => mesh.default_virtual_service_export_to,
+    };
+    said.unwrap_or_default()
+}
+
 /// The mesh's trust domain, the first part of principals in policies. Istio replaces `cluster.local` by the mesh's own.
 pub fn trust_domain(mesh_config: Option<&Object>) -> String {
     match mesh(mesh_config) {
@@ -124,6 +135,10 @@ struct Mesh {
     trust_domain_aliases: Vec<String>,
     root_namespace: String,
     default_config: Value,
+    #[serde(alias = "default_service_export_to")]
+    default_service_export_to: Option<Vec<String>>,
+    #[serde(alias = "default_virtual_service_export_to")]
+    default_virtual_service_export_to: Option<Vec<String>>,
 }
 
 #[cfg(test)]

@@ -107,6 +107,15 @@ pub fn subjects(filter: &Object, hosts: &[String]) -> BTreeSet<Subject> {
     found
 }
 
+/// The filter by which a listener expects headers of the PROXY protocol.
+const PROXY_PROTOCOL: &str =
+    "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+
+/// Whether a filter makes listeners expect headers of the PROXY protocol.
+pub fn expects_proxy_protocol(filter: &Object) -> bool {
+    has_value(filter, &[PROXY_PROTOCOL])
+}
+
 /// Whether a patch of a filter has one of these values.
 pub fn has_value(filter: &Object, values: &[&str]) -> bool {
     fn is_told(value: &Value, values: &[&str]) -> bool {

@@ -229,13 +229,6 @@ pub fn is_exported<'a>(
         || said.any(|to| to == "*" || to == namespace || (to == "." && own == namespace))
 }
 
-/// Whether proxies in a namespace see a `VirtualService`.
-pub fn is_route_exported(object: &Object, namespace: &str) -> bool {
-    let said = object.at(&["spec", "exportTo"]).and_then(Value::as_array);
-    let said = said.into_iter().flatten().filter_map(Value::as_str);
-    is_exported(said, object.namespace(), namespace)
-}
-
 /// A destination of the object that is not one of the rule's Services, or has another port.
 fn elsewhere(rule: &ApiRule, object: &Object) -> Option<String> {
     let mut destinations = entries(object).flat_map(ways);

@@ -22,6 +22,10 @@ pub struct Service {
     pub external: Vec<String>,
     /// The address families of the load balancer's host name.
     pub ip_stack: IpStack,
+    /// The client addresses that the load balancer accepts, as CIDRs; none if it accepts all.
+    pub source_ranges: Vec<String>,
+    /// The annotation that makes the load balancer send headers of the PROXY protocol, and its value.
+    pub proxy_protocol: Option<(&'static str, String)>,
 }
 
 /// Address families.
@@ -41,6 +45,20 @@ const AWS_DUAL_STACK: (&str, &str) = (
     "service.beta.kubernetes.io/aws-load-balancer-ip-address-type",
     "dualstack",
 );
+
+/// The annotations that make load balancers send headers of the PROXY protocol: those of AWS, `OpenStack`, Hetzner and `DigitalOcean`.
+const PROXY_PROTOCOL: [&str; 4] = [
+    AWS_PROXY_PROTOCOL,
+    "loadbalancer.openstack.org/proxy-protocol",
+    "load-balancer.hetzner.cloud/uses-proxyprotocol",
+    "service.beta.kubernetes.io/do-loadbalancer-enable-proxy-protocol",
+];
+const AWS_PROXY_PROTOCOL: &str = "service.beta.kubernetes.io/aws-load-balancer-proxy-protocol";
+/// The type of load balancer for which AWS's cloud provider ignores that annotation (<https://github.com/kubernetes/cloud-provider-aws>).
+const AWS_WITHOUT_PROXY_PROTOCOL: (&str, &str) =
+    ("service.beta.kubernetes.io/aws-load-balancer-type", "nlb");
+/// The annotation from before `spec.loadBalancerSourceRanges`, separated by commas (<https://github.com/kubernetes/cloud-provider>).
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
 /// One port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -72,6 +90,8 @@ struct Spec {
     ports: Vec<Port>,
     #[serde(default)]
     ip_families: Vec<String>,
+    #[serde(default)]
+    load_balancer_source_ranges: Vec<String>,
 }
 
 impl Service {
@@ -87,6 +107,8 @@ impl Service {
         };
         let (annotation, both) = AWS_DUAL_STACK;
         Ok(Self {
+            source_ranges: source_ranges(object, &spec),
+            proxy_protocol: proxy_protocol(object),
             ip_stack: match spec.ip_families.as_slice() {
                 _ if object.annotation(annotation) == Some(both) => IpStack::Dual,
                 [_, _, ..] => IpStack::Dual,
@@ -113,6 +135,36 @@ impl Service {
             .iter()
             .filter(|port| port.protocol.is_empty() || port.protocol == "TCP")
     }
+}
+
+fn source_ranges(object: &Object, spec: &Spec) -> Vec<String> {
+    let annotated = object.annotation(SOURCE_RANGES).unwrap_or_default();
+    let annotated = annotated
+        .split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty());
+    let ranges: Vec<String> = match spec.load_balancer_source_ranges.as_slice() {
+        [] => annotated.map(str::to_owned).collect(),
+        ranges => ranges.to_vec(),
+    };
+    let is_all = |range: &String| range.ends_with("/0");
+    if spec.kind != "LoadBalancer" || ranges.iter().any(is_all) {
+        return Vec::new();
+    }
+    ranges
+}
+
+fn proxy_protocol(object: &Object) -> Option<(&'static str, String)> {
+    let (key, value) = AWS_WITHOUT_PROXY_PROTOCOL;
+    let is_ignored = |annotation: &str| {
+        annotation == AWS_PROXY_PROTOCOL && object.annotation(key) == Some(value)
+    };
+    let set = PROXY_PROTOCOL
+        .into_iter()
+        .filter(|annotation| !is_ignored(annotation));
+    let mut set = set.filter_map(|annotation| Some((annotation, object.annotation(annotation)?)));
+    let on = set.find(|(_, value)| !["", "false"].contains(value))?;
+    Some((on.0, on.1.to_owned()))
 }
 
 impl Port {

@@ -12,7 +12,7 @@ use super::paths::Paths;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The labels that Kyma's controller sets on objects for an `APIRule`.
-const RULE_NAME: &str = "apirule.gateway.kyma-project.io/name";
+pub const RULE_NAME: &str = "apirule.gateway.kyma-project.io/name";
 const RULE_NAMESPACE: &str = "apirule.gateway.kyma-project.io/namespace";
 
 /// `APIRule`'s path operators, and the regular expressions for them: any number of segments, and one.

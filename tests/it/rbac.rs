@@ -172,7 +172,7 @@ fn deploy_the_sample(stage: &Stage, expose: &Cast) {
 }
 
 /// A mesh whose istiod is said to see labelled namespaces only; that of the stage goes by a file.
-fn select_namespaces(stage: &Stage, expose: &Cast) {
+fn select_namespaces(stage: &Stage, expose: &Cast, status: &Cast) {
     let kubectl = |arguments: &[&str]| stage.desk.kubectl(arguments, "");
     let mesh = "discoverySelectors: [{matchLabels: {mesh: seen}}]";
     let config = json!({
@@ -183,6 +183,9 @@ fn select_namespaces(stage: &Stage, expose: &Cast) {
     let run = stage.run(&expose.user, &["expose", SERVICE]).exits(0);
     let labelled = "namespace/kubectl-mtls configured";
     assert!(run.stdout.contains(labelled), "{run:#?}");
+    let report = stage.run(&status.user, &["status"]).exits(1);
+    let unseen = format!("istiod does not see the namespace `{NAMESPACE}`, where the Service is");
+    assert!(report.unwrapped().contains(&unseen), "{report:#?}");
     kubectl(&["-n", "istio-system", "delete", "configmap", "istio"]);
     kubectl(&["label", "namespace", "kubectl-mtls", "mesh-"]);
 }
@@ -339,7 +342,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     ];
     stage.desk.kubectl(&switched_off, "");
     run(&expose, 0, &[SERVICE]);
-    select_namespaces(&stage, &expose);
+    select_namespaces(&stage, &expose, &status);
     deploy_the_sample(&stage, &expose);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
     set_up_by_hand(&stage);

@@ -19,6 +19,16 @@ pub(crate) const CLIENT_CA_MISSING: Check = Check {
     ],
 };
 
+pub(crate) const CLIENT_CA_NOT_SEEN: Check = Check {
+    id: "client-ca/not-seen",
+    severity: Severity::Error,
+    cause: "istiod does not see the namespace of the authority",
+    found_by: "`discoverySelectors` of the mesh configuration, and the labels of the namespace",
+    why: "running proxies keep their CA, and no revocation reaches them; after a restart of istiod, new proxies reject every client",
+    remedy: "kubectl label namespace kubectl-mtls KEY=VALUE",
+    consequences: &["proxy/*"],
+};
+
 pub(crate) const CLIENT_CA_FAILS_OPEN: Check = Check {
     id: "client-ca/fails-open",
     severity: Severity::Error,
@@ -299,6 +309,7 @@ pub(crate) const CLIENT_CA_NOT_CHECKED: Check = Check {
 /// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_MISSING,
+    &CLIENT_CA_NOT_SEEN,
     &CLIENT_CA_FAILS_OPEN,
     &CLIENT_CA_MAY_FAIL_OPEN,
     &CLIENT_CA_SHADOWED,

@@ -52,6 +52,16 @@ pub(crate) const GUARD_CUTS_OTHERS: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const GUARD_LEFT_OVER: Check = Check {
+    id: "guard/left-over",
+    severity: Severity::Warning,
+    cause: "The host guard of a Service that is not behind the host any more still exists",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies, and the routes",
+    why: "clients that the guard does not list are answered with 403",
+    remedy: "kubectl delete authorizationpolicies.security.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
 pub(crate) const GUARD_NOT_CHECKED: Check = Check {
     id: "guard/not-checked",
     severity: Severity::Unknown,
@@ -79,6 +89,16 @@ pub(crate) const INGRESS_POLICY_SHUTS_HOST: Check = Check {
     found_by: "the AuthorizationPolicies in the namespace of the proxies, which is often the mesh's root namespace too",
     why: "requests are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
+    consequences: &["workload/shuts-gateway"],
+};
+
+pub(crate) const INGRESS_POLICY_SOME_REQUESTS: Check = Check {
+    id: "ingress-policy/some-requests",
+    severity: Severity::Note,
+    cause: "Another policy on the ingress gateway decides on some of the host's requests, or by what is not known here",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies, which is often the mesh's root namespace too, and the identities of the clients",
+    why: "requests that the policy rejects are answered with 403, although the client has a valid certificate",
+    remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
 
@@ -89,7 +109,7 @@ pub(crate) const INGRESS_POLICY_OTHER_CHECK: Check = Check {
     found_by: "the AuthorizationPolicies of action CUSTOM in the namespace of the proxies",
     why: "requests that the authorizer rejects are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
-    consequences: &[],
+    consequences: &["workload/other-check"],
 };
 
 pub(crate) const INGRESS_POLICY_TOKENS: Check = Check {
@@ -119,9 +139,11 @@ pub(super) const ALL: &[&Check] = &[
     &GUARD_NOT_ENFORCED,
     &GUARD_DIFFERS,
     &GUARD_CUTS_OTHERS,
+    &GUARD_LEFT_OVER,
     &GUARD_NOT_CHECKED,
     &ALLOW_LIST_NOBODY,
     &INGRESS_POLICY_SHUTS_HOST,
+    &INGRESS_POLICY_SOME_REQUESTS,
     &INGRESS_POLICY_OTHER_CHECK,
     &INGRESS_POLICY_TOKENS,
     &INGRESS_POLICY_NOT_CHECKED,

@@ -78,6 +78,26 @@ pub(crate) const INGRESS_NO_ADDRESS: Check = Check {
     consequences: &["dns/no-record", "dns/entry-failed"],
 };
 
+pub(crate) const INGRESS_PROXY_PROTOCOL: Check = Check {
+    id: "ingress/proxy-protocol",
+    severity: Severity::Error,
+    cause: "The load balancer sends headers of the PROXY protocol, and the gateway's proxies do not expect them",
+    found_by: "the annotations of the ingress Service, the EnvoyFilters on its proxies, and handshakes without such a header",
+    why: "the proxies close every connection that comes through the load balancer",
+    remedy: "kubectl annotate services -n NAMESPACE NAME ANNOTATION-",
+    consequences: &[],
+};
+
+pub(crate) const INGRESS_SOURCE_RANGES: Check = Check {
+    id: "ingress/source-ranges",
+    severity: Severity::Note,
+    cause: "The load balancer accepts some client addresses only",
+    found_by: "`loadBalancerSourceRanges` of the ingress Service",
+    why: "clients with other addresses cannot connect",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &[],
+};
+
 pub(crate) const INGRESS_NETWORK_POLICY: Check = Check {
     id: "ingress/network-policy",
     severity: Severity::Warning,
@@ -110,6 +130,8 @@ pub(super) const ALL: &[&Check] = &[
     &INGRESS_SELECTOR,
     &INGRESS_TYPE,
     &INGRESS_NO_ADDRESS,
+    &INGRESS_PROXY_PROTOCOL,
+    &INGRESS_SOURCE_RANGES,
     &INGRESS_NETWORK_POLICY,
     &INGRESS_NOT_CHECKED,
 ];

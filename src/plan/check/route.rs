@@ -65,8 +65,8 @@ pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
 pub(crate) const ROUTE_EDITED: Check = Check {
     id: "route/edited",
     severity: Severity::Error,
-    cause: "The VirtualService of kubectl-mtls does not only forward requests to its Service",
-    found_by: "the entries of the VirtualService",
+    cause: "The route of kubectl-mtls does not only forward requests to its Service",
+    found_by: "the entries of the VirtualService, and whether a rule of the APIRule demands more than a client certificate: `jwt` or `extAuth`",
     why: "requests may not be answered by the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[
@@ -83,8 +83,8 @@ pub(crate) const ROUTE_EDITED: Check = Check {
 pub(crate) const ROUTE_NOT_EXPORTED: Check = Check {
     id: "route/not-exported",
     severity: Severity::Error,
-    cause: "The route is not exported to the namespace of the ingress gateway",
-    found_by: "`exportTo` of the VirtualService",
+    cause: "The route is not exported to the namespace of the ingress gateway, or only istiods of another revision read it",
+    found_by: "`exportTo` and the label `istio.io/rev` of the VirtualService, and `defaultVirtualServiceExportTo` of the mesh configuration",
     why: "every request is answered with 404",
     remedy: "kubectl patch virtualservices.networking.istio.io -n NAMESPACE NAME --type=merge -p PATCH",
     consequences: &[],

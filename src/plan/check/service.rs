@@ -56,10 +56,20 @@ pub(crate) const SERVICE_NOT_EXPORTED: Check = Check {
     id: "service/not-exported",
     severity: Severity::Error,
     cause: "The Service is not exported to the namespace of the ingress gateway",
-    found_by: "the annotation `networking.istio.io/exportTo` of the Service",
+    found_by: "the annotation `networking.istio.io/exportTo` of the Service, and `defaultServiceExportTo` of the mesh configuration",
     why: "every request is answered with 503",
     remedy: "kubectl annotate services -n NAMESPACE NAME networking.istio.io/exportTo-",
     consequences: &[],
+};
+
+pub(crate) const SERVICE_NOT_SEEN: Check = Check {
+    id: "service/not-seen",
+    severity: Severity::Error,
+    cause: "istiod does not see the namespace of the Service",
+    found_by: "`discoverySelectors` of the mesh configuration, and the labels of the namespace",
+    why: "every request is answered with 503, or with 404 where the route is in that namespace too; a Gateway there is not served at all",
+    remedy: "kubectl label namespace NAMESPACE KEY=VALUE",
+    consequences: &["proxy/*", "server-certificate/not-shown"],
 };
 
 pub(crate) const SERVICE_UNREADABLE: Check = Check {
@@ -108,6 +118,16 @@ pub(crate) const WORKLOAD_SHUTS_GATEWAY: Check = Check {
     cause: "Policies of the Service's Pods reject the requests of the ingress gateway",
     found_by: "the AuthorizationPolicies of the Service's Pods, and the identity of the gateway's proxies",
     why: "every request is answered with 403, whatever certificate the client has",
+    remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_OTHER_CHECK: Check = Check {
+    id: "workload/other-check",
+    severity: Severity::Note,
+    cause: "An external authorizer of the Service's Pods decides on the requests of the ingress gateway too",
+    found_by: "the AuthorizationPolicies of action CUSTOM of the Service's Pods",
+    why: "requests that the authorizer rejects are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -180,11 +200,13 @@ pub(super) const ALL: &[&Check] = &[
     &SERVICE_TLS_MISMATCH,
     &SERVICE_ANONYMOUS,
     &SERVICE_NOT_EXPORTED,
+    &SERVICE_NOT_SEEN,
     &SERVICE_UNREADABLE,
     &SERVICE_NOT_CHECKED,
     &WORKLOAD_NO_SIDECAR,
     &WORKLOAD_OPEN,
     &WORKLOAD_SHUTS_GATEWAY,
+    &WORKLOAD_OTHER_CHECK,
     &WORKLOAD_NETWORK_POLICY,
     &WORKLOAD_NOT_CHECKED,
     &EXTERNAL_ROUTE_OPEN,

@@ -6,40 +6,60 @@ use crate::plan::command_line;
 use crate::plan::{Observed, Reconciled};
 use crate::resources::Object;
 use crate::resources::listing::shortened;
+use crate::resources::virtual_service::RULE_NAME;
 use crate::resources::workload_access::{Access, Arrival, Principal};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
 
-/// The finding on policies that reject every request for a host from the gateway, or that could not be listed. A policy that cannot be
-/// evaluated counts as rejecting nobody.
+/// The findings on policies that reject requests for a host from the gateway, all or those without a token, on external authorizers, and
+/// on policies that could not be listed. A policy that cannot be evaluated counts as rejecting nobody.
 pub fn rejection(
     exposed: &Exposed<'_>,
     host: &str,
     observed: &Observed,
-) -> Reconciled<Option<Finding>> {
+) -> Reconciled<Vec<Finding>> {
     let workload = Workload::of(exposed, observed)?;
     let arrival = arrival(exposed, host, observed)?;
     let policies = match &workload.policies {
         Ok(policies) => policies,
-        Err(reason) => return Ok(workload.policies_unseen(reason, exposed)),
+        Err(reason) => {
+            let unseen = workload.policies_unseen(reason, exposed);
+            return Ok(unseen.into_iter().collect());
+        }
     };
-    if workload.access(&arrival) != Access::Shut {
-        return Ok(None);
-    }
-    let shuts = |policy: &&&Object| workload.access_by(&[**policy], &arrival) == Access::Shut;
-    let is_denying = |policy: &&&Object| policy.text(&["spec", "action"]) == "DENY";
-    let mut shutting: Vec<&Object> = policies.iter().filter(shuts).copied().collect();
-    if let Some(first) = shutting.iter().find(is_denying).copied() {
-        shutting = vec![first];
-    }
-    let names: Vec<String> = shutting
+    let has_action = |policy: &Object, action: &str| policy.text(&["spec", "action"]) == action;
+    let (authorizing, deciding): (Vec<&Object>, Vec<&Object>) = policies
         .iter()
-        .map(|policy| policy.reference().to_string())
-        .collect();
-    let Some(first) = shutting.first() else {
-        return Ok(None);
+        .partition(|policy| has_action(policy, "CUSTOM"));
+    // What an APIRule demands is told of that APIRule.
+    let demands = |policy: &&Object| {
+        policy.label(RULE_NAME).is_none()
+            && workload.access_by(&[*policy], &arrival) == Access::Checked
     };
+    let mut findings: Vec<Finding> = authorizing
+        .into_iter()
+        .filter(demands)
+        .map(|policy| authorized(policy, exposed))
+        .collect();
+    let access = workload.access_by(&deciding, &arrival);
+    let rejects = |policy: &&Object| match access {
+        Access::Shut => workload.access_by(&[*policy], &arrival) == Access::Shut,
+        Access::Checked => demands(policy),
+        _ => false,
+    };
+    let mut rejecting: Vec<&Object> = deciding.into_iter().filter(rejects).collect();
+    let denying = rejecting.iter().find(|policy| has_action(policy, "DENY"));
+    if let Some(first) = denying.copied() {
+        rejecting = vec![first];
+    }
+    findings.extend(rejected(&rejecting, access, exposed));
+    Ok(findings)
+}
+
+/// The finding on policies that reject requests; `None` without any.
+fn rejected(policies: &[&Object], access: Access, exposed: &Exposed<'_>) -> Option<Finding> {
+    let first = policies.first()?;
     let remedy = if first.is_ours() {
         // Whatever keeps the policy from being what it was, somebody else wrote.
         format!(
@@ -49,20 +69,44 @@ pub fn rejection(
     } else {
         command_line::edit(first.reference())
     };
+    let names: Vec<String> = policies
+        .iter()
+        .map(|policy| policy.reference().to_string())
+        .collect();
     let rejects = if names.len() == 1 {
         "rejects"
     } else {
         "reject"
     };
     let named = shortened(&names, POLICIES_SHOWN);
-    Ok(Some(Finding::new(
-        &check::WORKLOAD_SHUTS_GATEWAY,
+    let service = exposed.service;
+    let found = |which: &str| {
+        Finding::new(
+            &check::WORKLOAD_SHUTS_GATEWAY,
+            format!(
+                "{named} {rejects} the requests of the ingress gateway to the {service}{which}"
+            ),
+            remedy.clone(),
+        )
+    };
+    Some(match access {
+        Access::Checked => found(", unless they have a token")
+            .because("requests are answered with 403, unless the client sends a token too"),
+        _ => found(""),
+    })
+}
+
+fn authorized(policy: &Object, exposed: &Exposed<'_>) -> Finding {
+    Finding::new(
+        &check::WORKLOAD_OTHER_CHECK,
         format!(
-            "{named} {rejects} the requests of the ingress gateway to the {}",
-            exposed.service
+            "{} sends the requests of the ingress gateway to the {} to the external authorizer `{}` first",
+            policy.reference(),
+            exposed.service,
+            policy.text(&["spec", "provider", "name"])
         ),
-        remedy,
-    )))
+        command_line::edit(policy.reference()),
+    )
 }
 
 /// Whether the Pods admit the gateway's requests only because of its identity.

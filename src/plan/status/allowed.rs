@@ -52,14 +52,26 @@ pub(super) fn identities(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Ve
     })
 }
 
-/// The authority none of whose live certificates is accepted; `None` if one is, or if that is not known: an external CA is trusted, or the
-/// inventory was not read completely.
+/// The authority none of whose live certificates is accepted; `None` if one is, or if that is not known.
 pub(super) fn without<'a>(
     is_accepted: impl Fn(&Entry) -> bool,
     host: &Host,
     facts: &'a Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Option<&'a str>> {
+    Ok(live(host, facts, now)?.and_then(|(authority, entries)| {
+        let has_one = entries.into_iter().any(is_accepted);
+        (!has_one).then_some(authority)
+    }))
+}
+
+/// The authority of a host, with the entries of its live certificates; `None` if other clients may be accepted too: an external CA is
+/// trusted, or the inventory was not read completely.
+pub(super) fn live<'a>(
+    host: &Host,
+    facts: &'a Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<Option<(&'a str, Vec<&'a Entry>)>> {
     let source = host.server.client_ca_source();
     let seen = client_ca::seen(&host.server, facts.observed)?;
     let (Some(trusted), Owner::Ours(state)) = (seen.found(), facts.owner(&source, seen.found()))
@@ -72,11 +84,10 @@ pub(super) fn without<'a>(
     if has_external || is_partial {
         return Ok(None);
     }
-    let is_one = |(_, entry): &(_, Entry)| {
-        entry.authority == state.authority && entry.is_live(now) && is_accepted(entry)
-    };
-    let has_one = readable(&facts.inventory).iter().any(is_one);
-    Ok((!has_one).then_some(state.authority.as_str()))
+    let is_one = |entry: &&Entry| entry.authority == state.authority && entry.is_live(now);
+    let entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
+    let entries = entries.filter(is_one).collect();
+    Ok(Some((state.authority.as_str(), entries)))
 }
 
 fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>) -> Finding {

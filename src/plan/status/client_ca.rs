@@ -11,7 +11,7 @@ use super::probes::Handshakes;
 use super::report::ClientCaReport;
 use super::{
     CLIENT_CA, Finding, Link, authority, check, crl, cut_off, fail_open, listeners, proxies,
-    refusal,
+    refusal, visibility,
 };
 use crate::pki::crl::Crl;
 use crate::plan::command_line;
@@ -97,6 +97,7 @@ pub(super) fn examine(
     }
     link.extend(fail_open::taken(host, handshakes, facts.observed)?);
     let outdated = proxies::faults(host, &handshakes.ways, facts.observed, now, &mut link)?;
+    link.extend(visibility::of_client_ca(host, facts)?);
     link.extend(listeners::rejected(host, &handshakes.ways, facts.observed)?);
     link.extend(cut_off::check(host, &handshakes.ways, facts.observed)?);
     refusal::faults(host, handshakes, (seen.found(), &outdated), &mut link);

@@ -294,10 +294,14 @@ impl<'a> Facts<'a> {
 
     /// The root namespaces of the mesh that a Gateway's proxies belong to; those of a default installation where it is gone.
     pub fn roots(&self, gateway: &GatewayName) -> Reconciled<BTreeSet<String>> {
+        control_plane::root_namespaces(&self.ingress(gateway), self.observed)
+    }
+
+    /// The ingress gateway that a Gateway configures; that of a default installation where the Gateway is gone.
+    pub fn ingress(&self, gateway: &GatewayName) -> IngressGateway {
         let mut gateways = self.gateways.readable.iter();
         let known = gateways.find(|(_, known)| known.name == *gateway);
-        let ingress = known.map(|(_, known)| known.ingress.clone());
-        control_plane::root_namespaces(&ingress.unwrap_or_default(), self.observed)
+        known.map_or_else(IngressGateway::default, |(_, known)| known.ingress.clone())
     }
 
     /// The Certificates in the namespace of some proxies.

@@ -4,13 +4,17 @@ use serde_json::{Map, Value, json};
 
 use super::facts::{Facts, remedy};
 use super::hosts::Host;
+use super::probes::Handshakes;
 use super::records::is_local;
-use super::{Finding, Link, Severity, check};
+use super::{Finding, Link, NAMES_SHOWN, Severity, check};
 use crate::plan::command_line;
-use crate::plan::probe::HTTPS;
+use crate::plan::external_routes::labels_of;
+use crate::plan::probe::{HTTPS, Observation, Via};
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
+use crate::resources::listing::shortened;
 use crate::resources::service::Service;
-use crate::resources::{Kind, Object, ObjectRef, ingress};
+use crate::resources::workload_access::Labels;
+use crate::resources::{Kind, Object, ObjectRef, envoy_filter, ingress};
 
 const NAME: &str = "ingress";
 
@@ -19,7 +23,11 @@ pub(super) fn service(host: &Host, observed: &Observed) -> Reconciled<(ObjectRef
     probe::service(observed, &host.gateway.ingress)
 }
 
-pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
+pub(super) fn examine(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+) -> Reconciled<Link> {
     let observed = facts.observed;
     let (reference, seen) = service(host, observed)?;
     // Of proxies in several namespaces, those behind this Service.
@@ -29,7 +37,18 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let pods = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = pods.found().copied().unwrap_or_default();
     Ok(match &seen {
-        Seen::Found(service) => there(host, &reference, service, pods, observed)?,
+        Seen::Found(service) => {
+            let mut link = there(host, &reference, service, pods, observed)?;
+            link.extend(proxy_protocol(
+                host,
+                handshakes,
+                (&reference, service),
+                pods,
+                facts,
+            )?);
+            link.extend(source_ranges(&reference, service));
+            link
+        }
         Seen::Missing => missing(host, &reference, pods, observed)?,
         other => Link::new(NAME, "not read").with(
             &check::INGRESS_NOT_CHECKED,
@@ -74,6 +93,55 @@ fn there(
         }
     }
     Ok(link)
+}
+
+/// The finding on a load balancer that sends headers of the PROXY protocol to proxies that do not expect them: a proxy took a handshake
+/// without, and no filter is there that takes either.
+fn proxy_protocol(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    (reference, service): (&ObjectRef, &Service),
+    pods: &[Object],
+    facts: &Facts<'_>,
+) -> Reconciled<Option<Finding>> {
+    let (Some((annotation, value)), Some(pod)) = (&service.proxy_protocol, pods.first()) else {
+        return Ok(None);
+    };
+    let is_without = |(via, seen): (&Via, &Observation)| {
+        matches!(via, Via::Proxy(_)) && seen.server.is_some() && !seen.proxy_protocol
+    };
+    let ingress = &host.gateway.ingress;
+    let (filters, unseen) = facts.acting_on(Kind::EnvoyFilter, ingress)?;
+    let known = labels_of(pod);
+    let labels = Labels {
+        known: &known,
+        are_complete: true,
+    };
+    let takes_either = |filter: &&Object| {
+        envoy_filter::acts_on(filter, labels) && envoy_filter::expects_proxy_protocol(filter)
+    };
+    let is_certain = unseen.is_empty() && !filters.iter().any(takes_either);
+    Ok((is_certain && handshakes.each().any(is_without)).then(|| {
+        let annotate = command_line::kubectl("annotate", reference);
+        Finding::new(
+            &check::INGRESS_PROXY_PROTOCOL,
+            format!("{reference} has the annotation `{annotation}: {value}`, and the gateway's proxies expect no header of the PROXY protocol"),
+            format!("{annotate} {annotation}-"),
+        )
+    }))
+}
+
+/// The finding on a load balancer that rejects some client addresses.
+fn source_ranges(reference: &ObjectRef, service: &Service) -> Option<Finding> {
+    let ranges = &service.source_ranges;
+    (!ranges.is_empty()).then(|| {
+        let shown = shortened(ranges, NAMES_SHOWN);
+        Finding::new(
+            &check::INGRESS_SOURCE_RANGES,
+            format!("the load balancer of {reference} accepts connections from {shown} only"),
+            command_line::edit(reference),
+        )
+    })
 }
 
 /// The finding on a Service that no client outside the cluster reaches.

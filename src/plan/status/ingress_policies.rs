@@ -1,16 +1,18 @@
 //! Policies of others on the ingress gateway that reject a host's clients.
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::facts::{Facts, acting};
 use super::hosts::Host;
-use super::{Finding, Link, check};
+use super::{Finding, Link, allowed, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
 use crate::plan::{Observed, Query, Reconciled, control_plane, probe};
+use crate::resources::inventory::Entry;
 use crate::resources::listing::shortened;
 use crate::resources::names::ISTIO_NAMESPACE;
-use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
+use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access, selective};
 use crate::resources::{Kind, Object};
 
 /// How many policies a message names.
@@ -40,7 +42,12 @@ fn outside(host: &Host, observed: &Observed) -> Reconciled<Option<Finding>> {
 
 /// Adds findings on policies that reject requests of clients with a valid certificate. A policy that cannot be evaluated counts as
 /// rejecting nobody.
-pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+pub(super) fn examine(
+    host: &Host,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+    link: &mut Link,
+) -> Reconciled<()> {
     let pods = facts
         .observed
         .try_list(&probe::pods(&host.gateway.ingress))?;
@@ -64,7 +71,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     });
     link.extend(of_tokens.map(|check| checking_tokens(host, check)));
     let arrival = Arrival {
-        principal: Principal::Unknown,
+        principal: clients(host, facts, now)?,
         hosts: Some(vec![host.name.clone()]),
         ports: None,
     };
@@ -100,7 +107,22 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     for policy in of_action("CUSTOM") {
         link.add(authorized(host, policy));
     }
+    let selective = selective(policies.iter().copied(), complete, &arrival);
+    let of_others = selective.into_iter().filter(|policy| !policy.is_ours());
+    link.extend(of_others.map(|policy| deciding(host, policy)));
     Ok(())
+}
+
+/// The identities of the host's clients, as far as they are known.
+fn clients(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Principal> {
+    let live = allowed::live(host, facts, now)?;
+    let live = live.map_or_else(Vec::new, |(_, entries)| entries);
+    let identity = |entry: &&Entry| entry.uri.strip_prefix("spiffe://").map(str::to_owned);
+    let identities: Option<Vec<String>> = live.iter().map(identity).collect();
+    Ok(match identities {
+        Some(identities) if !identities.is_empty() => Principal::Clients(identities),
+        _ => Principal::Unknown,
+    })
 }
 
 fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
@@ -132,6 +154,22 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
         remedy.unwrap_or_default(),
     )
     .because(why)
+}
+
+fn deciding(host: &Host, policy: &Object) -> Finding {
+    let reference = policy.reference();
+    let does = match policy.text(&["spec", "action"]) {
+        "DENY" => "rejects requests",
+        _ => "admits only requests",
+    };
+    Finding::new(
+        &check::INGRESS_POLICY_SOME_REQUESTS,
+        format!(
+            "{reference} {does} for `{}` that meet its conditions",
+            host.name
+        ),
+        command_line::edit(reference),
+    )
 }
 
 fn checking_tokens(host: &Host, policy: &Object) -> Finding {

@@ -29,6 +29,7 @@ mod hosts;
 mod ingress;
 mod ingress_policies;
 mod kyma;
+mod left_over;
 mod listed;
 mod listeners;
 mod network;
@@ -51,6 +52,7 @@ mod tcp_servers;
 mod tests;
 mod timeline;
 mod unprotected;
+mod visibility;
 mod workload;
 
 use std::collections::BTreeSet;
@@ -254,6 +256,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
     if !host.is_from_outside {
         roots = control_plane::root_namespaces(&host.gateway.ingress, facts.observed)?;
         queries.extend(network::queries(host));
+        queries.extend(visibility::namespaces(host, facts)?);
         queries.extend(envoy_filters::lists(host, facts.observed)?);
         queries.extend(ingress_policies::lists(host, facts.observed)?);
         queries.extend(elsewhere::query(host));
@@ -324,7 +327,8 @@ fn at_proxies(
     let handshakes = probes::handshakes(host, request, facts.observed)?;
     let mut gateway = gateway::examine(host, &handshakes, facts, now)?;
     guards::examine(host, facts, &mut gateway)?;
-    ingress_policies::examine(host, facts, &mut gateway)?;
+    gateway.extend(left_over::checks(host, facts, now)?);
+    ingress_policies::examine(host, facts, now, &mut gateway)?;
     let explains_guards = envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
     if !explains_guards {
         enforcement::examine(host, &handshakes, facts, &mut gateway)?;
@@ -357,9 +361,10 @@ fn links(
             gateway.join(of_gateway);
         }
     }
-    let mut ingress = ingress::examine(host, facts)?;
+    let mut ingress = ingress::examine(host, handshakes, facts)?;
     ingress.extend(network::in_front(host, facts)?);
-    let mut service = route::service(host.route.as_ref(), &host.gateway.ingress.namespace, facts)?;
+    let mut service = route::service(host.route.as_ref(), &host.gateway.name, facts)?;
+    service.extend(visibility::of_service(host, facts)?);
     external::tell(host, facts, &mut service)?;
     endpoints::tell(host, facts.observed, &mut service)?;
     service.extend(network::behind(host, facts)?);

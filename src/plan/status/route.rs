@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{self, Backend, Route};
-use super::{Finding, Link, Severity, check, client_ca, duplicates, guards, workload};
+use super::{Finding, Link, Severity, check, client_ca, duplicates, guards, visibility, workload};
 use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::http_routes::{
-    Identity, astray, defines, detour, deviation, identity, is_exported, is_route_exported, subsets,
+    Identity, astray, defines, detour, deviation, identity, subsets,
 };
 use crate::resources::names::{self, GatewayName};
 use crate::resources::service::{Port, Service};
@@ -71,7 +69,7 @@ pub(super) fn of(
     let mut link = Link::new("route", reference.to_string());
     let told = match route {
         Route::ApiRule(_, rule) => {
-            of_api_rule(route, rule, proxies, facts, &mut link);
+            of_api_rule(route, rule, gateway, facts, &mut link)?;
             Some(Identity {
                 is_set: rule.passes_identity,
                 is_guarded: rule.guards_identity,
@@ -81,7 +79,7 @@ pub(super) fn of(
             let object = virtual_service(route, facts);
             if let Some(object) = object {
                 link.extend(edited(object));
-                link.extend(hidden(object, proxies));
+                link.extend(visibility::of_route(object, gateway, proxies, facts)?);
                 subset_faults(object, &facts.roots(gateway)?, facts, &mut link)?;
             }
             object.and_then(identity)
@@ -123,7 +121,13 @@ pub(super) fn restore(route: &Route) -> String {
     }
 }
 
-fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, link: &mut Link) {
+fn of_api_rule(
+    route: &Route,
+    rule: &ApiRule,
+    gateway: &GatewayName,
+    facts: &Facts<'_>,
+    link: &mut Link,
+) -> Reconciled<()> {
     let reference = route.reference();
     let state = if rule.state.is_empty() {
         "not seen by the route's controller yet"
@@ -138,10 +142,10 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
             format!("{reference} is being deleted"),
             command_line::kubectl("describe", reference),
         );
-        return;
+        return Ok(());
     }
+    let is_ours = object.is_some_and(Object::is_ours);
     if rule.state != "Ready" {
-        let is_ours = routes::object(route, facts).is_some_and(Object::is_ours);
         let remedy = if is_ours {
             restore(route)
         } else {
@@ -153,10 +157,11 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
             "Error" | "Deleting" => failed,
             _ => failed.graded(Severity::Warning),
         });
-        return;
+        return Ok(());
     }
+    link.extend(demanding(route, rule).filter(|_| is_ours));
     let Seen::Found(services) = &facts.virtual_services else {
-        return;
+        return Ok(());
     };
     let own = (reference.namespace.clone(), reference.name.clone());
     let made: Vec<&Object> = services
@@ -174,8 +179,9 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
             restore(route),
         );
     }
+    let proxies = routes::proxies_of(gateway, route, facts);
     for object in made {
-        link.extend(hidden(object, proxies));
+        link.extend(visibility::of_route(object, gateway, proxies, facts)?);
         if let Some(deviation) = deviation(rule, object) {
             link.find(
                 &check::ROUTE_VIRTUAL_SERVICE_EDITED,
@@ -187,6 +193,25 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
             );
         }
     }
+    Ok(())
+}
+
+/// The finding on an `APIRule` that demands more of requests than a client certificate.
+fn demanding(route: &Route, rule: &ApiRule) -> Option<Finding> {
+    let demand = rule.demand?;
+    let why = match demand {
+        "jwt" => {
+            "requests without a token are answered with 403, whatever certificate the client has"
+        }
+        _ => {
+            "requests that the external authorizer rejects are answered with 403, whatever certificate the client has"
+        }
+    };
+    let seen = format!(
+        "{} has a rule with `{demand}` in the place of `noAuth`",
+        route.reference()
+    );
+    Some(Finding::new(&check::ROUTE_EDITED, seen, restore(route)).because(why))
 }
 
 /// The finding on a route of this plugin that does not only forward requests to its Service.
@@ -206,18 +231,6 @@ fn edited(object: &Object) -> Option<Finding> {
         format!("{reference} {deed}"),
         command_line::expose(&service),
     ))
-}
-
-/// The finding on a route that the proxies in front do not see.
-fn hidden(object: &Object, namespace: &str) -> Option<Finding> {
-    let reference = object.reference();
-    (!is_route_exported(object, namespace)).then(|| {
-        Finding::new(
-            &check::ROUTE_NOT_EXPORTED,
-            format!("`exportTo` of {reference} leaves out the namespace `{namespace}` of the ingress gateway"),
-            command_line::patch(reference, "merge", &json!({"spec": {"exportTo": null}})),
-        )
-    })
 }
 
 fn subset_faults(
@@ -303,8 +316,13 @@ pub(super) fn because(words: &str) -> String {
     }
 }
 
-pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -> Reconciled<Link> {
-    let Some(Backend { service, port }) = route.and_then(Route::backend) else {
+pub(super) fn service(
+    route: Option<&Route>,
+    gateway: &GatewayName,
+    facts: &Facts<'_>,
+) -> Reconciled<Link> {
+    let backend = route.and_then(|route| Some((route, route.backend()?)));
+    let Some((of, Backend { service, port })) = backend else {
         let (says, is_seen) = match route {
             Some(route) => (
                 format!("not known: {} names no Service", route.reference()),
@@ -327,7 +345,10 @@ pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -
             if let Some(port) = port.filter(|port| !has(*port)) {
                 link.add(without_port(&service, port, &found));
             }
-            link.extend(seen.found().and_then(|object| unexported(object, proxies)));
+            if let Some(object) = seen.found() {
+                let proxies = routes::proxies_of(gateway, of, facts);
+                link.extend(visibility::unexported(object, gateway, proxies, facts)?);
+            }
             link
         }
         Seen::Missing => link.with(
@@ -351,22 +372,6 @@ pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -
             ),
             remedy(&other),
         ),
-    })
-}
-
-/// The annotation by which istiod hides a Service (<https://istio.io/latest/docs/reference/config/annotations>).
-const EXPORT_TO: &str = "networking.istio.io/exportTo";
-
-/// The finding on a Service that the proxies in front do not see.
-fn unexported(service: &Object, namespace: &str) -> Option<Finding> {
-    let said = service.annotation(EXPORT_TO)?;
-    let reference = service.reference();
-    (!is_exported(said.split(','), &reference.namespace, namespace)).then(|| {
-        Finding::new(
-            &check::SERVICE_NOT_EXPORTED,
-            format!("the annotation `{EXPORT_TO}: {said}` of {reference} leaves out the namespace `{namespace}` of the ingress gateway"),
-            format!("{} {EXPORT_TO}-", command_line::kubectl("annotate", reference)),
-        )
     })
 }
 

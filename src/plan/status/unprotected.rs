@@ -51,8 +51,7 @@ impl Unprotected {
         let mut links = vec![gateway];
         if let Some(found) = &self.route {
             links.push(route::of(found, &self.gateway, facts)?.0);
-            let proxies = routes::proxies_of(&self.gateway, found, facts);
-            links.push(route::service(Some(found), proxies, facts)?);
+            links.push(route::service(Some(found), &self.gateway, facts)?);
         }
         Ok(HostReport {
             host: self.name.clone(),

@@ -39,6 +39,8 @@ pub enum Principal {
     /// The identity of one of these, each as `ns/NAMESPACE/sa/SERVICEACCOUNT` without the trust
     /// domain.
     OneOf(Vec<String>),
+    /// The identity of one of these clients, each a URI SAN without `spiffe://`.
+    Clients(Vec<String>),
     /// The identity is not known.
     Unknown,
 }
@@ -110,6 +112,47 @@ pub fn access<'a>(
     access.min(allowing.unwrap_or(Access::Open))
 }
 
+/// The policies that reject some of the requests, or may reject them by what cannot be evaluated: none by which [`access`] is shut or
+/// checked.
+pub fn selective<'a>(
+    policies: impl IntoIterator<Item = &'a Object>,
+    labels: Labels<'_>,
+    arrival: &Arrival,
+) -> Vec<&'a Object> {
+    let (mut selective, mut allowing) = (Vec::new(), Vec::new());
+    for policy in policies {
+        let Some(is_certain) = applies(policy, labels) else {
+            continue;
+        };
+        let matched = rules(policy, arrival);
+        match policy.text(&["spec", "action"]) {
+            "DENY" => {
+                let is_decided =
+                    is_certain && matches!(matched, Match::Always | Match::WithoutToken);
+                if matched != Match::Never && !is_decided {
+                    selective.push(policy);
+                }
+            }
+            "CUSTOM" | "AUDIT" => {}
+            _ => allowing.push((matched, is_certain, policy)),
+        }
+    }
+    let matches = allowing
+        .iter()
+        .map(|(matched, is_certain, _)| (*matched, *is_certain));
+    let is_decided = matches!(
+        matches.max(),
+        None | Some((Match::Never | Match::WithToken | Match::Always, true))
+    );
+    if !is_decided {
+        let admitting = allowing
+            .iter()
+            .filter(|(matched, ..)| *matched != Match::Never);
+        selective.extend(admitting.map(|(.., policy)| policy));
+    }
+    selective
+}
+
 /// The result of a policy; unknown if it is not certain that the policy acts on the workload.
 fn at_least_unknown(access: Access, is_certain: bool) -> Access {
     if is_certain {
@@ -119,12 +162,16 @@ fn at_least_unknown(access: Access, is_certain: bool) -> Access {
     }
 }
 
-/// Whether a policy acts on the workload, and whether that is certain; `None` if it does not.
-fn applies(policy: &Object, labels: Labels<'_>) -> Option<bool> {
-    if policy
+/// Whether a policy is a trial, which is not enforced.
+pub fn is_trial(policy: &Object) -> bool {
+    policy
         .annotation(DRY_RUN)
         .is_some_and(|value| value != "false")
-    {
+}
+
+/// Whether a policy acts on the workload, and whether that is certain; `None` if it does not.
+fn applies(policy: &Object, labels: Labels<'_>) -> Option<bool> {
+    if is_trial(policy) {
         return None;
     }
     let has_target = |field: &str| policy.at(&["spec", field]).is_some();
@@ -267,6 +314,10 @@ fn principal(patterns: &[&str], arrival: &Arrival) -> Match {
             let matching = known.iter().filter(is_meant).count();
             all_or_some(matching, known.len())
         }
+        Principal::Clients(known) => {
+            let is_meant = |known: &&String| is_one_of(patterns, known);
+            all_or_some(known.iter().filter(is_meant).count(), known.len())
+        }
     }
 }
 
@@ -274,15 +325,22 @@ fn namespace(patterns: &[&str], arrival: &Arrival) -> Match {
     match &arrival.principal {
         Principal::Nobody => Match::Never,
         Principal::Unknown => Match::Unknown,
-        Principal::OneOf(known) => {
+        Principal::OneOf(known) | Principal::Clients(known) => {
             let is_meant = |known: &&String| {
-                let namespace = known.split('/').nth(1).unwrap_or_default();
-                is_one_of(patterns, namespace)
+                namespace_of(known).is_some_and(|namespace| is_one_of(patterns, namespace))
             };
             let matching = known.iter().filter(is_meant).count();
             all_or_some(matching, known.len())
         }
     }
+}
+
+/// The namespace in an identity with the path `ns/NAMESPACE/…`; that of a client usually has none
+/// (Istio, `pilot/pkg/security/authz/model/generator.go`, `srcNamespaceGenerator`).
+fn namespace_of(identity: &str) -> Option<&str> {
+    let of_path = identity.split_once("/ns/").map(|(_, rest)| rest);
+    let rest = identity.strip_prefix("ns/").or(of_path)?;
+    Some(rest.split_once('/')?.0)
 }
 
 fn host(patterns: &[&str], arrival: &Arrival) -> Match {

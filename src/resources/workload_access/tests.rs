@@ -199,3 +199,90 @@ fn an_allow_policy_without_rules_shuts_everybody_out_and_an_audit_nobody() {
     let audit = json!({"action": "AUDIT", "rules": [{}]});
     assert_eq!(judge(&[&audit], &by_gateway()), Access::Open);
 }
+
+/// By clients with certificates of their own.
+fn by_clients(names: &[&str]) -> Arrival {
+    let identity = |name: &&str| format!("kyma-mtls-clients/{name}");
+    Arrival {
+        principal: Principal::Clients(names.iter().map(identity).collect()),
+        ..by_gateway()
+    }
+}
+
+#[test]
+fn clients_have_the_identity_of_their_certificate_and_no_namespace() {
+    let from = |source: Value| allowing(&json!({"from": [{"source": source}]}));
+    let clients = by_clients(&["alice", "bob"]);
+    for (source, access) in [
+        (
+            json!({"principals": ["kyma-mtls-clients/alice"]}),
+            Access::Open,
+        ),
+        (json!({"principals": ["*/alice"]}), Access::Open),
+        (json!({"principals": ["kyma-mtls-clients/*"]}), Access::Open),
+        (
+            json!({"principals": ["kyma-mtls-clients/carol"]}),
+            Access::Shut,
+        ),
+        (
+            json!({"principals": [format!("cluster.local/{GATEWAY}")]}),
+            Access::Shut,
+        ),
+        (json!({"namespaces": ["*"]}), Access::Shut),
+        (json!({"notNamespaces": ["shop"]}), Access::Open),
+    ] {
+        assert_eq!(
+            judge(&[&from(source.clone())], &clients),
+            access,
+            "{source}"
+        );
+    }
+    let inside = Arrival {
+        principal: Principal::Clients(vec!["corp/ns/shop/sa/a".to_owned()]),
+        ..by_gateway()
+    };
+    assert_eq!(
+        judge(&[&from(json!({"namespaces": ["shop"]}))], &inside),
+        Access::Open
+    );
+}
+
+#[test]
+fn policies_are_selective_where_they_decide_on_some_requests_only() {
+    let to = |operation: Value| json!({"to": [{"operation": operation}]});
+    let get = to(json!({"methods": ["GET"]}));
+    let admin = to(json!({"paths": ["/admin*"]}));
+    let other = to(json!({"hosts": ["else.example.com"]}));
+    let near = json!({"from": [{"source": {"ipBlocks": ["10.0.0.0/8"]}}]});
+    let alice = json!({"from": [{"source": {"principals": ["kyma-mtls-clients/alice"]}}]});
+    let carol = json!({"from": [{"source": {"principals": ["kyma-mtls-clients/carol"]}}]});
+    let deny = |rule: &Value| json!({"action": "DENY", "rules": [rule]});
+    let allow = |rules: &[&Value]| json!({"rules": rules});
+    let every = json!({});
+    let labels = Labels {
+        known: &[],
+        are_complete: true,
+    };
+    for (specs, count) in [
+        (vec![deny(&get)], 1),
+        (vec![deny(&admin)], 1),
+        (vec![deny(&near)], 1),
+        (vec![deny(&alice)], 1),
+        (vec![deny(&other)], 0),
+        (vec![deny(&carol)], 0),
+        (vec![deny(&every)], 0),
+        (vec![allow(&[&get])], 1),
+        (vec![allow(&[&near])], 1),
+        (vec![allow(&[&alice])], 1),
+        (vec![allow(&[&carol])], 0),
+        (vec![allow(&[&get]), allow(&[&other])], 1),
+        (vec![allow(&[&get]), allow(&[&near])], 2),
+        (vec![allow(&[&get]), allow(&[&every])], 0),
+        (vec![allow(&[])], 0),
+        (vec![json!({"action": "CUSTOM", "rules": [every]})], 0),
+    ] {
+        let policies: Vec<Object> = specs.iter().cloned().map(policy).collect();
+        let found = selective(&policies, labels, &by_clients(&["alice", "bob"]));
+        assert_eq!(found.len(), count, "{specs:?}");
+    }
+}

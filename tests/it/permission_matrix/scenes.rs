@@ -155,6 +155,10 @@ pub(super) const SCENES: &[Scene] = &[
     scene("ca-rotate", &["--accept-inventory"], Situation::WitnessLost),
     scene("ca-rotate", &[], Situation::CaOfOthers),
     scene("status", &[], Situation::Standing),
+    Scene {
+        code: 1,
+        ..scene("status", &[], Situation::SelectingLater)
+    },
     scene("register-domain", &DOMAIN, Situation::Nothing),
     scene("register-domain", &DOMAIN, Situation::Domain),
 ];

@@ -43,6 +43,8 @@ pub(super) enum Situation {
     Domain,
     /// istiod is said to see labelled namespaces only.
     Selecting,
+    /// The same since a host was exposed.
+    SelectingLater,
     /// No Service stands, and the namespace says nothing of sidecars.
     Bare,
     /// The default issuer issues for another domain only, and a Certificate waits for it.
@@ -85,7 +87,7 @@ impl Situation {
             Self::Rotating => run(&["ca-rotate"]),
             Self::AuthorityLost => lose(stage, "kubectl-mtls", "kyma-mtls"),
             Self::WitnessLost => lose(stage, "kubectl-mtls-clients", "authority-kyma-mtls"),
-            Self::Selecting => select_namespaces(stage),
+            Self::Selecting | Self::SelectingLater => select_namespaces(stage),
             Self::Bare => undeploy(stage),
             Self::Unissued => {
                 let certificates = stage.desk.instance.stand_ins().certificates();

@@ -228,7 +228,7 @@ fn a_filter_that_the_proxies_reject_is_told_by_status_and_by_whoever_waits_for_t
 }
 
 #[test]
-fn tokens_that_the_gateway_checks_are_told() {
+fn tokens_and_identities_that_the_gateway_checks_are_told() {
     let host = Host::new();
     let bearer = [("Authorization", "Bearer e30.e30.AA")];
     let is_rejected = || {
@@ -255,6 +255,31 @@ fn tokens_that_the_gateway_checks_are_told() {
             host.finds("ingress-policy/tokens", "note");
         },
     );
+    identities(&host);
+}
+
+/// A client has the identity of its certificate, and is in no namespace.
+fn identities(host: &Host) {
+    for (source, id, severity) in [
+        (json!({"namespaces": ["*"]}), "shuts-host", "error"),
+        (
+            json!({"remoteIpBlocks": ["192.0.2.0/24"]}),
+            "some-requests",
+            "note",
+        ),
+    ] {
+        let spec = json!({
+            "selector": {"matchLabels": {"istio": "ingressgateway"}},
+            "rules": [{"from": [{"source": source}]}],
+        });
+        let seen = || {
+            eventually("the policy is in force", || {
+                host.is_answered(Some("ada"), 403)
+            });
+            host.finds(&format!("ingress-policy/{id}"), severity);
+        };
+        host.with("AuthorizationPolicy", "security.istio.io/v1", &spec, seen);
+    }
 }
 
 #[test]

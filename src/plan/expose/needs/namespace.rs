@@ -4,7 +4,7 @@ use super::Fault;
 use crate::plan::control_plane::Serving;
 use crate::plan::expose::wanted::{Wanted, denial};
 use crate::plan::{DryRun, Observed, Reconciled, Seen, Write};
-use crate::resources::discovery::{self, Labels, Selector};
+use crate::resources::discovery::{self, Labels};
 use crate::resources::field_managers::is_own;
 use crate::resources::names::{AUTHORITY_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef};
@@ -86,7 +86,7 @@ fn visibility(
         if selectors.iter().any(|selector| selector.selects(&after)) {
             continue;
         }
-        let Some(labels) = added(&selectors, &after) else {
+        let Some(labels) = discovery::added(&selectors, &after) else {
             let satisfied = selectors.iter().find_map(|it| it.satisfied(&after));
             let line = satisfied.map(|satisfied| label(&before, &satisfied));
             return Ok(Err(not_ours_to_choose(&config, line, live.is_some())));
@@ -109,17 +109,6 @@ fn labels(live: Option<&Object>) -> Labels {
     };
     labels.insert(discovery::NAME.to_owned(), AUTHORITY_NAMESPACE.to_owned());
     labels
-}
-
-/// The labels with those of a selector added; `None` if every selector needs more than labels, or another value of an existing label.
-fn added(selectors: &[Selector], labels: &Labels) -> Option<Labels> {
-    let plain = selectors.iter().filter(|selector| selector.is_plain());
-    let mut satisfied = plain.filter_map(|selector| selector.satisfied(labels));
-    satisfied.find(|after| {
-        labels
-            .iter()
-            .all(|(key, value)| after.get(key) == Some(value))
-    })
 }
 
 fn labelled(live: Option<&Object>, before: &Labels, after: &Labels) -> Wanted {

@@ -73,7 +73,9 @@ fn policy(spec: &Value) -> Object {
 #[test]
 fn policies_of_the_pods_that_reject_the_gateway() {
     let from = |source: Value| json!([{"from": [{"source": source}]}]);
+    let without_token = from(json!({"notRequestPrincipals": ["*"]}));
     for (spec, is_fault) in [
+        (json!({"action": "DENY", "rules": without_token}), true),
         (json!({"action": "DENY", "rules": [{}]}), true),
         (
             json!({"action": "DENY", "rules": from(json!({"namespaces": ["istio-system"]}))}),
@@ -102,6 +104,20 @@ fn policies_of_the_pods_that_reject_the_gateway() {
                 assert_eq!(findings(&mut cluster), [], "{spec}");
             }
         }
+    }
+}
+
+#[test]
+fn an_external_authorizer_of_the_pods_is_worth_a_note() {
+    for mut cluster in both() {
+        let spec = json!({"action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{}]});
+        add(&mut cluster, &policy(&spec));
+        let finding = only(&mut cluster, "workload/other-check", Severity::Note);
+        assert!(finding.seen.contains("`opa`"), "{}", finding.seen);
+        assert_eq!(
+            finding.remedy,
+            "kubectl edit authorizationpolicies.security.istio.io -n shop theirs"
+        );
     }
 }
 

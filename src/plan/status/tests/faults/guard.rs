@@ -5,6 +5,7 @@ use crate::pki::bundle::Bundle;
 use crate::plan::expose::Allow;
 use crate::plan::testing::foreign_ca;
 use crate::resources::guard::{headers_reference, host_reference};
+use crate::resources::names::{FIELD_MANAGER, MANAGED_BY};
 
 const ERROR: Severity = Severity::Error;
 
@@ -37,6 +38,49 @@ fn a_guard_that_is_gone() {
             only_until_repaired(&mut cluster, "guard/missing", ERROR);
         }
     }
+}
+
+/// Adds the guard of another Service for the same host, with this allow-list.
+fn add_former(cluster: &mut Cluster, clients: &Value) {
+    let former = host_reference("istio-system", "shop", "former");
+    let mut spec = cluster.objects[&host_guard()].body()["spec"].clone();
+    spec["rules"][0]["from"][0]["source"]["notPrincipals"] = clients.clone();
+    let guard = Object::new(former).with_label(MANAGED_BY, FIELD_MANAGER);
+    add(cluster, &guard.with("spec", spec));
+}
+
+#[test]
+fn a_guard_of_a_service_that_is_not_behind_the_host_any_more() {
+    for cluster in both() {
+        for (clients, severity) in [
+            (json!(["kyma-mtls-clients/bob"]), ERROR),
+            (json!(["kyma-mtls-clients/alice"]), Severity::Warning),
+            (json!(["*"]), Severity::Warning),
+        ] {
+            let mut cluster = listed(cluster.clone());
+            add_former(&mut cluster, &clients);
+            let finding = only_until_repaired(&mut cluster, "guard/left-over", severity);
+            assert!(
+                finding.seen.contains("shop-former-mtls-"),
+                "{}",
+                finding.seen
+            );
+        }
+    }
+}
+
+#[test]
+fn the_guard_of_another_route_is_its_own() {
+    let mut cluster = listed(plain());
+    add_former(&mut cluster, &json!(["kyma-mtls-clients/bob"]));
+    let route = cluster.objects[&own_route(&cluster)].clone();
+    let mut spec = route.body()["spec"].clone();
+    spec["hosts"] = json!(["other.example.org"]);
+    spec["gateways"] = json!(["shop/other"]);
+    let name = ObjectRef::new(Kind::VirtualService, "shop", "former-mtls");
+    add(&mut cluster, &Object::new(name).with("spec", spec));
+    let ids: Vec<&str> = findings(&mut cluster).iter().map(|(id, _)| *id).collect();
+    assert!(!ids.contains(&"guard/left-over"), "{ids:?}");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::dns::edit;
-use super::{findings, kyma, only, plain};
+use super::{add, both, findings, kyma, only, only_until_repaired, plain};
 use crate::plan::check::{Finding, Severity};
 use crate::plan::probe::ingress_service;
 use crate::plan::testing::Cluster;
+use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The one finding after a change of the Service.
 #[track_caller]
@@ -112,6 +114,77 @@ fn addresses_that_somebody_wrote_down_are_those_of_a_load_balancer() {
 fn a_port_443_that_is_not_tcp_is_no_port_443() {
     let change = |body: &mut Value| body["spec"]["ports"][1]["protocol"] = "UDP".into();
     after(change, "ingress/no-port", Severity::Error);
+}
+
+const AWS: &str = "service.beta.kubernetes.io/aws-load-balancer-proxy-protocol";
+
+#[test]
+fn a_load_balancer_that_sends_headers_which_the_proxies_do_not_expect() {
+    for (annotation, value) in [
+        (AWS, "*"),
+        ("loadbalancer.openstack.org/proxy-protocol", "v1"),
+    ] {
+        for mut cluster in both() {
+            let set = |body: &mut Value| body["metadata"]["annotations"][annotation] = value.into();
+            edit(&mut cluster, &ingress_service(), set);
+            let id = "ingress/proxy-protocol";
+            let finding = only_until_repaired(&mut cluster, id, Severity::Error);
+            assert!(finding.seen.contains(annotation), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn headers_that_are_not_sent_or_are_expected_are_no_fault() {
+    let filter = ObjectRef::new(Kind::EnvoyFilter, INGRESS_NAMESPACE, "proxy-protocol");
+    let url =
+        "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+    let value = json!({"name": "proxy_protocol", "typed_config": {"@type": url, "allow_requests_without_proxy_protocol": true}});
+    let patch = json!({"applyTo": "LISTENER_FILTER", "patch": {"operation": "INSERT_FIRST", "value": value}});
+    let filter = Object::new(filter).with("spec", json!({"configPatches": [patch]}));
+    let nlb = json!({AWS: "*", "service.beta.kubernetes.io/aws-load-balancer-type": "nlb"});
+    for (annotations, filter) in [
+        (json!({AWS: "*"}), Some(filter)),
+        (
+            json!({"load-balancer.hetzner.cloud/uses-proxyprotocol": "false"}),
+            None,
+        ),
+        (nlb, None),
+    ] {
+        for mut cluster in both() {
+            let set = |body: &mut Value| body["metadata"]["annotations"] = annotations.clone();
+            edit(&mut cluster, &ingress_service(), set);
+            if let Some(filter) = &filter {
+                add(&mut cluster, filter);
+            }
+            assert_eq!(findings(&mut cluster), [], "{annotations}");
+        }
+    }
+}
+
+#[test]
+fn a_load_balancer_for_some_addresses_only_is_worth_a_note() {
+    let ranges = |body: &mut Value| {
+        body["spec"]["loadBalancerSourceRanges"] = json!(["10.0.0.0/8", "192.0.2.0/24"]);
+    };
+    let finding = after(ranges, "ingress/source-ranges", Severity::Note);
+    assert!(
+        finding.seen.ends_with("from 10.0.0.0/8, 192.0.2.0/24 only"),
+        "{}",
+        finding.seen
+    );
+    assert_eq!(
+        finding.remedy,
+        "kubectl edit services -n istio-system istio-ingressgateway"
+    );
+    let key = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    let annotation = |body: &mut Value| body["metadata"]["annotations"][key] = "10.0.0.0/8".into();
+    after(annotation, "ingress/source-ranges", Severity::Note);
+    let mut cluster = kyma();
+    edit(&mut cluster, &ingress_service(), |body| {
+        body["spec"]["loadBalancerSourceRanges"] = json!(["0.0.0.0/0"]);
+    });
+    assert_eq!(findings(&mut cluster), []);
 }
 
 #[test]

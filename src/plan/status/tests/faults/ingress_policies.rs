@@ -16,7 +16,14 @@ fn a_policy_that_keeps_every_client_out() {
     let other_host = json!([{"to": [{"operation": {"hosts": ["other.example.com"]}}]}]);
     let with_token = json!([{"from": [{"source": {"requestPrincipals": ["*"]}}]}]);
     let without_token = json!([{"from": [{"source": {"notRequestPrincipals": ["*"]}}]}]);
+    let from = |source: Value| json!([{"from": [{"source": source}]}]);
+    let of_mesh = json!(["cluster.local/ns/shop/sa/web"]);
     for spec in [
+        json!({"selector": proxies(), "rules": from(json!({"namespaces": ["shop"]}))}),
+        json!({"rules": from(json!({"namespaces": ["shop"]}))}),
+        json!({"selector": proxies(), "action": "DENY", "rules": from(json!({"notNamespaces": ["shop"]}))}),
+        json!({"selector": proxies(), "rules": from(json!({"principals": of_mesh}))}),
+        json!({"selector": proxies(), "action": "DENY", "rules": from(json!({"notPrincipals": of_mesh}))}),
         json!({"selector": proxies(), "action": "ALLOW", "rules": other_host}),
         json!({"selector": proxies(), "rules": other_host}),
         json!({"rules": other_host}),
@@ -51,6 +58,84 @@ fn an_external_authorizer_is_worth_a_note() {
         add(&mut cluster, &policy(&spec));
         let finding = only(&mut cluster, "ingress-policy/other-check", Severity::Note);
         assert!(finding.seen.contains("`opa`"), "{}", finding.seen);
+    }
+}
+
+#[test]
+fn policies_that_decide_on_some_requests_are_worth_a_note() {
+    let from = |source: Value| json!([{"from": [{"source": source}]}]);
+    let to = |operation: Value| json!([{"to": [{"operation": operation}]}]);
+    let alice = json!({"principals": ["kyma-mtls-clients/alice"]});
+    for (rules, is_told) in [
+        (from(json!({"remoteIpBlocks": ["10.0.0.0/8"]})), true),
+        (from(json!({"ipBlocks": ["10.0.0.0/8"]})), true),
+        (to(json!({"methods": ["GET"]})), true),
+        (to(json!({"paths": ["/healthz"]})), true),
+        (
+            json!([{"when": [{"key": "request.headers[x-tenant]", "values": ["a"]}]}]),
+            true,
+        ),
+        (from(alice.clone()), false),
+    ] {
+        for action in ["ALLOW", "DENY"] {
+            for mut cluster in both() {
+                let spec = json!({"selector": proxies(), "action": action, "rules": rules});
+                add(&mut cluster, &policy(&spec));
+                let finding = match (is_told, action) {
+                    (true, _) => only(&mut cluster, "ingress-policy/some-requests", Severity::Note),
+                    (false, "DENY") => {
+                        only(&mut cluster, "ingress-policy/shuts-host", Severity::Error)
+                    }
+                    (false, _) => {
+                        assert_eq!(findings(&mut cluster), [], "{spec}");
+                        continue;
+                    }
+                };
+                assert!(
+                    finding.seen.contains("istio-system/theirs"),
+                    "{}",
+                    finding.seen
+                );
+                assert_eq!(
+                    finding.remedy,
+                    "kubectl edit authorizationpolicies.security.istio.io -n istio-system theirs"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_client_a_policy_on_identities_is_worth_a_note() {
+    let rules = json!([{"from": [{"source": {"principals": ["kyma-mtls-clients/alice"]}}]}]);
+    for cluster in [Cluster::kyma(), Cluster::plain()] {
+        let request = exposure(&cluster);
+        let mut cluster = exposed_as(cluster, request);
+        let before = findings(&mut cluster);
+        add(
+            &mut cluster,
+            &policy(&json!({"selector": proxies(), "rules": rules})),
+        );
+        let mut expected = before.clone();
+        expected.push(("ingress-policy/some-requests", Severity::Note));
+        let mut found = findings(&mut cluster);
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_policy_on_the_gateway_and_the_pods_is_one_finding() {
+    let without_token = json!([{"from": [{"source": {"notRequestPrincipals": ["*"]}}]}]);
+    for rules in [json!([{}]), without_token] {
+        for mut cluster in both() {
+            add(
+                &mut cluster,
+                &policy(&json!({"action": "DENY", "rules": rules})),
+            );
+            only(&mut cluster, "ingress-policy/shuts-host", Severity::Error);
+        }
     }
 }
 

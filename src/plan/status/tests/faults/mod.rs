@@ -21,6 +21,7 @@ mod rivals;
 mod route;
 mod server;
 mod server_chain;
+mod visibility;
 
 use counts::count;
 pub use remedies::repaired;

@@ -94,7 +94,10 @@ fn run_all(cluster: &mut Cluster, finding: &Finding) -> Ran {
 /// Runs one command.
 #[track_caller]
 fn run(cluster: &mut Cluster, command: &str, seen: &str) -> Ran {
-    let words: Vec<&str> = command.split_whitespace().collect();
+    let words: Vec<&str> = command
+        .split_whitespace()
+        .map(|word| word.trim_matches('\''))
+        .collect();
     if has_placeholder(&words) || words.starts_with(&["kubectl", "delete", "pods"]) {
         return Ran::Said;
     }
@@ -173,6 +176,16 @@ fn run_kubectl(cluster: &mut Cluster, words: &[&str], command: &str, seen: &str)
                 None => object.without_annotation(annotation.trim_end_matches('-')),
             };
             cluster.put(&annotated);
+        }
+        ["label", "namespace", name, label] => {
+            let (key, value) = label.split_once('=').unwrap();
+            let object = cluster.objects[&ObjectRef::namespace(*name)].clone();
+            cluster.put(&object.with_label(key, value));
+        }
+        ["label", resource, "-n", namespace, name, label] => {
+            let name = reference(resource, namespace, name);
+            let object = cluster.objects[&name].clone();
+            cluster.put(&object.without_label(label.strip_suffix('-').unwrap()));
         }
         ["patch", resource, "-n", namespace, name, kind, "-p", ..] => {
             let (_, patch) = command.split_once(" -p ").unwrap();

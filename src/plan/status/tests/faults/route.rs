@@ -4,6 +4,7 @@ mod virtual_service;
 
 use super::*;
 use crate::resources::environment::{kyma_istio, mesh_config};
+use crate::resources::names::MANAGED_BY;
 
 const ERROR: Severity = Severity::Error;
 
@@ -122,6 +123,55 @@ fn a_route_that_sets_no_identity_headers() {
         });
         only_until_repaired(&mut cluster, "route/headers-missing", ERROR);
     }
+}
+
+/// What demands a token of every request (<https://github.com/kyma-project/api-gateway>, `apis/gateway/v2/apirule_types.go`).
+fn jwt() -> Value {
+    let issuer = "https://idp.example.com";
+    json!({"authentications": [{"issuer": issuer, "jwksUri": format!("{issuer}/keys")}]})
+}
+
+#[test]
+fn an_api_rule_that_demands_more_than_a_certificate() {
+    for (field, value) in [("jwt", jwt()), ("extAuth", json!({"authorizers": ["opa"]}))] {
+        let mut cluster = kyma();
+        let route = own_route(&cluster);
+        edit(&mut cluster, &route, |spec| {
+            let rule = spec["rules"][0].as_object_mut().unwrap();
+            rule.remove("noAuth");
+            rule.insert(field.to_owned(), value);
+        });
+        let finding = only_until_repaired(&mut cluster, "route/edited", ERROR);
+        assert!(
+            finding.seen.contains(&format!("`{field}`")),
+            "{}",
+            finding.seen
+        );
+        let rule = &cluster.objects[&route].body()["spec"]["rules"][0];
+        assert_eq!(
+            (&rule["noAuth"], &rule[field]),
+            (&json!(true), &Value::Null)
+        );
+    }
+}
+
+#[test]
+fn the_token_that_an_api_rule_of_others_demands_is_theirs_to_decide() {
+    let mut cluster = kyma();
+    let route = own_route(&cluster);
+    let object = cluster.objects[&route].clone();
+    add(&mut cluster, &object.without_label(MANAGED_BY));
+    let before = findings(&mut cluster);
+    edit(&mut cluster, &route, |spec| {
+        let rule = spec["rules"][0].as_object_mut().unwrap();
+        rule.remove("noAuth");
+        rule.insert("jwt".to_owned(), jwt());
+    });
+    let made = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "httpbin-mtls-x7k2p");
+    edit(&mut cluster, &made, |spec| {
+        spec["rules"][0]["from"][0]["source"]["requestPrincipals"] = json!(["https://idp/*"]);
+    });
+    assert_eq!(findings(&mut cluster), before);
 }
 
 #[test]

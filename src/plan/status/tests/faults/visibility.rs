@@ -1,0 +1,131 @@
+//! Objects that istiod hides from the ingress gateway.
+
+use super::*;
+use crate::plan::Query;
+use crate::plan::Seen;
+use crate::resources::environment::mesh_config;
+use crate::resources::names::AUTHORITY_NAMESPACE;
+
+const ERROR: Severity = Severity::Error;
+
+/// A cluster with this mesh configuration.
+fn with_mesh(mut cluster: Cluster, mesh: &str) -> Cluster {
+    add(
+        &mut cluster,
+        &Object::new(mesh_config()).with("data", json!({"mesh": mesh})),
+    );
+    cluster
+}
+
+fn label(cluster: &mut Cluster, name: &ObjectRef, (key, value): (&str, &str)) {
+    let labelled = cluster.objects[name].clone().with_label(key, value);
+    add(cluster, &labelled);
+}
+
+/// The route of a cluster as the proxies read it.
+fn route(cluster: &Cluster) -> ObjectRef {
+    let own = own_route(cluster);
+    match own.kind {
+        Kind::ApiRule => ObjectRef::new(Kind::VirtualService, "shop", "httpbin-mtls-x7k2p"),
+        _ => own,
+    }
+}
+
+#[test]
+fn a_mesh_that_exports_routes_to_their_own_namespace_only() {
+    for said in ["[\".\"]", "[team]"] {
+        for cluster in both() {
+            let mesh = format!("defaultVirtualServiceExportTo: {said}\n");
+            let mut cluster = with_mesh(cluster, &mesh);
+            let finding = only_until_repaired(&mut cluster, "route/not-exported", ERROR);
+            let words = "`defaultVirtualServiceExportTo` in ";
+            assert!(finding.seen.starts_with(words), "{}", finding.seen);
+        }
+    }
+    for said in ["[\"*\"]", "[]", "[\".\", istio-system]", "null"] {
+        for cluster in both() {
+            let mesh =
+                format!("defaultVirtualServiceExportTo: {said}\ndefaultServiceExportTo: {said}\n");
+            assert_eq!(findings(&mut with_mesh(cluster, &mesh)), [], "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_mesh_that_exports_services_to_their_own_namespace_only() {
+    for field in ["defaultServiceExportTo", "default_service_export_to"] {
+        for cluster in both() {
+            let mut cluster = with_mesh(cluster, &format!("{field}: [\".\"]\n"));
+            let finding = only_until_repaired(&mut cluster, "service/not-exported", ERROR);
+            assert_eq!(
+                finding.remedy,
+                "kubectl annotate services -n shop httpbin 'networking.istio.io/exportTo=*'"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_route_for_an_istiod_of_another_revision() {
+    for mut cluster in both() {
+        let route = route(&cluster);
+        label(&mut cluster, &route, ("istio.io/rev", "default"));
+        assert_eq!(findings(&mut cluster), []);
+        label(&mut cluster, &route, ("istio.io/rev", "canary"));
+        let finding = only_until_repaired(&mut cluster, "route/not-exported", ERROR);
+        assert!(
+            finding.seen.contains("`istio.io/rev=canary`"),
+            "{}",
+            finding.seen
+        );
+    }
+}
+
+/// A mesh whose istiod sees namespaces with one label, which these namespaces have.
+fn selecting(cluster: Cluster, namespaces: &[&str]) -> Cluster {
+    let mut cluster = with_mesh(
+        cluster,
+        "discoverySelectors: [{matchLabels: {mesh: shop}}]\n",
+    );
+    for namespace in namespaces {
+        label(
+            &mut cluster,
+            &ObjectRef::namespace(*namespace),
+            ("mesh", "shop"),
+        );
+    }
+    cluster
+}
+
+#[test]
+fn an_authority_that_istiod_does_not_see() {
+    for cluster in both() {
+        let mut cluster = selecting(cluster, &["shop"]);
+        let finding = only_until_repaired(&mut cluster, "client-ca/not-seen", ERROR);
+        assert_eq!(
+            finding.remedy,
+            "kubectl label namespace kubectl-mtls mesh=shop"
+        );
+    }
+}
+
+#[test]
+fn a_service_that_istiod_does_not_see() {
+    for cluster in both() {
+        let mut cluster = selecting(cluster, &[AUTHORITY_NAMESPACE]);
+        let finding = only_until_repaired(&mut cluster, "service/not-seen", ERROR);
+        assert_eq!(finding.remedy, "kubectl label namespace shop mesh=shop");
+    }
+}
+
+#[test]
+fn namespaces_that_may_not_be_read_where_istiod_does_not_see_all() {
+    for cluster in both() {
+        let mut cluster = selecting(cluster, &["shop", AUTHORITY_NAMESPACE]);
+        assert_eq!(findings(&mut cluster), []);
+        let namespace = Query::Get(ObjectRef::namespace(AUTHORITY_NAMESPACE));
+        let denied = Seen::Denied("you cannot get it".to_owned());
+        cluster.fixed.insert(namespace, denied);
+        only(&mut cluster, "client-ca/not-checked", Severity::Unknown);
+    }
+}
