@@ -115,8 +115,8 @@ pub(crate) const WORKLOAD_SHUTS_GATEWAY: Check = Check {
 pub(crate) const WORKLOAD_NETWORK_POLICY: Check = Check {
     id: "workload/network-policy",
     severity: Severity::Warning,
-    cause: "A NetworkPolicy isolates the Service's Pods, and none admits the ingress gateway",
-    found_by: "the NetworkPolicies in the Service's namespace that select its Pods",
+    cause: "A NetworkPolicy isolates the Service's Pods or those of the ingress gateway, and none admits the gateway's requests",
+    found_by: "the NetworkPolicies in the namespaces of the Service and of the gateway that select their Pods",
     why: "where the cluster's network enforces NetworkPolicies, every request is answered with 503",
     remedy: "kubectl edit networkpolicies.networking.k8s.io -n NAMESPACE NAME",
     consequences: &[],

@@ -138,6 +138,7 @@ pub fn reconcile(
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
+        second.extend(network::pods(host, &facts)?);
         second.extend(endpoints::queries(host, observed)?);
     }
     second.extend(dns::queries(&hosts, observed)?);
