@@ -123,8 +123,8 @@ pub(crate) const ROUTE_HEADERS_FORGEABLE: Check = Check {
 pub(crate) const ROUTE_XFCC_FORWARDED: Check = Check {
     id: "route/xfcc-forwarded",
     severity: Severity::Error,
-    cause: "The mesh forwards the header X-Forwarded-Client-Cert of clients",
-    found_by: "Kyma's Istio resource, and the mesh's proxy configuration",
+    cause: "The ingress gateway forwards the header X-Forwarded-Client-Cert of clients",
+    found_by: "Kyma's Istio resource, the mesh's proxy configuration, and that of the gateway's Pods",
     why: "a client can put a forged certificate into X-Forwarded-Client-Cert",
     remedy: "kubectl edit istios.operator.kyma-project.io -n kyma-system default",
     consequences: &[],

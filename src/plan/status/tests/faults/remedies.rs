@@ -189,6 +189,7 @@ fn run_kubectl(cluster: &mut Cluster, words: &[&str], command: &str, seen: &str)
                 cluster.objects.remove(&name);
             }
         }
+        ["edit", _, "-n", _, "-l", _] => return Ran::Shown,
         [
             "edit" | "describe" | "logs",
             resource,
