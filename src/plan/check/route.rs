@@ -65,11 +65,12 @@ pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
 pub(crate) const ROUTE_EDITED: Check = Check {
     id: "route/edited",
     severity: Severity::Error,
-    cause: "The VirtualService of kubectl-mtls does not only forward requests to its Service",
-    found_by: "the entries of the VirtualService",
+    cause: "The route of kubectl-mtls does not only forward requests to its Service",
+    found_by: "the Services of the APIRule, or the entries of the VirtualService",
     why: "requests may not be answered by the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[
+        "route/failed",
         "route/headers-missing",
         "route/subset",
         "service/*",

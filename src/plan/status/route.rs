@@ -80,7 +80,7 @@ pub(super) fn of(
         Route::VirtualService(..) => {
             let object = virtual_service(route, facts);
             if let Some(object) = object {
-                link.extend(edited(object));
+                link.extend(edited(object, strayed));
                 link.extend(hidden(object, proxies));
                 subset_faults(object, &facts.roots(gateway)?, facts, &mut link)?;
             }
@@ -140,6 +140,11 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
         );
         return;
     }
+    let astray = || {
+        rule.astray(reference)
+            .map(|service| format!("leads to {service}"))
+    };
+    link.extend(object.and_then(|object| edited(object, |_| astray())));
     if rule.state != "Ready" {
         let is_ours = routes::object(route, facts).is_some_and(Object::is_ours);
         let remedy = if is_ours {
@@ -189,18 +194,22 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
     }
 }
 
-/// The finding on a route of this plugin that does not only forward requests to its Service.
-fn edited(object: &Object) -> Option<Finding> {
-    let reference = object.reference();
-    let service = reference.name.strip_suffix(names::route("").as_str())?;
-    let service = ObjectRef::new(Kind::Service, &reference.namespace, service);
-    let aside = || astray(object).or_else(|| detour(object));
+/// What a `VirtualService` of this plugin does beside forwarding requests to its Service, as the end of a sentence.
+fn strayed(object: &Object) -> Option<String> {
     let nowhere = || {
         identity(object)
             .is_none()
             .then(|| "leads to no Service".to_owned())
     };
-    let deed = aside().or_else(nowhere).filter(|_| object.is_ours())?;
+    astray(object).or_else(|| detour(object)).or_else(nowhere)
+}
+
+/// The finding on a route of this plugin that does not only forward requests to the Service in its name.
+fn edited(object: &Object, deed: impl FnOnce(&Object) -> Option<String>) -> Option<Finding> {
+    let reference = object.reference();
+    let service = reference.name.strip_suffix(names::route("").as_str())?;
+    let service = ObjectRef::new(Kind::Service, &reference.namespace, service);
+    let deed = object.is_ours().then(|| deed(object))??;
     Some(Finding::new(
         &check::ROUTE_EDITED,
         format!("{reference} {deed}"),

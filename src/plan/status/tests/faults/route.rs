@@ -1,5 +1,6 @@
 //! Faults of the route, of what Kyma makes of it, and of other ways to the Service.
 
+mod api_rule;
 mod virtual_service;
 
 use super::*;
