@@ -15,18 +15,28 @@ pub(crate) const SERVICE_MISSING: Check = Check {
 pub(crate) const SERVICE_NO_PORT: Check = Check {
     id: "service/no-port",
     severity: Severity::Error,
-    cause: "The Service has no such port",
+    cause: "The Service has no such port, or several while the route names none",
     found_by: "the route's port, and the ports of the Service",
     why: "every request is answered with 503",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --port PORT",
     consequences: &["route/failed"],
 };
 
+pub(crate) const SERVICE_TARGET_PORT: Check = Check {
+    id: "service/target-port",
+    severity: Severity::Error,
+    cause: "The port of the Service leads to a port that no Ready Pod names",
+    found_by: "the ports in the EndpointSlices of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &[],
+};
+
 pub(crate) const SERVICE_NO_ENDPOINTS: Check = Check {
     id: "service/no-endpoints",
     severity: Severity::Error,
-    cause: "The Service has no Ready Pod",
-    found_by: "the EndpointSlices of the Service",
+    cause: "The Service, or the subset of it that the route names, has no Ready Pod",
+    found_by: "the EndpointSlices of the Service, and the labels of its Pods",
     why: "every request is answered with 503",
     remedy: "kubectl get pods -n NAMESPACE",
     consequences: &[],
@@ -166,6 +176,7 @@ pub(crate) const EXTERNAL_ROUTE_NOT_CHECKED: Check = Check {
 pub(super) const ALL: &[&Check] = &[
     &SERVICE_MISSING,
     &SERVICE_NO_PORT,
+    &SERVICE_TARGET_PORT,
     &SERVICE_NO_ENDPOINTS,
     &SERVICE_TLS_MISMATCH,
     &SERVICE_ANONYMOUS,

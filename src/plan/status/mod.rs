@@ -46,6 +46,7 @@ mod routes;
 mod server;
 mod server_chain;
 mod server_source;
+mod subsets;
 mod tcp_servers;
 #[cfg(test)]
 mod tests;
@@ -262,7 +263,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         queries.extend(server_source::query(&host.server));
     }
     let route = host.route.iter();
-    queries.extend(route.flat_map(|found| route::queries(found, &roots, facts)));
+    queries.extend(route.flat_map(|found| subsets::queries(found, &roots, facts)));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(
             &service,
@@ -360,9 +361,10 @@ fn links(
     }
     let mut ingress = ingress::examine(host, facts)?;
     ingress.extend(network::in_front(host, facts)?);
-    let mut service = route::service(host.route.as_ref(), &host.gateway.ingress.namespace, facts)?;
+    let front = (host.gateway.ingress.namespace.as_str(), host.server.port);
+    let mut service = route::service(host.route.as_ref(), front, facts)?;
     external::tell(host, facts, &mut service)?;
-    endpoints::tell(host, facts.observed, &mut service)?;
+    endpoints::tell(host, facts, &mut service)?;
     service.extend(network::behind(host, facts)?);
     let mut clients = clients::examine(host, facts, now)?;
     allowed::tell(host, facts, now, &mut clients)?;

@@ -33,6 +33,15 @@ pub(super) fn service(
     Ok(found.map(|found| (service, found)))
 }
 
+/// The port of a Service that a host's route names, or its only one.
+pub(super) fn port<'a>(host: &Host, service: &'a Service) -> Option<&'a Port> {
+    let mut ports = service.tcp_ports();
+    match host.backend()?.port {
+        Some(number) => ports.find(|port| port.port == number),
+        None => ports.next().filter(|_| ports.next().is_none()),
+    }
+}
+
 /// The Pods behind a host, represented by one of them.
 pub(super) struct Workload<'a> {
     /// The Service of these Pods.
@@ -51,7 +60,7 @@ pub(super) struct Workload<'a> {
 impl<'a> Workload<'a> {
     /// The workload of a host whose Service was read and selects Pods.
     pub fn of(host: &Host, observed: &'a Observed) -> Reconciled<Option<Self>> {
-        let (Some(route), Some(backend)) = (&host.route, host.backend()) else {
+        let Some(route) = &host.route else {
             return Ok(None);
         };
         let Some((service, found)) = service(host, observed)? else {
@@ -64,11 +73,7 @@ impl<'a> Workload<'a> {
         let pods = listed.and_then(|seen| seen.found().copied());
         let stays = |pod: &&Object| pod.at(&["metadata", "deletionTimestamp"]).is_none();
         let pod = pods.unwrap_or_default().iter().find(stays);
-        let mut ports = found.tcp_ports();
-        let port = match backend.port {
-            Some(number) => ports.find(|port| port.port == number),
-            None => ports.next().filter(|_| ports.next().is_none()),
-        };
+        let port = port(host, &found);
         let is_kyma = Route::reference(route).kind == Kind::ApiRule;
         Ok(Some(Self {
             port: port.map(|port| port.port),

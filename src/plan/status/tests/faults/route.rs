@@ -1,6 +1,7 @@
 //! Faults of the route, of what Kyma makes of it, and of other ways to the Service.
 
 mod api_rule;
+mod destination_rule;
 mod virtual_service;
 
 use super::*;
@@ -161,24 +162,6 @@ fn a_service_that_is_gone() {
         );
         only(&mut cluster, "service/missing", ERROR);
     }
-}
-
-fn subset(cluster: &mut Cluster) {
-    let route = own_route(cluster);
-    edit(cluster, &route, |spec| {
-        spec["http"][0]["route"][0]["destination"]["subset"] = "v2".into();
-    });
-}
-
-#[test]
-fn a_subset_that_no_destination_rule_defines() {
-    let mut cluster = plain();
-    subset(&mut cluster);
-    only(&mut cluster, "route/subset", ERROR);
-    let spec = json!({"host": "httpbin", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]});
-    let rule = ObjectRef::new(Kind::DestinationRule, "shop", "httpbin");
-    add(&mut cluster, &Object::new(rule).with("spec", spec));
-    assert_eq!(findings(&mut cluster), []);
 }
 
 #[test]
@@ -354,31 +337,6 @@ fn a_port_of_the_service_that_is_not_tcp() {
             spec["ports"][0]["protocol"] = "UDP".into();
         });
         only(&mut cluster, "service/no-port", ERROR);
-    }
-}
-
-#[test]
-fn a_destination_rule_that_takes_the_gateways_identity() {
-    let policy = |mode: &str| json!({"tls": {"mode": mode}});
-    let of_port =
-        json!({"portLevelSettings": [{"port": {"number": 8000}, "tls": {"mode": "SIMPLE"}}]});
-    for (policy, is_fault) in [
-        (policy("DISABLE"), true),
-        (policy("SIMPLE"), true),
-        (of_port, true),
-        (policy("ISTIO_MUTUAL"), false),
-        (json!({"loadBalancer": {"simple": "RANDOM"}}), false),
-    ] {
-        for mut cluster in both() {
-            let rule = ObjectRef::new(Kind::DestinationRule, "shop", "httpbin");
-            let spec = json!({"host": "httpbin.shop.svc.cluster.local", "trafficPolicy": policy});
-            add(&mut cluster, &Object::new(rule).with("spec", spec));
-            if is_fault {
-                only(&mut cluster, "service/anonymous", ERROR);
-            } else {
-                assert_eq!(findings(&mut cluster), [], "{policy}");
-            }
-        }
     }
 }
 
