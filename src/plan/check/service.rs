@@ -62,6 +62,16 @@ pub(crate) const SERVICE_ANONYMOUS: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const SERVICE_NOT_HTTP: Check = Check {
+    id: "service/not-http",
+    severity: Severity::Error,
+    cause: "Istio does not take the Service's port for HTTP, and the policies of its Pods admit requests by their host or method only",
+    found_by: "name and `appProtocol` of the Service's port, and the AuthorizationPolicies of its Pods",
+    why: "the sidecars do not see hosts and methods, and reject every connection of the ingress gateway",
+    remedy: "kubectl patch services -n NAMESPACE NAME --type=json -p PATCH",
+    consequences: &[],
+};
+
 pub(crate) const SERVICE_NOT_EXPORTED: Check = Check {
     id: "service/not-exported",
     severity: Severity::Error,
@@ -180,6 +190,7 @@ pub(super) const ALL: &[&Check] = &[
     &SERVICE_NO_ENDPOINTS,
     &SERVICE_TLS_MISMATCH,
     &SERVICE_ANONYMOUS,
+    &SERVICE_NOT_HTTP,
     &SERVICE_NOT_EXPORTED,
     &SERVICE_UNREADABLE,
     &SERVICE_NOT_CHECKED,

@@ -34,6 +34,7 @@ mod listeners;
 mod network;
 mod outside;
 mod probes;
+mod protocol;
 mod proxies;
 mod queries;
 mod records;

@@ -1,5 +1,7 @@
 //! The facts about the Pods behind a host.
 
+use std::collections::BTreeMap;
+
 use super::hosts::Host;
 use super::routes::{Backend, Route};
 use crate::plan::external_routes::{self, labels_of};
@@ -86,6 +88,15 @@ impl<'a> Workload<'a> {
             },
             service,
         }))
+    }
+
+    /// Whether a Service with this selector leads to the Pods, as far as their labels are known.
+    pub fn is_selected_by(&self, selector: &BTreeMap<String, String>) -> bool {
+        let has = |(key, value): (&String, &String)| {
+            let mut known = self.labels.iter();
+            known.any(|(label, said)| (label, said) == (key, value))
+        };
+        !selector.is_empty() && selector.iter().all(has)
     }
 
     /// The Pods' labels, as far as they are known.

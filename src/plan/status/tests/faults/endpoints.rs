@@ -191,3 +191,55 @@ fn a_policy_for_another_identity_than_the_gateways() {
         only(&mut cluster, "workload/shuts-gateway", Severity::Error);
     }
 }
+
+#[test]
+fn a_port_that_istio_does_not_take_for_http() {
+    let changes: [(&str, &str); 4] = [
+        ("name", "tcp-api"),
+        ("name", "https"),
+        ("appProtocol", "tcp"),
+        ("appProtocol", "kubernetes.io/wss"),
+    ];
+    for (field, value) in changes {
+        for mut cluster in both() {
+            edit(&mut cluster, &httpbin(), |spec| {
+                spec["ports"][0][field] = value.into();
+            });
+            // By principals alone, as this plugin does, the policies go on working.
+            if !cluster.unserved.is_empty() {
+                assert_eq!(findings(&mut cluster), []);
+                continue;
+            }
+            let finding = only_until_repaired(&mut cluster, "service/not-http", Severity::Error);
+            assert!(finding.seen.contains(value), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn a_port_that_istio_takes_for_http_or_looks_at() {
+    for (field, value) in [
+        ("name", "web"),
+        ("name", "grpc-api"),
+        ("appProtocol", "http"),
+        ("appProtocol", "example.com/own"),
+    ] {
+        for mut cluster in both() {
+            edit(&mut cluster, &httpbin(), |spec| {
+                spec["ports"][0][field] = value.into();
+            });
+            assert_eq!(findings(&mut cluster), [], "{field}: {value}");
+        }
+    }
+    // The older one of two Services counts, which is not told apart here.
+    let mut cluster = kyma();
+    let mut spec = cluster.objects[&httpbin()].at(&["spec"]).unwrap().clone();
+    let second = ObjectRef::new(Kind::Service, "shop", "second");
+    add(
+        &mut cluster,
+        &Object::new(second).with("spec", spec.clone()),
+    );
+    spec["ports"][0]["name"] = "tcp".into();
+    edit(&mut cluster, &httpbin(), |own| *own = spec);
+    assert_eq!(findings(&mut cluster), []);
+}
