@@ -118,7 +118,7 @@ impl Service {
     }
 }
 
-/// Ports whose traffic Istio does not look at, so that it is TCP where no protocol is said: SMTP, DNS, MySQL and MongoDB.
+/// Ports whose traffic Istio does not look at, so that it is TCP where no protocol is said: those of mail, DNS and two databases.
 const WELL_KNOWN: [u16; 4] = [25, 53, 3306, 27017];
 
 impl Port {

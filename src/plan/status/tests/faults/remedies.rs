@@ -189,7 +189,7 @@ fn run_kubectl(cluster: &mut Cluster, words: &[&str], command: &str, seen: &str)
                 cluster.objects.remove(&name);
             }
         }
-        ["edit", _, "-n", _, "-l", _] => return Ran::Shown,
+        ["get", ..] | ["edit", _, "-n", _, "-l", _] => return Ran::Shown,
         [
             "edit" | "describe" | "logs",
             resource,
@@ -205,7 +205,6 @@ fn run_kubectl(cluster: &mut Cluster, words: &[&str], command: &str, seen: &str)
             }
             return Ran::Shown;
         }
-        ["get", ..] => return Ran::Shown,
         _ => return Ran::Said,
     }
     Ran::Changed

@@ -46,6 +46,12 @@ fn an_api_rule_of_ours_that_leads_to_another_service() {
         let mut cluster = with_another_service();
         let route = own_route(&cluster);
         edit(&mut cluster, &route, change);
+        let asked = Request {
+            only: Some("httpbin".to_owned()),
+            ..request()
+        };
+        let found = cluster.run(&asked).unwrap().findings;
+        assert_eq!(found[0].check.id, "route/edited");
         let finding = only_until_repaired(&mut cluster, "route/edited", ERROR);
         assert_eq!(finding.remedy, "kubectl mtls expose httpbin -n shop");
     }
