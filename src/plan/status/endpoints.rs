@@ -8,7 +8,6 @@ use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
 use super::{Finding, Link, check, subsets, workload};
 use crate::plan::{Observed, Query, Reconciled, Seen, command_line, external_routes};
-use crate::resources::listing::label_selector;
 use crate::resources::pod::is_ready;
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef, endpoint_slices};
@@ -156,14 +155,8 @@ fn without_endpoint(
             all => format!("none of the {all} Pods behind {reference} is Ready"),
         },
     };
-    let remedy = pods(reference, &service.selector);
+    let remedy = workload::show_pods(reference, &service.selector);
     Some(Finding::new(&check::SERVICE_NO_ENDPOINTS, seen, remedy))
-}
-
-/// The command that shows the Pods with these labels.
-pub(super) fn pods(service: &ObjectRef, labels: &BTreeMap<String, String>) -> String {
-    let (namespace, labels) = (&service.namespace, label_selector(labels));
-    format!("kubectl get pods -n {namespace} -l {labels}")
 }
 
 /// The finding that no Pod takes the requests of a Service, unless a workload outside the cluster with these labels does.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::facts::{Facts, damaged, readable, remedy};
+use super::facts::{Facts, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{self, Backend, Route};
 use super::{Finding, Link, Severity, check, client_ca, duplicates, guards, subsets, workload};
@@ -15,13 +15,6 @@ use crate::resources::http_routes::{
 use crate::resources::names::{self, GatewayName};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef};
-
-/// The route as it was read, if it is a `VirtualService`.
-pub(super) fn virtual_service<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
-    let mut services = readable(&facts.virtual_services).iter();
-    let found = services.find(|(object, _)| object.reference() == route.reference());
-    found.map(|(object, _)| *object)
-}
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let link = match &host.route {
@@ -56,7 +49,7 @@ pub(super) fn of(
             })
         }
         Route::VirtualService(..) => {
-            let object = virtual_service(route, facts);
+            let object = routes::object(route, facts);
             if let Some(object) = object {
                 link.extend(edited(object, strayed));
                 link.extend(hidden(object, proxies));

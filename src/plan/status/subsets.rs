@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
-use super::routes::Route;
-use super::{Finding, Link, check, endpoints, route};
+use super::routes::{self, Route};
+use super::{Finding, Link, check, workload};
 use crate::plan::{Observed, Query, Reconciled, command_line, external_routes};
 use crate::resources::destination_rule::{closest, is_exported_to, is_private, subset};
 use crate::resources::http_routes::subsets;
@@ -24,7 +24,7 @@ const OF_PLACE: [&str; 3] = [
 
 /// The reads of the gateway's protocol to the Services of a route: their `DestinationRules`, and those of the mesh's root namespaces.
 pub(super) fn queries(route: &Route, roots: &BTreeSet<String>, facts: &Facts<'_>) -> Vec<Query> {
-    let object = route::virtual_service(route, facts);
+    let object = routes::object(route, facts);
     let named = object.map(subsets).unwrap_or_default();
     let named = named.into_iter().map(|(service, _)| service);
     let services = named.chain(route.backend().map(|behind| behind.service));
@@ -118,7 +118,7 @@ pub(super) fn without_pods(
     let object = host
         .route
         .as_ref()
-        .and_then(|route| route::virtual_service(route, facts));
+        .and_then(|route| routes::object(route, facts));
     let Some(query) = external_routes::pods(reference, &service.selector) else {
         return Ok(None);
     };
@@ -148,7 +148,7 @@ pub(super) fn without_pods(
         );
         let mut all = service.selector.clone();
         all.extend(labels);
-        let remedy = endpoints::pods(reference, &all);
+        let remedy = workload::show_pods(reference, &all);
         let finding = Finding::new(&check::SERVICE_NO_ENDPOINTS, seen, remedy)
             .because("every request for this subset is answered with 503");
         return Ok(Some((all, finding)));

@@ -7,6 +7,7 @@ use super::routes::{Backend, Route};
 use crate::plan::external_routes::{self, labels_of};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::access_policy::has_sidecar;
+use crate::resources::listing::label_selector;
 use crate::resources::service::{Port, Service};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ObjectRef, ingress};
@@ -33,6 +34,12 @@ pub(super) fn service(
         .found()
         .cloned();
     Ok(found.map(|found| (service, found)))
+}
+
+/// The command that shows the Pods with these labels.
+pub(super) fn show_pods(service: &ObjectRef, labels: &BTreeMap<String, String>) -> String {
+    let (namespace, labels) = (&service.namespace, label_selector(labels));
+    format!("kubectl get pods -n {namespace} -l {labels}")
 }
 
 /// The port of a Service that a host's route names, or its only one.
