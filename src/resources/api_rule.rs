@@ -143,10 +143,9 @@ pub struct ApiRule {
     pub hosts: Vec<String>,
     /// The Gateway as `namespace/name`.
     pub gateway: String,
-    /// The Service behind the rule as `(namespace, name, port)`; that of its first rule if the spec
-    /// has none.
+    /// The Service behind the first rule as `(namespace, name, port)`: its own, or that of the spec.
     pub service: Option<(String, String, u16)>,
-    /// All Services that the rule leads to.
+    /// All Services that the rules lead to.
     pub services: Vec<(String, String, u16)>,
     /// How the rule treats requests, if its rules differ in their paths only.
     pub options: Option<RouteOptions>,
@@ -184,18 +183,39 @@ impl ApiRule {
         self.processed.is_some_and(is_fresh)
     }
 
+    /// A Service that the rule leads to and that is not the one in its name, as in a rule of this plugin.
+    pub fn astray(&self, reference: &ObjectRef) -> Option<ObjectRef> {
+        let is_meant = |(namespace, name, _): &&(String, String, u16)| {
+            *namespace == reference.namespace && super::names::route(name) == reference.name
+        };
+        let (namespace, name, _) = self.services.iter().find(|service| !is_meant(service))?;
+        Some(ObjectRef::new(Kind::Service, namespace, name))
+    }
+
     /// Reads an `APIRule`.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
         let status: Status = object.read("status")?;
-        let of_rules = spec.rules.iter().filter_map(|rule| rule.service.as_ref());
-        let services: Vec<_> = spec.service.iter().chain(of_rules).collect();
-        let services = services.into_iter().map(|service| {
-            let namespace = service.namespace.clone();
-            let namespace = namespace.unwrap_or_else(|| object.namespace().to_owned());
-            (namespace, service.name.clone(), service.port)
-        });
-        let services: Vec<_> = services.collect();
+        let shared = spec.service.as_ref();
+        // A rule's own Service without a namespace is in that of the spec's
+        // (<https://github.com/kyma-project/api-gateway>, `apis/gateway/v2alpha1/service.go`, `FindServiceNamespace`).
+        let namespace = shared.and_then(|service| service.namespace.as_deref());
+        let namespace = namespace.unwrap_or_else(|| object.namespace());
+        let of_rules = spec
+            .rules
+            .iter()
+            .map(|rule| rule.service.as_ref().or(shared));
+        let mut services = Vec::new();
+        for service in of_rules
+            .chain(shared.filter(|_| spec.rules.is_empty()).map(Some))
+            .flatten()
+        {
+            let namespace = service.namespace.as_deref().unwrap_or(namespace);
+            let service = (namespace.to_owned(), service.name.clone(), service.port);
+            if !services.contains(&service) {
+                services.push(service);
+            }
+        }
         Ok(Self {
             hosts: spec.hosts,
             gateway: spec.gateway,

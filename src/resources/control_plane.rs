@@ -9,6 +9,7 @@ use super::{Kind, Object, ObjectRef};
 
 /// The fields of a proxy's configuration, YAML; the annotation counts before what the injector wrote.
 const PROXY_CONFIG_ANNOTATION: &str = "proxy.istio.io/config";
+const PROXY_CONFIG_VARIABLE: &str = "PROXY_CONFIG";
 /// The address of istiod, before all else.
 const ADDRESS_ANNOTATION: &str = "sidecar.istio.io/discoveryAddress";
 /// What the Service of a revision is called, before its name.
@@ -81,7 +82,7 @@ impl ControlPlane {
 fn discovery_address(pod: &Object) -> Option<String> {
     let stated = pod.annotation(ADDRESS_ANNOTATION).map(str::to_owned);
     let annotated = || configured(pod.annotation(PROXY_CONFIG_ANNOTATION)?);
-    let injected = variable(pod, "PROXY_CONFIG");
+    let injected = variable(pod, PROXY_CONFIG_VARIABLE);
     let of_ca = || {
         let address = variable(pod, "CA_ADDR")?;
         let is_istiod = address.starts_with("istiod") && service(address).is_some();
@@ -91,6 +92,16 @@ fn discovery_address(pod: &Object) -> Option<String> {
         Some(injected) => configured(injected),
         None => of_ca(),
     })
+}
+
+/// The configurations of the proxy in a Pod beside that of the mesh, YAML, each with the words for its source; a field of the first one
+/// counts first (`pilot/cmd/pilot-agent/config/config.go`, `getMeshConfig`).
+pub fn own_configs(pod: &Object) -> impl Iterator<Item = (&'static str, &str)> {
+    let annotated = pod.annotation(PROXY_CONFIG_ANNOTATION);
+    let annotated = annotated.map(|text| ("the annotation `proxy.istio.io/config`", text));
+    let injected = variable(pod, PROXY_CONFIG_VARIABLE);
+    let injected = injected.map(|text| ("the variable `PROXY_CONFIG`", text));
+    annotated.into_iter().chain(injected)
 }
 
 /// An environment variable of the proxy in a Pod.

@@ -11,11 +11,38 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// The endpoints of a Service, among the slices of its namespace; `None` if it has no slice.
 pub fn endpoints<'a>(slices: &'a [Object], service: &ObjectRef) -> Option<Vec<&'a Value>> {
-    let is_its = |slice: &&Object| slice.label(SERVICE_NAME) == Some(&service.name);
-    let mut its = slices.iter().filter(is_its).peekable();
+    let mut its = of_service(slices, service).peekable();
     its.peek()?;
-    let lists = its.filter_map(|slice| slice.at(&["endpoints"])?.as_array());
-    Some(lists.flatten().collect())
+    Some(its.flat_map(listed).collect())
+}
+
+/// The endpoints of a Service that have its port of this name. A Pod without the port that `targetPort` names has no port at all in its
+/// slice (<https://github.com/kubernetes/kubernetes>, `staging/src/k8s.io/endpointslice/utils.go`, `getEndpointPorts`), and none at istiod
+/// (<https://github.com/istio/istio>, `pilot/pkg/serviceregistry/kube/controller/endpointslice.go`).
+pub fn endpoints_with_port<'a>(
+    slices: &'a [Object],
+    service: &ObjectRef,
+    port: &str,
+) -> impl Iterator<Item = &'a Value> {
+    let has_port = move |slice: &&Object| {
+        let ports = slice.at(&["ports"]).and_then(Value::as_array);
+        let names = ports.into_iter().flatten().map(|port| port.get("name"));
+        let mut names = names.map(|name| name.and_then(Value::as_str).unwrap_or_default());
+        names.any(|name| name == port)
+    };
+    of_service(slices, service)
+        .filter(has_port)
+        .flat_map(listed)
+}
+
+fn of_service<'a>(slices: &'a [Object], service: &ObjectRef) -> impl Iterator<Item = &'a Object> {
+    let is_its = |slice: &&Object| slice.label(SERVICE_NAME) == Some(&service.name);
+    slices.iter().filter(is_its)
+}
+
+fn listed(slice: &Object) -> impl Iterator<Item = &Value> {
+    let endpoints = slice.at(&["endpoints"]).and_then(Value::as_array);
+    endpoints.into_iter().flatten()
 }
 
 /// The addresses of a Service's endpoints, among the slices of its namespace.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::control_plane::ControlPlane;
+use super::control_plane::{ControlPlane, own_configs};
 use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
 use super::{Kind, Object, ObjectRef};
 use crate::resources::gateway::{Gateway, Server};
@@ -42,8 +42,19 @@ pub fn forwarding(object: &Object) -> Option<String> {
         let said = object.text(&["spec", "config", "forwardClientCertDetails"]);
         return Some(said.to_owned()).filter(|said| !said.is_empty());
     }
-    let said = mesh(Some(object))?.default_config;
-    let said = said.pointer("/gatewayTopology/forwardClientCertDetails")?;
+    stated_forwarding(&mesh(Some(object))?.default_config)
+}
+
+/// The same from the configuration of one proxy, by its Pod, with the words for its source; `None` where that of the mesh counts.
+pub fn own_forwarding(pod: &Object) -> Option<(&'static str, String)> {
+    own_configs(pod).find_map(|(source, text)| {
+        let config: Value = serde_saphyr::from_str(text).ok()?;
+        Some((source, stated_forwarding(&config)?))
+    })
+}
+
+fn stated_forwarding(proxy_config: &Value) -> Option<String> {
+    let said = proxy_config.pointer("/gatewayTopology/forwardClientCertDetails")?;
     said.as_str().map(str::to_owned)
 }
 

@@ -83,15 +83,6 @@ pub fn subsets(object: &Object) -> Vec<(ObjectRef, String)> {
         .collect()
 }
 
-/// Whether a `DestinationRule` defines a subset of a Service.
-pub fn defines(rule: &Object, service: &ObjectRef, subset: &str) -> bool {
-    let host = rule.text(&["spec", "host"]);
-    let subsets = rule.at(&["spec", "subsets"]).and_then(Value::as_array);
-    let mut subsets = subsets.into_iter().flatten();
-    backends::of_host(host, rule.namespace()) == *service
-        && subsets.any(|known| known.get("name").and_then(Value::as_str) == Some(subset))
-}
-
 /// How a `VirtualService` differs from the `APIRule` for which Kyma made it, as the end of a sentence.
 pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
     let Ok(made) = VirtualService::read(object) else {
@@ -330,16 +321,10 @@ mod tests {
     }
 
     #[test]
-    fn a_subset_is_defined_by_a_destination_rule_of_its_service() {
+    fn a_subset_is_named_with_its_service() {
         let http = json!([{"route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "subset": "v2"}}]}]);
         let named = subsets(&service(&http));
         let httpbin = ObjectRef::new(Kind::Service, "shop", "httpbin");
-        assert_eq!(named, [(httpbin.clone(), "v2".to_owned())]);
-        let rule = Object::new(ObjectRef::new(Kind::DestinationRule, "shop", "a")).with(
-            "spec",
-            json!({"host": "httpbin", "subsets": [{"name": "v1"}, {"name": "v2"}]}),
-        );
-        assert!(defines(&rule, &httpbin, "v2"));
-        assert!(!defines(&rule, &httpbin, "v3"));
+        assert_eq!(named, [(httpbin, "v2".to_owned())]);
     }
 }

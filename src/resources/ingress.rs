@@ -242,6 +242,7 @@ mod tests {
             port: 443,
             protocol: "TCP".into(),
             target_port,
+            app_protocol: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod client_ca;
 pub mod control_plane;
 mod data;
 pub mod deployment;
+pub mod destination_rule;
 pub mod difference;
 pub mod discovery;
 pub mod dns_account;

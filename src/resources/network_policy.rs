@@ -11,12 +11,34 @@ use super::{Object, ingress};
 /// The label with a namespace's name, which every namespace has.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// The origin of connections.
+/// The direction of connections, as seen from the Pods on which a policy acts.
 #[derive(Debug, Clone, Copy)]
-pub enum Origin<'a> {
-    /// From outside the cluster.
+struct Direction {
+    /// The value in `policyTypes`.
+    name: &'static str,
+    /// The field with the rules.
+    rules: &'static str,
+    /// The field of a rule with the other side.
+    peers: &'static str,
+}
+
+const INGRESS: Direction = Direction {
+    name: "Ingress",
+    rules: "ingress",
+    peers: "from",
+};
+const EGRESS: Direction = Direction {
+    name: "Egress",
+    rules: "egress",
+    peers: "to",
+};
+
+/// The other side of connections than the Pods on which policies act.
+#[derive(Debug, Clone, Copy)]
+pub enum Peer<'a> {
+    /// Outside the cluster.
     Outside,
-    /// From a Pod in the cluster, with its labels.
+    /// A Pod in the cluster, with its labels.
     Pod {
         /// The Pod's namespace.
         namespace: &'a str,
@@ -40,29 +62,74 @@ pub struct Destination<'a> {
 pub fn blocking<'a>(
     policies: &'a [Object],
     destination: &Destination<'_>,
-    origin: &Origin<'_>,
+    peer: &Peer<'_>,
 ) -> Vec<&'a Object> {
-    let selects = |policy: &Object| {
-        let selector = policy.at(&["spec", "podSelector"]);
-        destination.labels.are_selected_by(selector)
+    isolating(policies, &destination.labels, INGRESS, destination, peer)
+}
+
+/// The policies that select the Pods from which the connections come, if none of them lets the connections out to Pods in a namespace.
+pub fn blocking_out<'a>(
+    policies: &'a [Object],
+    origin: &Labels<'_>,
+    namespace: &str,
+    destination: &Destination<'_>,
+) -> Vec<&'a Object> {
+    let other = Peer::Pod {
+        namespace,
+        labels: destination.labels,
     };
-    let policies = policies.iter().filter(|policy| is_about_ingress(policy));
-    let (mut selecting, mut is_let_in) = (Vec::new(), false);
+    isolating(policies, origin, EGRESS, destination, &other)
+}
+
+/// Whether one of the policies acts on connections from Pods with these labels.
+pub fn isolate_out(policies: &[Object], labels: &Labels<'_>) -> bool {
+    let selects =
+        |policy: &Object| is_about(policy, EGRESS) && is_selected(labels, policy) == Some(true);
+    policies.iter().any(selects)
+}
+
+fn is_selected(labels: &Labels<'_>, policy: &Object) -> Option<bool> {
+    labels.are_selected_by(policy.at(&["spec", "podSelector"]))
+}
+
+/// The policies that act on Pods with these labels, if none of them admits the connections to or from the `other` side.
+fn isolating<'a>(
+    policies: &'a [Object],
+    labels: &Labels<'_>,
+    direction: Direction,
+    destination: &Destination<'_>,
+    other: &Peer<'_>,
+) -> Vec<&'a Object> {
+    let policies = policies.iter().filter(|policy| is_about(policy, direction));
+    let (mut selecting, mut is_admitted) = (Vec::new(), false);
     for policy in policies {
-        let selected = selects(policy);
+        let selected = is_selected(labels, policy);
         if selected == Some(true) {
             selecting.push(policy);
         }
-        let mut rules = items(policy.at(&["spec"]), "ingress").iter();
-        is_let_in |=
-            selected != Some(false) && rules.any(|rule| lets_in(rule, policy, destination, origin));
+        let mut rules = items(policy.at(&["spec"]), direction.rules).iter();
+        let admits = |rule: &Value| {
+            let (peers, ports) = (
+                items(Some(rule), direction.peers),
+                items(Some(rule), "ports"),
+            );
+            // A part that is absent, or empty, matches everything.
+            let is_other = peers.iter().any(|peer| is_peer(peer, policy, other));
+            let is_port = ports.iter().any(|port| is_port(port, destination));
+            (peers.is_empty() || is_other) && (ports.is_empty() || is_port)
+        };
+        is_admitted |= selected != Some(false) && rules.any(admits);
     }
-    if is_let_in { Vec::new() } else { selecting }
+    if is_admitted { Vec::new() } else { selecting }
 }
 
-fn is_about_ingress(policy: &Object) -> bool {
+/// Whether a policy acts in a direction. Without `policyTypes` it acts on what comes in, and on what goes out if it has rules for that.
+fn is_about(policy: &Object, direction: Direction) -> bool {
     let types = items(policy.at(&["spec"]), "policyTypes");
-    types.is_empty() || types.iter().any(|kind| kind == "Ingress")
+    if types.is_empty() {
+        return direction.name == INGRESS.name || policy.at(&["spec", direction.rules]).is_some();
+    }
+    types.iter().any(|kind| kind == direction.name)
 }
 
 fn items<'a>(value: Option<&'a Value>, field: &str) -> &'a [Value] {
@@ -70,24 +137,11 @@ fn items<'a>(value: Option<&'a Value>, field: &str) -> &'a [Value] {
     items.map_or(&[], Vec::as_slice)
 }
 
-/// Whether a rule admits connections; a part that is absent, or empty, matches everything.
-fn lets_in(
-    rule: &Value,
-    policy: &Object,
-    destination: &Destination<'_>,
-    origin: &Origin<'_>,
-) -> bool {
-    let (peers, ports) = (items(Some(rule), "from"), items(Some(rule), "ports"));
-    let is_from = peers.iter().any(|peer| is_peer(peer, policy, origin));
-    let is_to = ports.iter().any(|port| is_port(port, destination));
-    (peers.is_empty() || is_from) && (ports.is_empty() || is_to)
-}
-
-fn is_peer(peer: &Value, policy: &Object, origin: &Origin<'_>) -> bool {
+fn is_peer(peer: &Value, policy: &Object, other: &Peer<'_>) -> bool {
     if peer.get("ipBlock").is_some() {
         return true;
     }
-    let Origin::Pod { namespace, labels } = origin else {
+    let Peer::Pod { namespace, labels } = other else {
         return false;
     };
     let is_near = match peer.get("namespaceSelector") {
@@ -160,7 +214,7 @@ mod tests {
             pod: Some(&pod),
             port: Some(8080),
         };
-        let origin = Origin::Pod {
+        let origin = Peer::Pod {
             namespace: "istio-system",
             labels: labels(&gateway),
         };
@@ -187,6 +241,52 @@ mod tests {
         assert!(!keep_out(std::slice::from_ref(&egress)));
         let closed = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
         assert!(keep_out(&[egress, closed]));
+    }
+
+    #[test]
+    fn policies_act_on_what_goes_out_too() {
+        let (own, gateway) = (pairs(WEB), pairs([("istio", "ingressgateway")]));
+        let labels = |known| Labels {
+            known,
+            are_complete: true,
+        };
+        let destination = Destination {
+            labels: labels(&own),
+            pod: None,
+            port: Some(8080),
+        };
+        let keep_in = |specs: &[Value]| {
+            let policies: Vec<Object> = specs.iter().map(policy).collect();
+            let found = blocking_out(&policies, &labels(&gateway), "web", &destination);
+            !found.is_empty()
+        };
+        let to =
+            |rule: Value| json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]});
+        let web = json!({"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}});
+        let db = json!({"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "db"}}});
+        let closed = json!({"podSelector": {}, "policyTypes": ["Egress"]});
+        let of_others =
+            json!({"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Egress"]});
+        for (specs, is_blocked) in [
+            (vec![closed.clone()], true),
+            (vec![json!({"podSelector": {}})], false),
+            (vec![json!({"podSelector": {}, "egress": []})], true),
+            (vec![of_others], false),
+            (vec![to(json!({"to": [db]}))], true),
+            (vec![to(json!({"to": [{"podSelector": {}}]}))], true),
+            (vec![to(json!({"ports": [{"port": 53}]}))], true),
+            (
+                vec![to(json!({"to": [web], "ports": [{"port": 8080}]}))],
+                false,
+            ),
+            (
+                vec![to(json!({"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}))],
+                false,
+            ),
+            (vec![closed, to(json!({}))], false),
+        ] {
+            assert_eq!(keep_in(&specs), is_blocked, "{specs:?}");
+        }
     }
 
     #[test]

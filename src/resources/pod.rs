@@ -17,3 +17,11 @@ pub fn unready(pod: &Object) -> Option<&Value> {
         .find(|condition| field(condition, "type", "Ready"))?;
     (!is_leaving && !is_over && !field(ready, "status", "True")).then_some(ready)
 }
+
+/// Whether a Pod takes requests: it has the condition Ready, and stays.
+pub fn is_ready(pod: &Object) -> bool {
+    let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
+    let phase = pod.text(&["status", "phase"]);
+    let runs = !is_leaving && !["Pending", "Failed", "Succeeded"].contains(&phase);
+    runs && unready(pod).is_none()
+}

@@ -75,6 +75,9 @@ pub struct Port {
     /// The target port: a number, or the name of a port of the Pod.
     #[serde(default)]
     pub target_port: Value,
+    /// The application protocol, before which the port's name does not count.
+    #[serde(default)]
+    pub app_protocol: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -166,8 +169,24 @@ fn proxy_protocol(object: &Object) -> Option<(&'static str, String)> {
     let on = set.find(|(_, value)| !["", "false"].contains(value))?;
     Some((on.0, on.1.to_owned()))
 }
+/// Ports whose traffic Istio does not look at, so that it is TCP where no protocol is said: those of mail, DNS and two databases.
+const WELL_KNOWN: [u16; 4] = [25, 53, 3306, 27017];
 
 impl Port {
+    /// Whether Istio takes the port's traffic for something else than HTTP, by `appProtocol`, or by the begin of the port's name; an unknown
+    /// word leaves that to the traffic (<https://github.com/istio/istio>, `pkg/config/kube/conversion.go`, `ConvertProtocol`).
+    pub fn is_opaque(&self) -> bool {
+        let said = self.app_protocol.as_deref().unwrap_or(&self.name);
+        let said = said.to_ascii_lowercase();
+        match said.split('-').next().unwrap_or_default() {
+            "tcp" | "https" | "tls" | "mongo" | "redis" | "mysql" | "kubernetes.io/wss" => true,
+            "http" | "http2" | "http_proxy" | "grpc" | "kubernetes.io/h2c" | "kubernetes.io/ws" => {
+                false
+            }
+            _ => WELL_KNOWN.contains(&self.port),
+        }
+    }
+
     /// The port as text: `8000 (http)`, or the bare number if it has no name.
     pub fn describe(&self) -> String {
         if self.name.is_empty() {
@@ -184,6 +203,24 @@ mod tests {
 
     use super::*;
     use crate::resources::Kind;
+
+    #[test]
+    fn a_ports_protocol_is_that_of_its_app_protocol_or_name() {
+        let is_opaque = |name: &str, said: Option<&str>, port: u16| {
+            let port = json!({"name": name, "appProtocol": said, "port": port});
+            serde_json::from_value::<Port>(port).unwrap().is_opaque()
+        };
+        for name in ["tcp", "tcp-api", "TLS-a", "https", "mysql-x", "redis"] {
+            assert!(is_opaque(name, None, 80), "{name}");
+            assert!(is_opaque("http", Some(name), 80), "{name}");
+            assert!(!is_opaque(name, Some("http"), 80), "{name}");
+        }
+        for name in ["", "http", "http2-a", "grpc-web", "grpc", "web", "tcpx"] {
+            assert!(!is_opaque(name, None, 80), "{name}");
+        }
+        assert!(is_opaque("web", None, 3306) && !is_opaque("http-web", None, 3306));
+        assert!(!is_opaque("tcp", Some("kubernetes.io/h2c"), 80));
+    }
 
     #[test]
     fn its_families_and_aws_annotation_tell_what_its_load_balancer_resolves_to() {

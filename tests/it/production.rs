@@ -428,9 +428,7 @@ fn what_is_committed_holds_no_key_and_a_backup_brings_everything_back() {
     run(&[keep_authority, keep_inventory]);
     lose(desk, &["kubectl-mtls", "kubectl-mtls-clients"]);
     run(&[put_inventory, put_authority]);
-    desk.run(&["status"])
-        .exits(1)
-        .says("inventory/rolled-back");
+    desk.run(&["status"]).exits(1).says("inventory/rolled-back");
     run(&[show_inventory, accept_inventory, look]);
 
     // Only the authority is lost, and the backup is older than a revocation.

@@ -66,10 +66,11 @@ pub(crate) const ROUTE_EDITED: Check = Check {
     id: "route/edited",
     severity: Severity::Error,
     cause: "The route of kubectl-mtls does not only forward requests to its Service",
-    found_by: "the entries of the VirtualService, and whether a rule of the APIRule demands more than a client certificate: `jwt` or `extAuth`",
+    found_by: "the Services of the APIRule, whether its rules demand more than a client certificate (`jwt`, `extAuth`), or the entries of the VirtualService",
     why: "requests may not be answered by the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[
+        "route/failed",
         "route/headers-missing",
         "route/subset",
         "service/*",
@@ -123,8 +124,8 @@ pub(crate) const ROUTE_HEADERS_FORGEABLE: Check = Check {
 pub(crate) const ROUTE_XFCC_FORWARDED: Check = Check {
     id: "route/xfcc-forwarded",
     severity: Severity::Error,
-    cause: "The mesh forwards the header X-Forwarded-Client-Cert of clients",
-    found_by: "Kyma's Istio resource, and the mesh's proxy configuration",
+    cause: "The ingress gateway forwards the header X-Forwarded-Client-Cert of clients",
+    found_by: "Kyma's Istio resource, the mesh's proxy configuration, and that of the gateway's Pods",
     why: "a client can put a forged certificate into X-Forwarded-Client-Cert",
     remedy: "kubectl edit istios.operator.kyma-project.io -n kyma-system default",
     consequences: &[],

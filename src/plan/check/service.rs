@@ -15,18 +15,28 @@ pub(crate) const SERVICE_MISSING: Check = Check {
 pub(crate) const SERVICE_NO_PORT: Check = Check {
     id: "service/no-port",
     severity: Severity::Error,
-    cause: "The Service has no such port",
+    cause: "The Service has no such port, or several while the route names none",
     found_by: "the route's port, and the ports of the Service",
     why: "every request is answered with 503",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --port PORT",
     consequences: &["route/failed"],
 };
 
+pub(crate) const SERVICE_TARGET_PORT: Check = Check {
+    id: "service/target-port",
+    severity: Severity::Error,
+    cause: "The port of the Service leads to a port that no Ready Pod names",
+    found_by: "the ports in the EndpointSlices of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &[],
+};
+
 pub(crate) const SERVICE_NO_ENDPOINTS: Check = Check {
     id: "service/no-endpoints",
     severity: Severity::Error,
-    cause: "The Service has no Ready Pod",
-    found_by: "the EndpointSlices of the Service",
+    cause: "The Service, or the subset of it that the route names, has no Ready Pod",
+    found_by: "the EndpointSlices of the Service, and the labels of its Pods",
     why: "every request is answered with 503",
     remedy: "kubectl get pods -n NAMESPACE",
     consequences: &[],
@@ -49,6 +59,16 @@ pub(crate) const SERVICE_ANONYMOUS: Check = Check {
     found_by: "`tls.mode` in the DestinationRules of the Service, the PeerAuthentications and AuthorizationPolicies of its Pods",
     why: "the Service's Pods reject every request",
     remedy: "kubectl edit destinationrules.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_NOT_HTTP: Check = Check {
+    id: "service/not-http",
+    severity: Severity::Error,
+    cause: "Istio does not take the Service's port for HTTP, and the policies of its Pods admit requests by their host or method only",
+    found_by: "name and `appProtocol` of the Service's port, and the AuthorizationPolicies of its Pods",
+    why: "the sidecars do not see hosts and methods, and reject every connection of the ingress gateway",
+    remedy: "kubectl patch services -n NAMESPACE NAME --type=json -p PATCH",
     consequences: &[],
 };
 
@@ -135,8 +155,8 @@ pub(crate) const WORKLOAD_OTHER_CHECK: Check = Check {
 pub(crate) const WORKLOAD_NETWORK_POLICY: Check = Check {
     id: "workload/network-policy",
     severity: Severity::Warning,
-    cause: "A NetworkPolicy isolates the Service's Pods, and none admits the ingress gateway",
-    found_by: "the NetworkPolicies in the Service's namespace that select its Pods",
+    cause: "A NetworkPolicy isolates the Service's Pods or those of the ingress gateway, and none admits the gateway's requests",
+    found_by: "the NetworkPolicies in the namespaces of the Service and of the gateway that select their Pods",
     why: "where the cluster's network enforces NetworkPolicies, every request is answered with 503",
     remedy: "kubectl edit networkpolicies.networking.k8s.io -n NAMESPACE NAME",
     consequences: &[],
@@ -196,9 +216,11 @@ pub(crate) const EXTERNAL_ROUTE_NOT_CHECKED: Check = Check {
 pub(super) const ALL: &[&Check] = &[
     &SERVICE_MISSING,
     &SERVICE_NO_PORT,
+    &SERVICE_TARGET_PORT,
     &SERVICE_NO_ENDPOINTS,
     &SERVICE_TLS_MISMATCH,
     &SERVICE_ANONYMOUS,
+    &SERVICE_NOT_HTTP,
     &SERVICE_NOT_EXPORTED,
     &SERVICE_NOT_SEEN,
     &SERVICE_UNREADABLE,

@@ -181,21 +181,25 @@ fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
 /// Two reads of one round are at most this far apart.
 const JUST_MADE: Duration = Duration::seconds(10);
 
-/// Whether the `VirtualService` that Kyma made for a Ready `APIRule` is deleted or changed, or one of this plugin is changed.
+/// Whether the `VirtualService` that Kyma made for a Ready `APIRule` is deleted or changed, or a route of this plugin is.
 pub(super) fn is_undone(
     live: &Object,
     route: &LiveRoute,
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<bool> {
+    let is_written = observed.change_of(live.reference()).is_some();
+    let is_kept = !live.is_ours() || is_written;
     let LiveRoute::ApiRule(rule) = route else {
-        let is_written = observed.change_of(live.reference()).is_some();
         let is_edited = || astray(live).or_else(|| detour(live)).is_some();
-        return Ok(live.is_ours() && !is_written && is_edited());
+        return Ok(!is_kept && is_edited());
     };
+    if !is_kept && rule.astray(live.reference()).is_some() {
+        return Ok(true);
+    }
     // What Kyma has just made may be missing in a list that was read beside the rule.
     let is_fresh = rule.processed.is_some_and(|at| now - at < JUST_MADE);
-    if rule.state != "Ready" || is_fresh || observed.change_of(live.reference()).is_some() {
+    if rule.state != "Ready" || is_fresh || is_written {
         return Ok(false);
     }
     let services = observed.try_list(&virtual_services())?;

@@ -209,9 +209,13 @@ pub(super) fn decide(
 ) -> Reconciled<Target> {
     check_route_name(request)?;
     let (live_options, kept) = route::known(request, environment, observed)?;
+    let is_meant = |(namespace, name, _): &&(String, String, u16)| {
+        *namespace == request.namespace && *name == request.service
+    };
     let kept_port = kept
         .as_ref()
         .and_then(LiveRoute::service)
+        .filter(is_meant)
         .map(|service| service.2);
     let port = service::port(request, kept_port, observed)?;
     let gateway = chosen_gateway(request, kept.as_ref(), environment.routing, observed)?;

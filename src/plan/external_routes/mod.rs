@@ -21,7 +21,7 @@ use crate::resources::workload_access::{Access, Arrival, Labels, Principal, acce
 use crate::resources::{Kind, Object, ObjectRef};
 
 use entrances::{Callers, Entrance};
-pub use rejection::{needs_identity, rejection};
+pub use rejection::{needs_http, needs_identity, rejection};
 
 /// What a caller on an external route can do.
 const FORGED: &str =

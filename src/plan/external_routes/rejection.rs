@@ -7,7 +7,7 @@ use crate::plan::{Observed, Reconciled};
 use crate::resources::Object;
 use crate::resources::listing::shortened;
 use crate::resources::virtual_service::RULE_NAME;
-use crate::resources::workload_access::{Access, Arrival, Principal};
+use crate::resources::workload_access::{Access, Arrival, Principal, of_connections};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
@@ -119,6 +119,22 @@ pub fn needs_identity(exposed: &Exposed<'_>, host: &str, observed: &Observed) ->
     };
     let access = |arrival: &Arrival| workload.access(arrival);
     Ok(access(&named) == Access::Open && access(&anonymous) == Access::Shut)
+}
+
+/// Whether the Pods admit the gateway's requests for a host only by fields of HTTP requests, such as host and method.
+pub fn needs_http(exposed: &Exposed<'_>, host: &str, observed: &Observed) -> Reconciled<bool> {
+    let workload = Workload::of(exposed, observed)?;
+    let arrival = arrival(exposed, host, observed)?;
+    let Ok(policies) = &workload.policies else {
+        return Ok(false);
+    };
+    let left: Vec<Object> = policies
+        .iter()
+        .map(|policy| of_connections(policy))
+        .collect();
+    let left: Vec<&Object> = left.iter().collect();
+    let is_open = workload.access(&arrival) == Access::Open;
+    Ok(is_open && workload.access_by(&left, &arrival) == Access::Shut)
 }
 
 /// How the gateway's requests for a host arrive at the Pods.

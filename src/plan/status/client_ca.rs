@@ -126,7 +126,7 @@ fn there(
     let owner = facts.owner(reference, Some(client_ca));
     let mut link = Link::new(CLIENT_CA, says(client_ca, &owner));
     let cas = client_ca.bundle.certificates();
-    link.details = cas.iter().map(super::identify).collect();
+    link.details = cas.iter().map(super::validity::identify).collect();
     link.details.extend(crl::details(client_ca));
     let trusted = Trusted {
         host,

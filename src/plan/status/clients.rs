@@ -6,7 +6,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl, soon};
+use super::validity::soon;
+use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl};
 use crate::pki::inspect::Certificate;
 use crate::pki::when;
 use crate::plan::command_line;

@@ -5,7 +5,8 @@
 use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
-use super::{Finding, Link, check, soon};
+use super::validity::soon;
+use super::{Finding, Link, check};
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::pki::when::minute;

@@ -7,17 +7,16 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::facts::{blind, remedy, unlisted};
+use super::facts::unlisted;
 use super::hosts::Host;
-use super::route::destination_rules;
 use super::workload::Workload;
-use super::{Finding, Link, check};
+use super::{Link, check, subsets};
 use crate::plan::command_line;
 use crate::plan::external_routes::{Exposed, needs_identity};
 use crate::plan::{Observed, Query, Reconciled, control_plane};
-use crate::resources::backends::of_host;
+use crate::resources::destination_rule::tls_mode;
 use crate::resources::peer_authentication::{Mode, mode};
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -45,10 +44,11 @@ pub(super) fn tell(
         return Ok(());
     };
     let roots = control_plane::root_namespaces(&host.gateway.ingress, observed)?;
-    let rule = match rule(&workload, &roots, observed)? {
-        Ok(rule) => rule,
+    let proxies = &host.gateway.ingress.namespace;
+    let rule = match subsets::rules(&workload.service, proxies, &roots, observed)? {
+        Ok(rules) => tls_mode(&rules, workload.port),
         Err(unseen) => {
-            link.add(unseen);
+            link.add(unseen.because("whether the gateway reaches the Service is not known"));
             return Ok(());
         }
     };
@@ -119,49 +119,6 @@ fn opposed(
         }
         _ => None,
     }
-}
-
-/// The `DestinationRule` for the gateway's connections to the Service, with its mode; a finding if they could not be listed.
-fn rule<'a>(
-    workload: &Workload<'_>,
-    roots: &BTreeSet<String>,
-    observed: &'a Observed,
-) -> Reconciled<Result<Option<(&'a Object, &'a str)>, Finding>> {
-    let service = &workload.service;
-    for query in destination_rules(service, roots) {
-        let listed = observed.try_list(&query)?;
-        if let Some(reason) = blind(&listed) {
-            let seen = format!("the DestinationRules could not be listed: {reason}");
-            let why = "whether the gateway reaches the Service is not known";
-            let unseen = Finding::new(&check::ROUTE_NOT_CHECKED, seen, remedy(&listed));
-            return Ok(Err(unseen.because(why)));
-        }
-        let rules = listed.found().copied().unwrap_or_default().iter();
-        let mut own = rules.filter(|rule| {
-            let is_for_all = rule.at(&["spec", "workloadSelector"]).is_none();
-            is_for_all && of_host(rule.text(&["spec", "host"]), rule.namespace()) == *service
-        });
-        let found = own.find_map(|rule| Some((rule, tls_mode(rule, workload.port)?)));
-        if found.is_some() {
-            return Ok(Ok(found));
-        }
-    }
-    Ok(Ok(None))
-}
-
-/// The TLS mode of a `DestinationRule` for a port of the Service; that of any port if none is known.
-fn tls_mode(rule: &Object, port: Option<u16>) -> Option<&str> {
-    let policy = rule.at(&["spec", "trafficPolicy"])?;
-    let of_ports = policy.get("portLevelSettings").and_then(Value::as_array);
-    let own = of_ports.into_iter().flatten().filter(|settings| {
-        let number = settings.pointer("/port/number").and_then(Value::as_u64);
-        port.is_none() || number == port.map(u64::from)
-    });
-    let tls = own
-        .chain([policy])
-        .find_map(|settings| settings.get("tls"))?;
-    // What the API takes for no mode.
-    Some(tls.get("mode").and_then(Value::as_str).unwrap_or("DISABLE"))
 }
 
 /// The command that leaves the gateway's protocol to istiod.

@@ -1,16 +1,15 @@
-//! Whether any Pod behind a Service is Ready.
+//! Whether anything behind a Service takes the requests of a route: a Ready Pod that has the Service's port, and is of the route's subset.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::facts::{blind, remedy};
+use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
-use super::workload;
-use super::{Link, check};
-use crate::plan::{Observed, Query, Reconciled, Seen, external_routes};
-use crate::resources::listing::label_selector;
-use crate::resources::pod::unready;
+use super::{Finding, Link, check, subsets, workload};
+use crate::plan::{Observed, Query, Reconciled, Seen, command_line, external_routes};
+use crate::resources::pod::is_ready;
+use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef, endpoint_slices};
 
 /// The endpoints of all Services of a namespace.
@@ -27,8 +26,9 @@ pub(super) fn queries(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>
     if found.selector.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(match state(&service, observed)? {
-        Seen::Found(Endpoints { ready: 0, .. }) => vec![entries(&service)],
+    let port = workload::port(host, &found);
+    Ok(match state(&service, port, observed)? {
+        Seen::Found(Endpoints { serving: 0, .. }) => vec![entries(&service)],
         Seen::Missing => external_routes::pods(&service, &found.selector)
             .into_iter()
             .chain([entries(&service)])
@@ -45,38 +45,57 @@ fn entries(service: &ObjectRef) -> Query {
 struct Endpoints {
     all: usize,
     ready: usize,
+    /// Those of the Ready ones that have the port of the route, if it is known.
+    serving: usize,
+}
+
+impl Endpoints {
+    fn of(all: usize, ready: usize) -> Self {
+        Self {
+            all,
+            ready,
+            serving: ready,
+        }
+    }
 }
 
 /// The endpoints in the Service's `EndpointSlices`; `Missing` if it has none.
-fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>> {
+fn state(
+    service: &ObjectRef,
+    port: Option<&Port>,
+    observed: &Observed,
+) -> Reconciled<Seen<Endpoints>> {
     let listed = observed.try_list(&slices(service))?;
     let Seen::Found(objects) = listed else {
-        return Ok(listed.map(|_| Endpoints { all: 0, ready: 0 }));
+        return Ok(listed.map(|_| Endpoints::of(0, 0)));
     };
-    let Some(endpoints) = endpoint_slices::endpoints(objects, service) else {
+    let Some(all) = endpoint_slices::endpoints(objects, service) else {
         return Ok(Seen::Missing);
     };
-    let mut counted = Endpoints { all: 0, ready: 0 };
-    for endpoint in endpoints {
-        counted.all += 1;
-        // Without a word it counts as Ready, as the API says.
-        let is_ready = endpoint
-            .pointer("/conditions/ready")
-            .and_then(Value::as_bool);
-        counted.ready += usize::from(is_ready != Some(false));
+    // Without a word it counts as Ready, as the API says.
+    let is_ready = |endpoint: &&Value| {
+        let said = endpoint.pointer("/conditions/ready");
+        said.and_then(Value::as_bool) != Some(false)
+    };
+    let mut counted = Endpoints::of(all.len(), all.iter().copied().filter(is_ready).count());
+    if let Some(port) = port {
+        let serving = endpoint_slices::endpoints_with_port(objects, service, &port.name);
+        counted.serving = serving.filter(is_ready).count();
     }
     Ok(Seen::Found(counted))
 }
 
-/// Adds the finding that no Pod is Ready.
-pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconciled<()> {
+/// Adds the finding that nothing takes the requests of the route.
+pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+    let observed = facts.observed;
     let Some((service, found)) = workload::service(host, observed)? else {
         return Ok(());
     };
     if found.selector.is_empty() {
         return Ok(());
     }
-    let counted = match state(&service, observed)? {
+    let port = workload::port(host, &found);
+    let counted = match state(&service, port, observed)? {
         Seen::Found(counted) => counted,
         Seen::Missing => {
             let query = external_routes::pods(&service, &found.selector);
@@ -85,12 +104,9 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
                 None => Seen::Missing,
             };
             let pods = pods.found().copied().unwrap_or_default();
-            Endpoints {
-                all: pods.len(),
-                // Nothing counts endpoints here: without Pods, whatever serves is not of this cluster.
-                ready: pods.iter().filter(|pod| is_ready(pod)).count()
-                    + usize::from(pods.is_empty()),
-            }
+            // Nothing counts endpoints here: without Pods, whatever serves is not of this cluster.
+            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+            Endpoints::of(pods.len(), ready + usize::from(pods.is_empty()))
         }
         Seen::NotServed => return Ok(()),
         other => {
@@ -103,46 +119,65 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
             return Ok(());
         }
     };
-    if counted.ready > 0 {
-        return Ok(());
-    }
-    let seen = match counted.all {
-        0 => format!("no Pod has the labels that {service} selects"),
-        1 => format!("the only Pod behind {service} is not Ready"),
-        all => format!("none of the {all} Pods behind {service} is Ready"),
+    let finding = match without_endpoint(&service, &found, port, &counted) {
+        Some(finding) => Some((found.selector.clone(), finding)),
+        None => subsets::without_pods(host, &service, &found, facts)?,
     };
-    let entries = observed.try_list(&entries(&service))?;
-    if let Some(reason) = blind(&entries) {
-        link.find(
-            &check::SERVICE_NOT_CHECKED,
-            format!("{seen}, and the WorkloadEntries, which may take its requests instead, could not be listed: {reason}"),
-            remedy(&entries),
-        );
-        return Ok(());
+    if let Some((labels, finding)) = finding {
+        link.extend(unless_outside(&service, &labels, finding, observed)?);
     }
-    let entries = entries.found().copied().unwrap_or_default();
-    if entries
-        .iter()
-        .any(|entry| is_selected(entry, &found.selector))
-    {
-        return Ok(());
-    }
-    link.find(
-        &check::SERVICE_NO_ENDPOINTS,
-        seen,
-        format!(
-            "kubectl get pods -n {} -l {}",
-            service.namespace,
-            label_selector(&found.selector)
-        ),
-    );
     Ok(())
 }
 
-/// Whether a Pod has the condition Ready.
-fn is_ready(pod: &Object) -> bool {
-    let phase = pod.text(&["status", "phase"]);
-    unready(pod).is_none() && !["Pending", "Failed", "Succeeded"].contains(&phase)
+/// The finding on a Service without an endpoint that is Ready and has the port of the route.
+fn without_endpoint(
+    reference: &ObjectRef,
+    service: &Service,
+    port: Option<&Port>,
+    counted: &Endpoints,
+) -> Option<Finding> {
+    let seen = match (counted.ready, port) {
+        (1.., Some(port)) if counted.serving == 0 => {
+            let number = port.describe();
+            let seen = match port.target_port.as_str() {
+                Some(name) => format!(
+                    "port {number} of {reference} leads to the port `{name}`, which no Ready Pod behind it names"
+                ),
+                None => format!("no Ready endpoint of {reference} has its port {number}"),
+            };
+            let remedy = command_line::edit(reference);
+            return Some(Finding::new(&check::SERVICE_TARGET_PORT, seen, remedy));
+        }
+        (1.., _) => return None,
+        (0, _) => match counted.all {
+            0 => format!("no Pod has the labels that {reference} selects"),
+            1 => format!("the only Pod behind {reference} is not Ready"),
+            all => format!("none of the {all} Pods behind {reference} is Ready"),
+        },
+    };
+    let remedy = workload::show_pods(reference, &service.selector);
+    Some(Finding::new(&check::SERVICE_NO_ENDPOINTS, seen, remedy))
+}
+
+/// The finding that no Pod takes the requests of a Service, unless a workload outside the cluster with these labels does.
+fn unless_outside(
+    service: &ObjectRef,
+    labels: &BTreeMap<String, String>,
+    finding: Finding,
+    observed: &Observed,
+) -> Reconciled<Option<Finding>> {
+    let entries = observed.try_list(&entries(service))?;
+    if let Some(reason) = blind(&entries) {
+        let seen = finding.seen;
+        let unseen = format!(
+            "{seen}, and the WorkloadEntries, which may take its requests instead, could not be listed: {reason}"
+        );
+        let unknown = Finding::new(&check::SERVICE_NOT_CHECKED, unseen, remedy(&entries));
+        return Ok(Some(unknown));
+    }
+    let entries = entries.found().copied().unwrap_or_default();
+    let is_outside = entries.iter().any(|entry| is_selected(entry, labels));
+    Ok((!is_outside).then_some(finding))
 }
 
 /// Whether a workload outside the cluster has the labels of a selector.

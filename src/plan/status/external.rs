@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::hosts::Host;
 use super::routes::Route;
 use super::workload::service;
-use super::{Link, allowed, destination};
+use super::{Link, allowed, destination, protocol};
 use crate::plan::external_routes::{self, Exposed};
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::Kind;
@@ -38,6 +38,7 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
     };
     let gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
     destination::tell(&exposed, host, facts.observed, link)?;
+    link.extend(protocol::check(&exposed, host, facts.observed)?);
     link.extend(external_routes::rejection(
         &exposed,
         &host.name,

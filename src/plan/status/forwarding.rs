@@ -8,9 +8,10 @@ use super::facts::{blind, remedy};
 use super::hosts::Host;
 use super::{Finding, Severity, check};
 use crate::plan::command_line;
-use crate::plan::{Observed, Query, Reconciled, Seen, control_plane};
-use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
-use crate::resources::{Kind, Object};
+use crate::plan::{Observed, Query, Reconciled, Seen, control_plane, ingress};
+use crate::resources::environment::{forwarding, kyma_istio, mesh_config, own_forwarding};
+use crate::resources::ingress::IngressGateway;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The modes of Envoy's `ForwardClientCertDetails` that forward a client's own header, and whether only together with the true one
 /// (<https://github.com/envoyproxy/envoy>, `api/envoy/extensions/filters/network/http_connection_manager/v3`).
@@ -26,15 +27,36 @@ pub(super) fn queries() -> impl Iterator<Item = Query> {
 }
 
 /// The finding on the first source that has an unsafe mode, or could not be read: Kyma's resource, then the mesh configurations of the
-/// hosts' gateways.
+/// hosts' gateways, then the proxies' Pods, whose own configuration counts before that of the mesh.
 pub(super) fn check(hosts: &[Host], observed: &Observed) -> Reconciled<Option<Finding>> {
     let mut sources = BTreeSet::new();
+    let mut pods = Vec::new();
     for host in hosts {
-        sources.extend(control_plane::mesh_configs(
-            &host.gateway.ingress,
-            observed,
-        )?);
+        let ingress = &host.gateway.ingress;
+        sources.extend(control_plane::mesh_configs(ingress, observed)?);
+        let own = ingress::all_pods(ingress, observed)?;
+        pods.extend(own.into_iter().map(|pod| (ingress, pod)));
     }
+    let has_none = |(_, pod): &(_, &Object)| own_forwarding(pod).is_none();
+    if pods.is_empty() || pods.iter().any(has_none) {
+        let shared = of_mesh(sources, observed)?;
+        if shared.is_some() {
+            return Ok(shared);
+        }
+    }
+    let found = pods
+        .iter()
+        .filter_map(|(ingress, pod)| of_pod(pod, ingress));
+    // `max_by_key` takes the last of several.
+    let found: Vec<Finding> = found.collect();
+    Ok(found
+        .into_iter()
+        .rev()
+        .max_by_key(|finding| finding.severity))
+}
+
+/// The finding on the sources for all proxies.
+fn of_mesh(mut sources: BTreeSet<ObjectRef>, observed: &Observed) -> Reconciled<Option<Finding>> {
     if sources.is_empty() {
         sources.insert(mesh_config());
     }
@@ -58,9 +80,27 @@ pub(super) fn check(hosts: &[Host], observed: &Observed) -> Reconciled<Option<Fi
     Ok(None)
 }
 
+/// The annotation of Pods whose proxy Istio's injector configured.
+const INJECTED: &str = "sidecar.istio.io/status";
+
+/// The finding on the configuration of one proxy.
+fn of_pod(pod: &Object, ingress: &IngressGateway) -> Option<Finding> {
+    let (source, mode) = own_forwarding(pod)?;
+    let (namespace, labels) = (pod.namespace(), ingress.labels());
+    // The injector wrote the variable from the mesh's configuration of that time.
+    let is_injected = source.ends_with("`PROXY_CONFIG`") && pod.annotation(INJECTED).is_some();
+    let verb = if is_injected {
+        "rollout restart"
+    } else {
+        "edit"
+    };
+    let remedy = format!("kubectl {verb} deployments -n {namespace} -l {labels}");
+    let seen = format!("{source} of {} sets", pod.reference());
+    unsafe_mode(&mode, &seen, remedy)
+}
+
 fn unsafe_in(object: &Object) -> Option<Finding> {
     let said = forwarding(object)?;
-    let (_, is_beside) = UNSAFE.iter().find(|(way, _)| *way == said)?;
     let reference = object.reference();
     let remedy = match reference.kind {
         Kind::KymaIstio => {
@@ -69,9 +109,15 @@ fn unsafe_in(object: &Object) -> Option<Finding> {
         }
         _ => command_line::edit(reference),
     };
+    unsafe_mode(&said, &format!("{reference} sets"), remedy)
+}
+
+/// The finding on a mode, if that is unsafe; `sets` is the begin of its sentence.
+fn unsafe_mode(mode: &str, sets: &str, remedy: String) -> Option<Finding> {
+    let (_, is_beside) = UNSAFE.iter().find(|(way, _)| *way == mode)?;
     let finding = Finding::new(
         &check::ROUTE_XFCC_FORWARDED,
-        format!("{reference} sets `forwardClientCertDetails: {said}`"),
+        format!("{sets} `forwardClientCertDetails: {mode}`"),
         remedy,
     );
     Some(match is_beside {

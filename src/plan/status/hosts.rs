@@ -11,7 +11,7 @@ use crate::plan::probe::Served;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::ingress::{IngressGateway, noted_namespaces};
-use crate::resources::names::INGRESS_ANNOTATION;
+use crate::resources::names::{self, INGRESS_ANNOTATION};
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// One host, with its Gateway, route and Service.
@@ -94,6 +94,14 @@ impl Host {
         all.filter(|object| object.is_ours())
     }
 
+    /// Whether the route is the one that this plugin makes for a Service of this name, wherever it leads now.
+    fn was_routed_to(&self, service: &str, facts: &Facts<'_>) -> bool {
+        let route = self.route.as_ref();
+        let own = route.filter(|route| route.reference().name == names::route(service));
+        own.and_then(|route| object(route, facts))
+            .is_some_and(Object::is_ours)
+    }
+
     /// The proxies of the first namespace, and of those further ones that route or Gateway note: there `expose` has been.
     pub fn noted(&self, facts: &Facts<'_>) -> IngressGateway {
         let note = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
@@ -137,6 +145,7 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
             || host
                 .backend()
                 .is_some_and(|behind| behind.service.name == *only)
+            || host.was_routed_to(only, facts)
     };
     hosts.retain(is_meant);
     if hosts.is_empty() {

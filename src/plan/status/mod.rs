@@ -35,6 +35,7 @@ mod listeners;
 mod network;
 mod outside;
 mod probes;
+mod protocol;
 mod proxies;
 mod queries;
 mod records;
@@ -47,11 +48,13 @@ mod routes;
 mod server;
 mod server_chain;
 mod server_source;
+mod subsets;
 mod tcp_servers;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod unprotected;
+mod validity;
 mod visibility;
 mod workload;
 
@@ -140,6 +143,7 @@ pub fn reconcile(
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
+        second.extend(network::pods(host, &facts)?);
         second.extend(endpoints::queries(host, observed)?);
     }
     second.extend(dns::queries(&hosts, observed)?);
@@ -264,7 +268,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         queries.extend(server_source::query(&host.server));
     }
     let route = host.route.iter();
-    queries.extend(route.flat_map(|found| route::queries(found, &roots, facts)));
+    queries.extend(route.flat_map(|found| subsets::queries(found, &roots, facts)));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(
             &service,
@@ -363,11 +367,7 @@ fn links(
     }
     let mut ingress = ingress::examine(host, handshakes, facts)?;
     ingress.extend(network::in_front(host, facts)?);
-    let mut service = route::service(host.route.as_ref(), &host.gateway.name, facts)?;
-    service.extend(visibility::of_service(host, facts)?);
-    external::tell(host, facts, &mut service)?;
-    endpoints::tell(host, facts.observed, &mut service)?;
-    service.extend(network::behind(host, facts)?);
+    let service = at_service(host, facts)?;
     let mut clients = clients::examine(host, facts, now)?;
     allowed::tell(host, facts, now, &mut clients)?;
     Ok(vec![
@@ -382,17 +382,13 @@ fn links(
     ])
 }
 
-/// How long before its end a certificate is reported: `at_most`, and a third of its life where that is shorter.
-fn soon(begin: OffsetDateTime, end: OffsetDateTime, at_most: Duration) -> Duration {
-    at_most.min((end - begin) / 3)
-}
-
-/// A certificate as text for comparison with another one.
-fn identify(certificate: &Certificate) -> String {
-    format!(
-        "SHA-256 {}, serial {}, {}",
-        certificate.fingerprint(),
-        certificate.serial_hex(),
-        certificate.subject()
-    )
+/// The link of the Service, and of the Pods behind it.
+fn at_service(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
+    let front = (&host.gateway.name, host.server.port);
+    let mut service = route::service(host.route.as_ref(), front, facts)?;
+    service.extend(visibility::of_service(host, facts)?);
+    external::tell(host, facts, &mut service)?;
+    endpoints::tell(host, facts, &mut service)?;
+    service.extend(network::behind(host, facts)?);
+    Ok(service)
 }

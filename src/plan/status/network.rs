@@ -2,17 +2,21 @@
 
 use super::facts::{Facts, unlisted};
 use super::hosts::Host;
-use super::workload::Workload;
+use super::workload::{Workload, service};
 use super::{Finding, check, ingress};
 use crate::plan::command_line;
-use crate::plan::external_routes::labels_of;
+use crate::plan::external_routes::{self, labels_of};
 use crate::plan::{Query, Reconciled, probe};
 use crate::resources::access_policy::is_ambient;
 use crate::resources::listing::shortened;
-use crate::resources::network_policy::{Destination, Origin, blocking};
+use crate::resources::network_policy::{Destination, Peer, blocking, blocking_out, isolate_out};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ingress::target};
 
+/// The label of the policies that Kyma's Istio module keeps, and that of Pods which its ingress gateway may reach
+/// (<https://github.com/kyma-project/istio>, `docs/user/00-50-network-policies.md`).
+const KYMA_MANAGED: (&str, &str) = ("kyma-project.io/managed-by", "kyma");
+const KYMA_REACHABLE: (&str, &str) = ("networking.kyma-project.io/from-ingressgateway", "allowed");
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
 
@@ -54,7 +58,7 @@ pub(super) fn in_front(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Find
         port,
     };
     let policies = listed.found().copied().unwrap_or_default();
-    let found = blocking(policies, &destination, &Origin::Outside);
+    let found = blocking(policies, &destination, &Peer::Outside);
     Ok(named(&found).map(|(names, first)| {
         let port = port.map_or_else(String::new, |port| format!(" on port {port}"));
         Finding::new(
@@ -65,12 +69,81 @@ pub(super) fn in_front(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Find
     }))
 }
 
-/// The finding on policies that reject the gateway at the Service's Pods.
-pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
-    let observed = facts.observed;
-    let Some(workload) = Workload::of(host, observed)? else {
+/// The query for the Pods of the Service, if policies act on what the gateway sends: such policies go by the Pods' labels.
+pub(super) fn pods(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Query>> {
+    let Some(proxy) = proxy(host, facts)? else {
         return Ok(None);
     };
+    let listed = facts.observed.try_list(&list(proxy.namespace()))?;
+    let policies = listed.found().copied().unwrap_or_default();
+    if !isolate_out(policies, &complete(&labels_of(proxy))) {
+        return Ok(None);
+    }
+    let found = service(host, facts.observed)?;
+    Ok(found.and_then(|(reference, found)| external_routes::pods(&reference, &found.selector)))
+}
+
+/// The finding on policies that keep the gateway's requests from the Service's Pods.
+pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let Some(workload) = Workload::of(host, facts.observed)? else {
+        return Ok(None);
+    };
+    Ok(match at_pods(host, &workload, facts)? {
+        Some(finding) => Some(finding),
+        None => at_gateway(host, &workload, facts)?,
+    })
+}
+
+/// The finding on policies that keep the requests in the gateway's Pods.
+fn at_gateway(
+    host: &Host,
+    workload: &Workload<'_>,
+    facts: &Facts<'_>,
+) -> Reconciled<Option<Finding>> {
+    let (Some(proxy), false) = (proxy(host, facts)?, workload.pod.is_some_and(is_ambient)) else {
+        return Ok(None);
+    };
+    let listed = facts.observed.try_list(&list(proxy.namespace()))?;
+    let policies = listed.found().copied().unwrap_or_default();
+    let service = &workload.service;
+    let destination = Destination {
+        labels: workload.labels(),
+        pod: workload.pod,
+        port: workload.target,
+    };
+    let known = labels_of(proxy);
+    let found = blocking_out(
+        policies,
+        &complete(&known),
+        &service.namespace,
+        &destination,
+    );
+    let Some((names, first)) = named(&found) else {
+        return Ok(None);
+    };
+    let is_of_kyma = |policy: &&&Object| policy.label(KYMA_MANAGED.0) == Some(KYMA_MANAGED.1);
+    let remedy = if found.iter().any(|policy| is_of_kyma(&policy)) {
+        // Kyma's module overwrites what is edited, and has this label for Pods that the gateway is to reach.
+        let (key, value) = KYMA_REACHABLE;
+        format!(
+            "add the label `{key}: {value}` to the Pod template of the workload behind {service}"
+        )
+    } else {
+        command_line::edit(first.reference())
+    };
+    let seen = format!(
+        "{names} isolates the Pods of the ingress gateway, and no NetworkPolicy lets them reach the Pods of {service}"
+    );
+    Ok(Some(Finding::new(
+        &check::WORKLOAD_NETWORK_POLICY,
+        seen,
+        remedy,
+    )))
+}
+
+/// The finding on policies that reject the gateway at the Service's Pods.
+fn at_pods(host: &Host, workload: &Workload<'_>, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let observed = facts.observed;
     let service = &workload.service;
     let listed = observed.try_list(&list(&service.namespace))?;
     let unseen = unlisted(&check::WORKLOAD_NOT_CHECKED, Kind::NetworkPolicy, &listed);
@@ -84,7 +157,7 @@ pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Findin
         return Ok(None);
     };
     let known = labels_of(proxy);
-    let origin = Origin::Pod {
+    let origin = Peer::Pod {
         namespace: proxy.namespace(),
         labels: complete(&known),
     };

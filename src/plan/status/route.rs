@@ -1,47 +1,18 @@
 //! The route from the Gateway to the Service, and the Service.
 
-use std::collections::BTreeSet;
-
-use super::facts::{Facts, blind, damaged, readable, remedy};
+use super::facts::{Facts, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{self, Backend, Route};
-use super::{Finding, Link, Severity, check, client_ca, duplicates, guards, visibility, workload};
-use crate::plan::command_line;
-use crate::plan::{Query, Reconciled, Seen, weakness};
-use crate::resources::api_rule::ApiRule;
-use crate::resources::http_routes::{
-    Identity, astray, defines, detour, deviation, identity, subsets,
+use super::{
+    Finding, Link, Severity, check, client_ca, duplicates, guards, subsets, visibility, workload,
 };
+use crate::plan::command_line;
+use crate::plan::{Reconciled, Seen, weakness};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::http_routes::{Identity, astray, detour, deviation, identity};
 use crate::resources::names::{self, GatewayName};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef};
-
-/// The reads of the gateway's protocol to the Services of a route: their `DestinationRules`, and those of the mesh's root namespaces.
-pub(super) fn queries(route: &Route, roots: &BTreeSet<String>, facts: &Facts<'_>) -> Vec<Query> {
-    let object = virtual_service(route, facts);
-    let named = object.map(subsets).unwrap_or_default();
-    let named = named.into_iter().map(|(service, _)| service);
-    let services = named.chain(route.backend().map(|behind| behind.service));
-    services
-        .flat_map(|service| destination_rules(&service, roots))
-        .collect()
-}
-
-/// The queries for the `DestinationRules` of a Service.
-pub(super) fn destination_rules(service: &ObjectRef, roots: &BTreeSet<String>) -> Vec<Query> {
-    let others = roots.iter().filter(|root| **root != service.namespace);
-    std::iter::once(&service.namespace)
-        .chain(others)
-        .map(|namespace| Query::within(Kind::DestinationRule, namespace))
-        .collect()
-}
-
-/// The route as it was read, if it is a `VirtualService`.
-fn virtual_service<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
-    let mut services = readable(&facts.virtual_services).iter();
-    let found = services.find(|(object, _)| object.reference() == route.reference());
-    found.map(|(object, _)| *object)
-}
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let link = match &host.route {
@@ -76,11 +47,11 @@ pub(super) fn of(
             })
         }
         Route::VirtualService(..) => {
-            let object = virtual_service(route, facts);
+            let object = routes::object(route, facts);
             if let Some(object) = object {
-                link.extend(edited(object));
+                link.extend(edited(object, strayed));
                 link.extend(visibility::of_route(object, gateway, proxies, facts)?);
-                subset_faults(object, &facts.roots(gateway)?, facts, &mut link)?;
+                subsets::undefined(object, proxies, &facts.roots(gateway)?, facts, &mut link)?;
             }
             object.and_then(identity)
         }
@@ -145,6 +116,11 @@ fn of_api_rule(
         return Ok(());
     }
     let is_ours = object.is_some_and(Object::is_ours);
+    let astray = || {
+        rule.astray(reference)
+            .map(|service| format!("leads to {service}"))
+    };
+    link.extend(object.and_then(|object| edited(object, |_| astray())));
     if rule.state != "Ready" {
         let remedy = if is_ours {
             restore(route)
@@ -214,53 +190,27 @@ fn demanding(route: &Route, rule: &ApiRule) -> Option<Finding> {
     Some(Finding::new(&check::ROUTE_EDITED, seen, restore(route)).because(why))
 }
 
-/// The finding on a route of this plugin that does not only forward requests to its Service.
-fn edited(object: &Object) -> Option<Finding> {
-    let reference = object.reference();
-    let service = reference.name.strip_suffix(names::route("").as_str())?;
-    let service = ObjectRef::new(Kind::Service, &reference.namespace, service);
-    let aside = || astray(object).or_else(|| detour(object));
+/// What a `VirtualService` of this plugin does beside forwarding requests to its Service, as the end of a sentence.
+fn strayed(object: &Object) -> Option<String> {
     let nowhere = || {
         identity(object)
             .is_none()
             .then(|| "leads to no Service".to_owned())
     };
-    let deed = aside().or_else(nowhere).filter(|_| object.is_ours())?;
+    astray(object).or_else(|| detour(object)).or_else(nowhere)
+}
+
+/// The finding on a route of this plugin that does not only forward requests to the Service in its name.
+fn edited(object: &Object, deed: impl FnOnce(&Object) -> Option<String>) -> Option<Finding> {
+    let reference = object.reference();
+    let service = reference.name.strip_suffix(names::route("").as_str())?;
+    let service = ObjectRef::new(Kind::Service, &reference.namespace, service);
+    let deed = object.is_ours().then(|| deed(object))??;
     Some(Finding::new(
         &check::ROUTE_EDITED,
         format!("{reference} {deed}"),
         command_line::expose(&service),
     ))
-}
-
-fn subset_faults(
-    object: &Object,
-    roots: &BTreeSet<String>,
-    facts: &Facts<'_>,
-    link: &mut Link,
-) -> Reconciled<()> {
-    for (service, subset) in subsets(object) {
-        let mut is_defined = false;
-        for query in destination_rules(&service, roots) {
-            let listed = facts.observed.try_list(&query)?;
-            if let Some(reason) = blind(&listed) {
-                let seen = format!("the DestinationRules could not be listed: {reason}");
-                link.find(&check::ROUTE_NOT_CHECKED, seen, remedy(&listed));
-                return Ok(());
-            }
-            let mut rules = listed.found().copied().unwrap_or_default().iter();
-            is_defined |= rules.any(|rule| defines(rule, &service, &subset));
-        }
-        if !is_defined {
-            let reference = object.reference();
-            link.find(
-                &check::ROUTE_SUBSET,
-                format!("{reference} leads to the subset `{subset}` of {service}, which no DestinationRule defines"),
-                command_line::edit(reference),
-            );
-        }
-    }
-    Ok(())
 }
 
 fn none(host: &Host, facts: &Facts<'_>) -> Link {
@@ -316,9 +266,10 @@ pub(super) fn because(words: &str) -> String {
     }
 }
 
+/// The link of the Service behind a route on a Gateway, which listens on this port.
 pub(super) fn service(
     route: Option<&Route>,
-    gateway: &GatewayName,
+    (gateway, listener): (&GatewayName, u16),
     facts: &Facts<'_>,
 ) -> Reconciled<Link> {
     let backend = route.and_then(|route| Some((route, route.backend()?)));
@@ -342,8 +293,12 @@ pub(super) fn service(
     Ok(match seen.read_as(|object| Service::read(object)) {
         Seen::Found(found) => {
             let has = |port: u16| found.tcp_ports().any(|known| known.port == port);
-            if let Some(port) = port.filter(|port| !has(*port)) {
-                link.add(without_port(&service, port, &found));
+            match port {
+                Some(port) if !has(port) => link.add(without_port(&service, port, &found)),
+                None if found.ports.len() > 1 && !has(listener) => {
+                    link.extend(route.map(|route| portless(route, &service, &found, facts)));
+                }
+                _ => {}
             }
             if let Some(object) = seen.found() {
                 let proxies = routes::proxies_of(gateway, of, facts);
@@ -386,6 +341,23 @@ fn without_port(reference: &ObjectRef, port: u16, service: &Service) -> Finding 
             format!("{reference} has no port {port}, and no other HTTP port"),
             command_line::edit(reference),
         ),
+    };
+    Finding::new(&check::SERVICE_NO_PORT, seen, remedy)
+}
+
+/// The finding on a route that leaves the port of its Service open, of which there are several: istiod then takes the port of the Gateway's
+/// server (<https://github.com/istio/istio>, `pilot/pkg/networking/core/route/route.go`, `GetDestinationCluster`).
+fn portless(route: &Route, reference: &ObjectRef, service: &Service, facts: &Facts<'_>) -> Finding {
+    let ports: Vec<String> = service.ports.iter().map(Port::describe).collect();
+    let object = route.reference();
+    let seen = format!(
+        "{object} names no port of {reference}, which has several: {}",
+        ports.join(", ")
+    );
+    let is_ours = routes::object(route, facts).is_some_and(Object::is_ours);
+    let remedy = match service.tcp_ports().next().filter(|_| is_ours) {
+        Some(first) => format!("{} --port {}", restore(route), first.port),
+        None => command_line::edit(object),
     };
     Finding::new(&check::SERVICE_NO_PORT, seen, remedy)
 }

@@ -8,7 +8,8 @@ use super::hosts::Host;
 use super::probes::Handshakes;
 use super::server_chain::{self, Issuer};
 use super::server_source::Source;
-use super::{Finding, Link, Severity, check, listeners, rejected, soon};
+use super::validity::soon;
+use super::{Finding, Link, Severity, check, listeners, rejected};
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::Reconciled;
@@ -36,7 +37,7 @@ pub(super) fn examine(
     });
     let servers = || shown.iter().map(|((server, _), _)| server);
     let mut link = Link::new(NAME, says(handshakes));
-    link.details = servers().map(super::identify).collect();
+    link.details = servers().map(super::validity::identify).collect();
     let is_served = !shown.is_empty()
         && servers().all(|server| server.is_valid_at(now) && server.covers_host(&host.probe));
     let source = Source::of(host, facts)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::facts::Facts;
 use super::hosts::full;
 use super::routes::{self, Route, Routed, all};
-use super::{Finding, HostReport, Link, Request, check, guards, route};
+use super::{Finding, HostReport, Link, Request, check, guards, route, subsets};
 use crate::plan::command_line;
 use crate::plan::probe::HTTPS;
 use crate::plan::{Query, Reconciled};
@@ -30,7 +30,7 @@ impl Unprotected {
     pub fn queries(&self, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         let mut queries: Vec<Query> = self.service().map(Query::Get).into_iter().collect();
         if let Some(found) = &self.route {
-            queries.extend(route::queries(found, &facts.roots(&self.gateway)?, facts));
+            queries.extend(subsets::queries(found, &facts.roots(&self.gateway)?, facts));
         }
         Ok(queries)
     }
@@ -51,7 +51,7 @@ impl Unprotected {
         let mut links = vec![gateway];
         if let Some(found) = &self.route {
             links.push(route::of(found, &self.gateway, facts)?.0);
-            links.push(route::service(Some(found), &self.gateway, facts)?);
+            links.push(route::service(Some(found), (&self.gateway, HTTPS), facts)?);
         }
         Ok(HostReport {
             host: self.name.clone(),

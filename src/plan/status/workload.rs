@@ -1,10 +1,13 @@
 //! The facts about the Pods behind a host.
 
+use std::collections::BTreeMap;
+
 use super::hosts::Host;
 use super::routes::{Backend, Route};
 use crate::plan::external_routes::{self, labels_of};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::access_policy::has_sidecar;
+use crate::resources::listing::label_selector;
 use crate::resources::service::{Port, Service};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ObjectRef, ingress};
@@ -33,6 +36,21 @@ pub(super) fn service(
     Ok(found.map(|found| (service, found)))
 }
 
+/// The command that shows the Pods with these labels.
+pub(super) fn show_pods(service: &ObjectRef, labels: &BTreeMap<String, String>) -> String {
+    let (namespace, labels) = (&service.namespace, label_selector(labels));
+    format!("kubectl get pods -n {namespace} -l {labels}")
+}
+
+/// The port of a Service that a host's route names, or its only one.
+pub(super) fn port<'a>(host: &Host, service: &'a Service) -> Option<&'a Port> {
+    let mut ports = service.tcp_ports();
+    match host.backend()?.port {
+        Some(number) => ports.find(|port| port.port == number),
+        None => ports.next().filter(|_| ports.next().is_none()),
+    }
+}
+
 /// The Pods behind a host, represented by one of them.
 pub(super) struct Workload<'a> {
     /// The Service of these Pods.
@@ -51,7 +69,7 @@ pub(super) struct Workload<'a> {
 impl<'a> Workload<'a> {
     /// The workload of a host whose Service was read and selects Pods.
     pub fn of(host: &Host, observed: &'a Observed) -> Reconciled<Option<Self>> {
-        let (Some(route), Some(backend)) = (&host.route, host.backend()) else {
+        let Some(route) = &host.route else {
             return Ok(None);
         };
         let Some((service, found)) = service(host, observed)? else {
@@ -64,11 +82,7 @@ impl<'a> Workload<'a> {
         let pods = listed.and_then(|seen| seen.found().copied());
         let stays = |pod: &&Object| pod.at(&["metadata", "deletionTimestamp"]).is_none();
         let pod = pods.unwrap_or_default().iter().find(stays);
-        let mut ports = found.tcp_ports();
-        let port = match backend.port {
-            Some(number) => ports.find(|port| port.port == number),
-            None => ports.next().filter(|_| ports.next().is_none()),
-        };
+        let port = port(host, &found);
         let is_kyma = Route::reference(route).kind == Kind::ApiRule;
         Ok(Some(Self {
             port: port.map(|port| port.port),
@@ -81,6 +95,15 @@ impl<'a> Workload<'a> {
             },
             service,
         }))
+    }
+
+    /// Whether a Service with this selector leads to the Pods, as far as their labels are known.
+    pub fn is_selected_by(&self, selector: &BTreeMap<String, String>) -> bool {
+        let has = |(key, value): (&String, &String)| {
+            let mut known = self.labels.iter();
+            known.any(|(label, said)| (label, said) == (key, value))
+        };
+        !selector.is_empty() && selector.iter().all(has)
     }
 
     /// The Pods' labels, as far as they are known.

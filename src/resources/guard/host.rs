@@ -81,6 +81,7 @@ mod tests {
             port,
             protocol: "TCP".to_owned(),
             target_port: json!(target),
+            app_protocol: None,
         };
         let pod = Object::new(ObjectRef::new(Kind::Pod, "istio-system", "gw-1"));
         let ports = ProxyPorts {

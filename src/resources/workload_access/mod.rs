@@ -3,6 +3,7 @@
 //! They are evaluated as Istio does (`security/v1beta1/authorization_policy.proto`): CUSTOM and DENY first, then ALLOW, of which one must
 //! match as soon as there is any. A condition that cannot be evaluated counts as unknown, never as denied.
 
+mod connections;
 mod labels;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use super::Object;
 use crate::resources::gateway::overlap;
 use crate::resources::istiod::REVISION;
 
+pub use connections::of_connections;
 pub use labels::Labels;
 
 /// The annotation that makes a policy a trial: Istio reports its result and does not enforce it.

@@ -11,6 +11,11 @@ pub fn slice(ready: &[bool]) -> Object {
     Object::new(name)
         .with_label("kubernetes.io/service-name", "httpbin")
         .with("endpoints", endpoints.into())
+        .with("ports", json!([{"name": "http", "port": 80}]))
+}
+
+fn httpbin() -> ObjectRef {
+    ObjectRef::new(Kind::Service, "shop", "httpbin")
 }
 
 #[test]
@@ -37,6 +42,73 @@ fn one_ready_endpoint_is_enough() {
             assert_eq!(findings(&mut cluster), []);
         }
     }
+}
+
+#[test]
+fn a_target_port_that_no_pod_names() {
+    for ports in [
+        json!([]),
+        Value::Null,
+        json!([{"name": "other", "port": 80}]),
+    ] {
+        for mut cluster in both() {
+            edit(&mut cluster, &httpbin(), |spec| {
+                spec["ports"][0]["targetPort"] = "htpp".into();
+            });
+            add(&mut cluster, &slice(&[true]).with("ports", ports.clone()));
+            let finding = only(&mut cluster, "service/target-port", Severity::Error);
+            assert!(finding.seen.contains("`htpp`"), "{}", finding.seen);
+            assert_eq!(finding.remedy, "kubectl edit services -n shop httpbin");
+        }
+    }
+}
+
+#[test]
+fn one_pod_that_names_the_target_port_is_enough() {
+    for mut cluster in both() {
+        let name = ObjectRef::new(Kind::EndpointSlice, "shop", "httpbin-def");
+        let other = Object::new(name)
+            .with_label("kubernetes.io/service-name", "httpbin")
+            .with("endpoints", json!([{"addresses": ["10.0.0.2"]}]));
+        add(&mut cluster, &other);
+        add(&mut cluster, &slice(&[true]));
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+#[test]
+fn a_route_without_a_port_to_a_service_with_several() {
+    let mut cluster = plain();
+    let route = own_route(&cluster);
+    edit(&mut cluster, &route, |spec| {
+        let destination = &mut spec["http"][0]["route"][0]["destination"];
+        destination.as_object_mut().unwrap().remove("port");
+    });
+    assert_eq!(findings(&mut cluster), []);
+    let add_port = |cluster: &mut Cluster, number: u16| {
+        edit(cluster, &httpbin(), |spec| {
+            let ports = spec["ports"].as_array_mut().unwrap();
+            ports.push(json!({"name": format!("p-{number}"), "port": number}));
+        });
+    };
+    add_port(&mut cluster, 9000);
+    let finding = only_until_repaired(&mut cluster.clone(), "service/no-port", Severity::Error);
+    assert!(
+        finding.seen.ends_with("8000 (http), 9000 (p-9000)"),
+        "{}",
+        finding.seen
+    );
+    let ours = cluster.objects[&route].clone();
+    let theirs = ours.without_label("app.kubernetes.io/managed-by");
+    add(&mut cluster, &theirs);
+    let finding = only(&mut cluster, "service/no-port", Severity::Error);
+    assert_eq!(
+        finding.remedy,
+        "kubectl edit virtualservices.networking.istio.io -n shop httpbin-mtls"
+    );
+    // The port of the Gateway's server.
+    add_port(&mut cluster, 443);
+    assert_eq!(findings(&mut cluster), []);
 }
 
 #[test]
@@ -134,4 +206,56 @@ fn a_policy_for_another_identity_than_the_gateways() {
         });
         only(&mut cluster, "workload/shuts-gateway", Severity::Error);
     }
+}
+
+#[test]
+fn a_port_that_istio_does_not_take_for_http() {
+    let changes: [(&str, &str); 4] = [
+        ("name", "tcp-api"),
+        ("name", "https"),
+        ("appProtocol", "tcp"),
+        ("appProtocol", "kubernetes.io/wss"),
+    ];
+    for (field, value) in changes {
+        for mut cluster in both() {
+            edit(&mut cluster, &httpbin(), |spec| {
+                spec["ports"][0][field] = value.into();
+            });
+            // By principals alone, as this plugin does, the policies go on working.
+            if !cluster.unserved.is_empty() {
+                assert_eq!(findings(&mut cluster), []);
+                continue;
+            }
+            let finding = only_until_repaired(&mut cluster, "service/not-http", Severity::Error);
+            assert!(finding.seen.contains(value), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn a_port_that_istio_takes_for_http_or_looks_at() {
+    for (field, value) in [
+        ("name", "web"),
+        ("name", "grpc-api"),
+        ("appProtocol", "http"),
+        ("appProtocol", "example.com/own"),
+    ] {
+        for mut cluster in both() {
+            edit(&mut cluster, &httpbin(), |spec| {
+                spec["ports"][0][field] = value.into();
+            });
+            assert_eq!(findings(&mut cluster), [], "{field}: {value}");
+        }
+    }
+    // The older one of two Services counts, which is not told apart here.
+    let mut cluster = kyma();
+    let mut spec = cluster.objects[&httpbin()].at(&["spec"]).unwrap().clone();
+    let second = ObjectRef::new(Kind::Service, "shop", "second");
+    add(
+        &mut cluster,
+        &Object::new(second).with("spec", spec.clone()),
+    );
+    spec["ports"][0]["name"] = "tcp".into();
+    edit(&mut cluster, &httpbin(), |own| *own = spec);
+    assert_eq!(findings(&mut cluster), []);
 }

@@ -57,6 +57,87 @@ fn network_policies_that_keep_the_gateway_from_the_pods() {
     }
 }
 
+/// The policies on the ingress gateway that Kyma's Istio module keeps
+/// (<https://github.com/kyma-project/istio>, `internal/reconciliations/istioresources/networkpolicies`).
+fn policies_of_kyma() -> [Object; 2] {
+    let reachable =
+        json!({"matchLabels": {"networking.kyma-project.io/from-ingressgateway": "allowed"}});
+    let pilot = json!({"podSelector": {"matchLabels": {"istio": "pilot"}}});
+    let policy = |name: &str, spec: Value| {
+        let name = ObjectRef::new(Kind::NetworkPolicy, INGRESS_NAMESPACE, name);
+        let policy = Object::new(name).with_label("kyma-project.io/managed-by", "kyma");
+        policy.with("spec", spec)
+    };
+    [
+        policy(
+            "kyma-project.io--istio-ingressgateway",
+            json!({
+                "podSelector": {"matchLabels": {"istio": "ingressgateway"}},
+                "policyTypes": ["Egress", "Ingress"],
+                "egress": [
+                    {"to": [pilot], "ports": [{"protocol": "TCP", "port": 15012}]},
+                    {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]},
+                ],
+                "ingress": [{"ports": [{"protocol": "TCP", "port": 8080}, {"protocol": "TCP", "port": 8443}]}],
+            }),
+        ),
+        policy(
+            "kyma-project.io--istio-ingressgateway-egress",
+            json!({
+                "podSelector": {"matchLabels": {"istio": "ingressgateway"}},
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [{"podSelector": reachable, "namespaceSelector": {}}]}],
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn the_network_policies_of_kyma_keep_requests_from_pods_without_its_label() {
+    for mut cluster in both() {
+        for policy in policies_of_kyma() {
+            add(&mut cluster, &policy);
+        }
+        let finding = only(&mut cluster, "workload/network-policy", Severity::Warning);
+        let named =
+            "kyma-project.io--istio-ingressgateway-egress isolates the Pods of the ingress gateway";
+        assert!(finding.seen.contains(named), "{}", finding.seen);
+        assert_eq!(
+            finding.remedy,
+            "add the label `networking.kyma-project.io/from-ingressgateway: allowed` to the Pod template of the workload behind Service shop/httpbin"
+        );
+        let pod = cluster.objects[&ObjectRef::new(Kind::Pod, "shop", "httpbin-1")].clone();
+        let label = "networking.kyma-project.io/from-ingressgateway";
+        add(&mut cluster, &pod.with_label(label, "allowed"));
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+#[test]
+fn network_policies_that_keep_the_gateways_requests_in() {
+    let team = json!({"matchLabels": {"kubernetes.io/metadata.name": "team"}});
+    for rules in [
+        json!([]),
+        json!([{"to": [{"podSelector": {}}]}]),
+        json!([{"to": [{"namespaceSelector": team}]}]),
+        json!([{"ports": [{"port": 1}]}]),
+    ] {
+        for mut cluster in both() {
+            let spec =
+                json!({"podSelector": proxies(), "policyTypes": ["Egress"], "egress": rules});
+            add(
+                &mut cluster,
+                &object(Kind::NetworkPolicy, INGRESS_NAMESPACE, &spec),
+            );
+            let finding = only(&mut cluster, "workload/network-policy", Severity::Warning);
+            assert_eq!(
+                finding.remedy,
+                "kubectl edit networkpolicies.networking.k8s.io -n istio-system theirs"
+            );
+        }
+    }
+}
+
 #[test]
 fn network_policies_that_let_in_what_is_needed_are_no_fault() {
     let ingress = json!({"matchLabels": {"kubernetes.io/metadata.name": "istio-system"}});
@@ -84,6 +165,9 @@ fn network_policies_that_let_in_what_is_needed_are_no_fault() {
             let name = ObjectRef::new(Kind::NetworkPolicy, "shop", "others");
             add(&mut cluster, &Object::new(name).with("spec", spec));
         }
+        let out = json!({"podSelector": proxies(), "policyTypes": ["Egress"], "egress": [{"ports": [{"port": port}]}]});
+        let name = ObjectRef::new(Kind::NetworkPolicy, INGRESS_NAMESPACE, "out");
+        add(&mut cluster, &Object::new(name).with("spec", out));
         assert_eq!(findings(&mut cluster), []);
     }
 }

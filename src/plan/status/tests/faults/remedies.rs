@@ -202,6 +202,7 @@ fn run_kubectl(cluster: &mut Cluster, words: &[&str], command: &str, seen: &str)
                 cluster.objects.remove(&name);
             }
         }
+        ["get", ..] | ["edit", _, "-n", _, "-l", _] => return Ran::Shown,
         [
             "edit" | "describe" | "logs",
             resource,
@@ -217,7 +218,6 @@ fn run_kubectl(cluster: &mut Cluster, words: &[&str], command: &str, seen: &str)
             }
             return Ran::Shown;
         }
-        ["get", ..] => return Ran::Shown,
         _ => return Ran::Said,
     }
     Ran::Changed

@@ -1,5 +1,8 @@
 //! Faults of the route, of what Kyma makes of it, and of other ways to the Service.
 
+mod api_rule;
+mod destination_rule;
+mod forwarding;
 mod virtual_service;
 
 use super::*;
@@ -212,57 +215,6 @@ fn a_service_that_is_gone() {
     }
 }
 
-fn subset(cluster: &mut Cluster) {
-    let route = own_route(cluster);
-    edit(cluster, &route, |spec| {
-        spec["http"][0]["route"][0]["destination"]["subset"] = "v2".into();
-    });
-}
-
-#[test]
-fn a_subset_that_no_destination_rule_defines() {
-    let mut cluster = plain();
-    subset(&mut cluster);
-    only(&mut cluster, "route/subset", ERROR);
-    let spec = json!({"host": "httpbin", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]});
-    let rule = ObjectRef::new(Kind::DestinationRule, "shop", "httpbin");
-    add(&mut cluster, &Object::new(rule).with("spec", spec));
-    assert_eq!(findings(&mut cluster), []);
-}
-
-#[test]
-fn a_mesh_that_forwards_what_clients_send_as_their_certificate() {
-    for (way, severity) in [
-        ("ALWAYS_FORWARD_ONLY", ERROR),
-        ("FORWARD_ONLY", ERROR),
-        ("APPEND_FORWARD", Severity::Warning),
-    ] {
-        let mut cluster = kyma();
-        let spec = json!({"config": {"forwardClientCertDetails": way}});
-        add(&mut cluster, &Object::new(kyma_istio()).with("spec", spec));
-        only_until_repaired(&mut cluster, "route/xfcc-forwarded", severity);
-
-        let mut cluster = plain();
-        let mesh =
-            format!("defaultConfig:\n  gatewayTopology:\n    forwardClientCertDetails: {way}\n");
-        add(
-            &mut cluster,
-            &Object::new(mesh_config()).with("data", json!({"mesh": mesh})),
-        );
-        let finding = only(&mut cluster, "route/xfcc-forwarded", severity);
-        assert_eq!(
-            finding.remedy,
-            "kubectl edit configmaps -n istio-system istio"
-        );
-    }
-    for harmless in ["SANITIZE", "SANITIZE_SET", "UNDEFINED"] {
-        let mut cluster = kyma();
-        let spec = json!({"config": {"forwardClientCertDetails": harmless}});
-        add(&mut cluster, &Object::new(kyma_istio()).with("spec", spec));
-        assert_eq!(findings(&mut cluster), []);
-    }
-}
-
 #[test]
 fn another_api_rule_to_the_same_service_without_mutual_tls() {
     let service = json!({"name": "httpbin", "namespace": "shop", "port": 8000});
@@ -341,31 +293,6 @@ fn a_port_of_the_service_that_is_not_tcp() {
             spec["ports"][0]["protocol"] = "UDP".into();
         });
         only(&mut cluster, "service/no-port", ERROR);
-    }
-}
-
-#[test]
-fn a_destination_rule_that_takes_the_gateways_identity() {
-    let policy = |mode: &str| json!({"tls": {"mode": mode}});
-    let of_port =
-        json!({"portLevelSettings": [{"port": {"number": 8000}, "tls": {"mode": "SIMPLE"}}]});
-    for (policy, is_fault) in [
-        (policy("DISABLE"), true),
-        (policy("SIMPLE"), true),
-        (of_port, true),
-        (policy("ISTIO_MUTUAL"), false),
-        (json!({"loadBalancer": {"simple": "RANDOM"}}), false),
-    ] {
-        for mut cluster in both() {
-            let rule = ObjectRef::new(Kind::DestinationRule, "shop", "httpbin");
-            let spec = json!({"host": "httpbin.shop.svc.cluster.local", "trafficPolicy": policy});
-            add(&mut cluster, &Object::new(rule).with("spec", spec));
-            if is_fault {
-                only(&mut cluster, "service/anonymous", ERROR);
-            } else {
-                assert_eq!(findings(&mut cluster), [], "{policy}");
-            }
-        }
     }
 }
 
