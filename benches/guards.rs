@@ -110,6 +110,7 @@ impl<'a> Bench<'a> {
             port: 443,
             protocol: "TCP".to_owned(),
             target_port: json!(self.instance.replicas()[0].tls_port),
+            app_protocol: None,
         };
         let ports = ProxyPorts {
             service: &[https],
