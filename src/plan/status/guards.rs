@@ -1,6 +1,8 @@
 //! The guards of a host: missing, weakened, or harmful to other servers; and the servers that they
 //! close.
 
+mod other_servers;
+
 use std::collections::BTreeSet;
 
 use super::facts::{Facts, blind};
@@ -8,13 +10,11 @@ use super::hosts::Host;
 use super::routes::{Backend, Route, object};
 use super::{Finding, Link, NAMES_SHOWN, check, tcp_servers};
 use crate::plan::Reconciled;
-use crate::plan::check::Severity;
-use crate::plan::command_line;
 use crate::plan::probe::IngressProxies;
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{
-    Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, OtherServer, effective,
-    faults, headers_reference, host_reference, other_servers,
+    Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, effective, faults,
+    headers_reference, host_reference, noted_on,
 };
 use crate::resources::listing::shortened;
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
@@ -86,6 +86,8 @@ struct Guards<'a> {
     policies: Option<&'a [Object]>,
     /// The route, if this plugin manages it.
     route: Option<&'a Object>,
+    /// Who may call the host as it is noted beside the host guard, and the object that notes it.
+    noted: Option<(ObjectRef, Clients)>,
 }
 
 /// Whether the host guard denies requests that come in through other servers.
@@ -101,15 +103,18 @@ impl<'a> Guards<'a> {
         let proxies = IngressProxies::of(facts.observed, &host.noted(facts))?;
         let listed = facts.policies(&host.gateway.ingress.namespace)?;
         let route = host.route.as_ref().and_then(|route| object(route, facts));
+        let route = route.filter(|route| route.is_ours());
+        let header_guard = of_headers(&host.gateway.ingress.namespace, &host.gateway.name, facts)?;
         Ok(Self {
             host,
+            noted: noted(host, route, header_guard),
             gateways: proxies.all_gateways(facts.gateways.readable.iter().map(|(_, known)| known)),
             revision: proxies.revision(),
             proxies,
             policies: blind(&listed)
                 .is_none()
                 .then(|| listed.found().copied().unwrap_or_default()),
-            route: route.filter(|route| route.is_ours()),
+            route,
         })
     }
 
@@ -125,7 +130,7 @@ impl<'a> Guards<'a> {
 
     /// Whether the host guard closes other servers, and the findings on it.
     fn of_host(&self) -> (Closed, Vec<Finding>) {
-        let (Some(route), Some(service)) = (self.route, self.service()) else {
+        let Some(service) = self.service() else {
             return (Closed::No, Vec::new());
         };
         if self.policies.is_none() {
@@ -133,14 +138,13 @@ impl<'a> Guards<'a> {
         }
         let proxies = &self.host.gateway.ingress.namespace;
         let reference = host_reference(proxies, &service.namespace, &service.name);
-        let annotation = route.annotation(CLIENTS_ANNOTATION);
-        let annotation = annotation.and_then(Clients::of_annotation);
         let Some(live) = self.live(&reference) else {
-            let missing = annotation.map(|clients| self.missing_host_guard(&reference, &clients));
+            let missing = self.missing_host_guard(&reference);
             return (Closed::No, missing.into_iter().collect());
         };
         let stated = Clients::of_policy(live);
-        let clients = effective(stated.clone(), annotation.clone()).unwrap_or(Clients::Any);
+        let noted = self.noted.as_ref().map(|(_, clients)| clients);
+        let clients = effective(stated.clone(), noted.cloned()).unwrap_or(Clients::Any);
         let headers = self.headers();
         let wanted = |gateways: &[Gateway]| {
             HostGuard {
@@ -166,17 +170,17 @@ impl<'a> Guards<'a> {
         };
         let judged = self.judge(live, &what, &why, wanted);
         let mut checks = judged.checks;
-        if let (Some(stated), Some(noted)) = (&stated, &annotation)
+        if let (Some(stated), Some((by, noted))) = (&stated, &self.noted)
             && stated != noted
             && clients == *stated
         {
-            checks.push(self.differing(live, stated, noted));
+            checks.push(self.differing(live, stated, (by, noted)));
         }
         (judged.closed, checks)
     }
 
     fn of_headers(&self) -> Vec<Finding> {
-        if self.route.is_none() || self.policies.is_none() {
+        if self.policies.is_none() {
             return Vec::new();
         }
         let gateway = &self.host.gateway;
@@ -184,6 +188,9 @@ impl<'a> Guards<'a> {
         let what = format!("the header guard of the Gateway {}", gateway.name);
         let why = "clients can send identity headers in other spellings, which some applications take for the real ones";
         let Some(live) = self.live(&reference) else {
+            if self.route.is_none() {
+                return Vec::new();
+            }
             return vec![
                 Finding::new(
                     &check::GUARD_MISSING,
@@ -269,7 +276,9 @@ impl<'a> Guards<'a> {
 }
 
 impl Guards<'_> {
-    fn missing_host_guard(&self, reference: &ObjectRef, clients: &Clients) -> Finding {
+    /// The finding on a host guard that is gone, where an object notes its clients.
+    fn missing_host_guard(&self, reference: &ObjectRef) -> Option<Finding> {
+        let (by, clients) = self.noted.as_ref()?;
         let host = &self.host.name;
         let why = match clients {
             Clients::Listed(_) => {
@@ -279,34 +288,39 @@ impl Guards<'_> {
                 format!("requests for `{host}` that come in through another server are not denied")
             }
         };
-        let route = self.route.map(|route| route.reference().to_string());
-        Finding::new(
+        let finding = Finding::new(
             &check::GUARD_MISSING,
             format!(
-                "{reference}, the host guard of `{host}`, does not exist, and {} says that it must",
-                route.unwrap_or_default()
+                "{reference}, the host guard of `{host}`, does not exist, and {by} says that it must"
             ),
             self.host.expose_command(),
-        )
-        .because(why)
+        );
+        Some(finding.because(why))
     }
 
-    /// The finding on a guard that differs from the route's annotation; the guard is in force,
-    /// since the proxies enforce it.
-    fn differing(&self, live: &Object, stated: &Clients, noted: &Clients) -> Finding {
-        let route = self.route.map(|route| route.reference().to_string());
+    /// The finding on a guard that differs from what is noted; the guard is in force, since the proxies enforce it.
+    fn differing(
+        &self,
+        live: &Object,
+        stated: &Clients,
+        (by, noted): (&ObjectRef, &Clients),
+    ) -> Finding {
+        let what = if self.route.is_some() {
+            "the route"
+        } else {
+            "the header guard"
+        };
         Finding::new(
             &check::GUARD_DIFFERS,
             format!(
-                "{} admits {}, and {} notes {}",
+                "{} admits {}, and {by} notes {}",
                 live.reference(),
                 admitted(stated),
-                route.unwrap_or_default(),
                 admitted(noted)
             ),
             self.host.expose_command(),
         )
-        .because("the guard is in force; if it were deleted, `expose` would restore it with the clients that the route notes")
+        .because(format!("the guard is in force; if it were deleted, `expose` would restore it with the clients that {what} notes"))
     }
 
     /// The finding on a guard that was written before some TCP servers existed.
@@ -317,61 +331,20 @@ impl Guards<'_> {
                 shortened(later, SERVERS_SHOWN)
             ), self.host.expose_command()).because("the guard closes connections of TCP servers, where only its conditions on ports and server names apply")
     }
+}
 
-    fn of_other_servers(&self, closed: Closed) -> Vec<Finding> {
-        let listener = self.listener(&self.gateways);
-        let Host {
-            gateway,
-            server,
-            probe,
-            ..
-        } = self.host;
-        let others = other_servers(gateway, server, probe, &listener);
-        others
-            .iter()
-            .map(|other| self.of_other_server(other, closed))
-            .collect()
-    }
-
-    fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Finding {
-        let Host { name, gateway, .. } = self.host;
-        let closed = if other.is_stopped { closed } else { Closed::No };
-        let edit = command_line::edit(&gateway.name.reference());
-        let (severity, why, remedy) = match closed {
-            Closed::Yes => (
-                Severity::Warning,
-                "only the host guard denies requests through the other server; without it they reach the Service and can choose the identity headers",
-                edit,
-            ),
-            Closed::Unknown => (
-                Severity::Unknown,
-                "whether a host guard denies requests through the other server could not be read",
-                "kubectl mtls rbac status".to_owned(),
-            ),
-            Closed::No => (
-                Severity::Error,
-                "requests through the other server bypass the certificate check, and can choose the identity headers",
-                match self.service() {
-                    Some(service) if other.is_stopped && self.route.is_some() => {
-                        format!("{} --guard", command_line::expose(&service))
-                    }
-                    _ => edit,
-                },
-            ),
-        };
-        Finding::new(
-            &check::GATEWAY_OTHER_SERVER,
-            format!(
-                "{} of the Gateway {} serves `{name}` to {}",
-                other.server.describe(),
-                gateway.name,
-                other.admits
-            ),
-            remedy,
-        )
-        .because(why)
-        .graded(severity)
-    }
+/// Who may call a host, and which object notes it: the route if it is ours, else the header guard.
+fn noted(
+    host: &Host,
+    route: Option<&Object>,
+    header_guard: Option<&Object>,
+) -> Option<(ObjectRef, Clients)> {
+    let Some(route) = route else {
+        let (guard, service) = (header_guard?, host.backend()?.service);
+        return Some((guard.reference().clone(), noted_on(guard, &service)?));
+    };
+    let clients = Clients::of_annotation(route.annotation(CLIENTS_ANNOTATION)?)?;
+    Some((route.reference().clone(), clients))
 }
 
 /// The result of comparing a guard.

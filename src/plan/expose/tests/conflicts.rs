@@ -1,5 +1,6 @@
 //! What stands in the way stops a run before its first write, and is named.
 
+use super::several::findings;
 use super::*;
 use crate::resources::guard::host_reference;
 use crate::resources::names::MANAGED_BY;
@@ -257,6 +258,11 @@ fn the_allow_list_of_a_route_of_somebody_else_is_restored_with_its_clients() {
     cluster.objects.remove(&guard).unwrap();
     cluster.load();
     assert_eq!(cluster.statuses(&host, Some(&ben)), [Some(200); 2]);
+    let found = findings(&mut cluster).join("\n");
+    let says = format!(
+        "{guard}, the host guard of `{host}`, does not exist, and AuthorizationPolicy istio-system/shop-kyma-mtls-gateway-mtls-headers-"
+    );
+    assert!(found.contains(&says), "{found}");
     let report = run(&mut cluster, &request, &host);
     let notes = report.notes.join("\n");
     assert!(

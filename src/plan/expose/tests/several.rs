@@ -51,7 +51,7 @@ fn admits(cluster: &Cluster, client: usize) -> Vec<Option<u16>> {
 }
 
 /// The findings of `status`, each by its check and what was seen.
-fn findings(cluster: &mut Cluster) -> Vec<String> {
+pub(super) fn findings(cluster: &mut Cluster) -> Vec<String> {
     let records = &mut cluster.controllers.records;
     records.insert(HOST.to_owned(), vec!["192.0.2.10".to_owned()]);
     let request = status::Request {
