@@ -69,10 +69,19 @@ pub fn identity(object: &Object) -> Option<Identity> {
     })
 }
 
-/// The subsets that the routes of an object name, each with its Service.
+/// The subsets that the routes of an object name, each with its Service; of several destinations those that get requests (istiod,
+/// `pilot/pkg/networking/core/route/route.go`, leaves out a weight of 0).
 pub fn subsets(object: &Object) -> Vec<(ObjectRef, String)> {
-    let destinations =
-        entries(object).flat_map(|entry| ways(entry).filter_map(|way| way.get("destination")));
+    let destinations = entries(object).flat_map(|entry| {
+        let is_only_one = ways(entry).count() == 1;
+        let weight = |way: &Value| {
+            way.get("weight")
+                .and_then(Value::as_u64)
+                .unwrap_or_default()
+        };
+        let used = ways(entry).filter(move |way| is_only_one || weight(way) > 0);
+        used.filter_map(|way| way.get("destination"))
+    });
     destinations
         .filter_map(|destination| {
             let text = |field: &str| destination.get(field).and_then(Value::as_str);
@@ -326,5 +335,19 @@ mod tests {
         let named = subsets(&service(&http));
         let httpbin = ObjectRef::new(Kind::Service, "shop", "httpbin");
         assert_eq!(named, [(httpbin, "v2".to_owned())]);
+    }
+
+    #[test]
+    fn of_several_destinations_only_those_with_a_weight_get_requests() {
+        let way = |subset: &str, weight: Value| json!({"destination": {"host": "web", "subset": subset}, "weight": weight});
+        let named = |ways: Value| {
+            let spec = json!({"http": [{"route": ways}]});
+            let object = Object::new(ObjectRef::new(Kind::VirtualService, "shop", "web"));
+            let found = subsets(&object.with("spec", spec)).into_iter();
+            found.map(|(_, subset)| subset).collect::<Vec<_>>()
+        };
+        let idle = json!([way("v1", json!(100)), way("v2", json!(0))]);
+        assert_eq!(named(idle), ["v1"]);
+        assert_eq!(named(json!([way("v2", json!(0))])), ["v2"]);
     }
 }

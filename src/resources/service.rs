@@ -158,6 +158,9 @@ fn source_ranges(object: &Object, spec: &Spec) -> Vec<String> {
 }
 
 fn proxy_protocol(object: &Object) -> Option<(&'static str, String)> {
+    if object.text(&["spec", "type"]) != "LoadBalancer" {
+        return None;
+    }
     let (key, value) = AWS_WITHOUT_PROXY_PROTOCOL;
     let is_ignored = |annotation: &str| {
         annotation == AWS_PROXY_PROTOCOL && object.annotation(key) == Some(value)
@@ -169,6 +172,7 @@ fn proxy_protocol(object: &Object) -> Option<(&'static str, String)> {
     let on = set.find(|(_, value)| !["", "false"].contains(value))?;
     Some((on.0, on.1.to_owned()))
 }
+
 /// Ports whose traffic Istio does not look at, so that it is TCP where no protocol is said: those of mail, DNS and two databases.
 const WELL_KNOWN: [u16; 4] = [25, 53, 3306, 27017];
 

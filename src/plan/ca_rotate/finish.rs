@@ -29,10 +29,7 @@ impl Run<'_> {
         let state = &self.standing.state;
         let external = self.leaving_external(finish)?;
         if !external.is_empty() {
-            // Its clients are shut out at once; while a new CA spreads, a proxy that lags does not keep them in.
-            if state.phase() != Phase::Spreading {
-                self.prove()?;
-            }
+            // Its clients are shut out at once: a proxy that lags does not keep them in.
             let next = state.clone().without(&external);
             return Err(self.commit(next, RotationStep::CaDropped)?);
         }

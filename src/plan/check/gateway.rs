@@ -136,10 +136,10 @@ pub(crate) const GATEWAY_NO_PROXY: Check = Check {
 pub(crate) const GATEWAY_SEVERAL_NAMESPACES: Check = Check {
     id: "gateway/several-namespaces",
     severity: Severity::Warning,
-    cause: "The Gateway's selector matches proxies of another namespace too, where `expose` has not been yet",
+    cause: "The Gateway's selector matches proxies of another namespace too, for which the host was not exposed",
     found_by: "the Pods of all namespaces with the labels that the Gateway selects, the namespaces that Gateway and route note, guards and Secrets beside those Pods, and whether istiod keeps Gateways to their namespace",
     why: "the proxies of the other namespace serve the host too, with the server Secret of their own namespace, or none",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --ingress NAMESPACE/SERVICE",
     consequences: &[],
 };
 

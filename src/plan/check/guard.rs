@@ -6,7 +6,7 @@ pub(crate) const GUARD_MISSING: Check = Check {
     id: "guard/missing",
     severity: Severity::Error,
     cause: "A guard does not exist",
-    found_by: "the AuthorizationPolicies in the namespace of the proxies, and the route's annotation",
+    found_by: "the AuthorizationPolicies in the namespace of the proxies, and the annotation of the route, or of the header guard where the route is somebody else's",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["route/headers-forgeable", "guard/not-enforced"],
@@ -35,9 +35,9 @@ pub(crate) const GUARD_NOT_ENFORCED: Check = Check {
 pub(crate) const GUARD_DIFFERS: Check = Check {
     id: "guard/differs",
     severity: Severity::Warning,
-    cause: "The guard and the route name different clients",
-    found_by: "the guard, and the route's annotation",
-    why: "the guard is in force; if it is deleted, `expose` restores it with the clients that the route names",
+    cause: "The guard and the annotation that repeats its clients name different ones",
+    found_by: "the guard, and the annotation of the route, or of the header guard where the route is somebody else's",
+    why: "the guard is in force; if it is deleted, `expose` restores it with the clients that the annotation names",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };

@@ -24,6 +24,7 @@ pub(super) fn checks(
         selector: &found.selector,
         route: &target.route(),
         gateway: &target.gateway,
+        host: &target.host,
         server: &target.server(),
         is_listed,
         proxies: &target.ingress,

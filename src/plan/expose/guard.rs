@@ -133,7 +133,7 @@ pub(super) fn desired(
     // Where the first host guard is lost, that of another namespace tells who may call the host.
     let has_guard = |site: &&Site<'_>| site.view.host_guard.is_some();
     let view = &sites.iter().find(has_guard).unwrap_or(&sites[0]).view;
-    let current = noted::current(request, view)?;
+    let current = noted::current((request, target), view)?;
     // An earlier run may have left the list half-written.
     let is_begun = sites.iter().any(|Site { target, view }| {
         let listed = view.host_guard.and_then(Clients::of_policy);
@@ -150,7 +150,7 @@ pub(super) fn desired(
     let headers = guarded_headers(target)?;
     let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);
-    required::refuse_shared_names(target, &all_listeners)?;
+    required::refuse_shared_names(request, target, &all_listeners)?;
     let clients = required::required(request, target, clients, &headers, &listener)?;
     let revision = proxies.revision();
     let plan =
@@ -163,7 +163,7 @@ pub(super) fn desired(
             ingress: &target.ingress,
             listeners: &all_listeners,
         };
-        let header_guard = noted::noting(header_guard.object(), view, request, clients.as_ref());
+        let header_guard = noted::noting(header_guard.object(), view, target, clients.as_ref());
         wanted.push(plan(header_guard, view.header_guard)?);
         if let Some(clients) = &clients {
             if let Some(fault) = listener.fault() {
@@ -208,7 +208,7 @@ pub(super) fn desired(
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     let mut notes = notes(target, view, clients.as_ref(), before, &removed, observed);
     notes.extend(limits(target, &proxies, &listener, clients.is_some()));
-    if removed.is_empty() && noted::is_theirs(view) {
+    if removed.is_empty() && noted::is_noting(view, target) {
         // What notes the clients comes last then: a guard that is lost in between is never restored with a client that was removed.
         wanted.sort_by_key(|guard| guard.object.reference().name == target.header_guard().name);
     }

@@ -9,6 +9,7 @@ use crate::plan::ingress::{self, Candidate};
 use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy;
+use crate::resources::guard::headers_reference;
 use crate::resources::ingress::{IngressGateway, is_router, noted_namespaces};
 use crate::resources::names::{GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
@@ -52,7 +53,7 @@ impl Known {
         observed: &Observed,
     ) -> Reconciled<Self> {
         let reference = gateway.reference();
-        let mut gateways = observed.list(&super::gateway::query())?.iter();
+        let mut gateways = observed.list(&Query::everywhere(Kind::Gateway))?.iter();
         let own = gateways.find(|object| *object.reference() == reference && object.is_ours());
         let noted = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
         let known: BTreeSet<String> = own.into_iter().chain(route).flat_map(noted).collect();
@@ -60,26 +61,45 @@ impl Known {
     }
 
     /// The proxies without those of namespaces that are new and that the user does not name, and these namespaces. One that joins does
-    /// not lead.
+    /// not lead; refuses where all are new, unless the Gateway's header guard tells that only the note was lost.
     pub fn admitted(
         &self,
-        request: &Request,
+        (request, gateway): (&Request, &GatewayName),
         mut ingress: IngressGateway,
-    ) -> (IngressGateway, BTreeSet<String>) {
+        observed: &Observed,
+    ) -> Reconciled<(IngressGateway, BTreeSet<String>)> {
         let Self(Some(known)) = self else {
-            return (ingress, BTreeSet::new());
+            return Ok((ingress, BTreeSet::new()));
         };
-        let is_new = |namespace: &str| !known.contains(namespace);
-        let first = ingress.namespaces().find(|namespace| !is_new(namespace));
-        if let Some(first) = first.map(str::to_owned) {
+        let named = request.ingress.as_ref().map(|named| &named.namespace);
+        let is_new = |namespace: &str| {
+            !known.contains(namespace) && named.is_none_or(|named| named != namespace)
+        };
+        let known_first = |namespace: &&str| known.contains(*namespace);
+        let first = ingress.namespaces().find(known_first).map(str::to_owned);
+        if let Some(first) = first {
             ingress = ingress.led_by(&first);
         }
-        let named = request.ingress.as_ref().map(|named| &named.namespace);
+        let is_guarded = || -> Reconciled<bool> {
+            let guard = observed.try_get(&headers_reference(&ingress.namespace, gateway))?;
+            Ok(guard.found().is_some_and(|guard| guard.is_ours()))
+        };
+        if is_new(&ingress.namespace) && !is_guarded()? {
+            return Err(Failure::refused(format!(
+                "the Pods with the labels `{}` run in `{}`, for which the host was not exposed",
+                ingress.labels(),
+                ingress.namespace
+            ))
+            .hint(format!(
+                "if they belong to your ingress gateway, name the Service in front of them: `--ingress {}/SERVICE`",
+                ingress.namespace
+            ))
+            .into());
+        }
         let further = std::mem::take(&mut ingress.further).into_iter();
-        let (left_out, admitted) =
-            further.partition(|namespace| is_new(namespace) && Some(namespace) != named);
+        let (left_out, admitted) = further.partition(|namespace| is_new(namespace));
         ingress.further = admitted;
-        (ingress, left_out)
+        Ok((ingress, left_out))
     }
 }
 

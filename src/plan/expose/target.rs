@@ -275,7 +275,7 @@ pub(super) fn decide(
         observed,
     )?;
     let ingress = placement::widened(ingress, observed)?;
-    let (ingress, unnamed) = known.admitted(request, ingress);
+    let (ingress, unnamed) = known.admitted((request, &gateway), ingress, observed)?;
     ingress::require_further(&ingress, observed)?;
     let names = super::names::of(
         request,

@@ -36,7 +36,8 @@ pub(super) struct Entrance {
     pub remedy: String,
 }
 
-/// Who reaches the workload through an entrance.
+/// Who reaches the workload through an entrance, the most first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Callers {
     /// Anybody, without a client certificate.
     Anybody,
@@ -226,29 +227,32 @@ impl Found<'_> {
                 if is_own || !service.gateways.contains(&name) {
                     continue;
                 }
-                let mut servers = gateway.servers.iter();
-                let open = servers.find_map(|server| {
+                let servers = gateway.servers.iter();
+                let admitting = servers.filter_map(|server| {
                     let leads = carries(server, object) && serves(server, &service.hosts);
-                    let callers = self.callers(gateway, server).filter(|_| leads)?;
-                    Some(self.by_server((&owner, &backends), gateway, server, callers))
+                    let callers = self.callers(server, &service.hosts).filter(|_| leads)?;
+                    Some((callers, server))
                 });
-                entrances.extend(open);
+                // Of several servers, the one that admits most.
+                let widest = admitting.min_by(|(one, _), (other, _)| one.cmp(other));
+                entrances.extend(widest.map(|(callers, server)| {
+                    self.by_server((&owner, &backends), gateway, server, callers)
+                }));
             }
         }
         Ok(entrances)
     }
 
-    /// Whom a server of a Gateway admits beside the clients who may call the host.
-    fn callers(&self, gateway: &Gateway, server: &Server) -> Option<Callers> {
+    /// Whom a server admits for these hosts beside the clients who may call the exposed host.
+    fn callers(&self, server: &Server, hosts: &[String]) -> Option<Callers> {
         let is_checking = server.mode.ends_with("MUTUAL") && server.mode != "OPTIONAL_MUTUAL";
+        // The host guard counts for its own host, whichever route serves that.
+        let is_another = || hosts.iter().any(|host| host != self.exposed.host);
         match admits(server, self.exposed.server) {
             Some(clients) if is_checking => Some(Callers::Others(clients)),
             Some(_) => Some(Callers::Anybody),
-            None if server.redirects => None,
-            None if gateway.name == *self.exposed.gateway => {
-                self.exposed.is_listed.then_some(Callers::Unlisted)
-            }
-            None => None,
+            None if server.redirects && server.protocol != "HTTPS" => None,
+            None => (self.exposed.is_listed && is_another()).then_some(Callers::Unlisted),
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Exposed<'a> {
     pub route: &'a ObjectRef,
     /// The mutual-TLS Gateway of the route.
     pub gateway: &'a GatewayName,
+    /// The host.
+    pub host: &'a str,
     /// The Gateway's server for the host.
     pub server: &'a Server,
     /// Whether only the clients of an allow-list may call the host.

@@ -113,6 +113,7 @@ impl Cluster {
             selector: &selector(),
             route: &self.route,
             gateway: &GatewayName::new("shop", "mtls"),
+            host: "httpbin.example.com",
             server: &self.gateways[0].servers[0],
             is_listed: self.is_listed,
             proxies: &proxies,

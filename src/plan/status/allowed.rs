@@ -78,7 +78,8 @@ pub(super) fn live<'a>(
     else {
         return Ok(None);
     };
-    let has_external = trusted.foreign(Some(state)).next().is_some();
+    // The inventory does not have all clients of a CA that was given, either.
+    let has_external = trusted.foreign(Some(state)).next().is_some() || !state.given.is_empty();
     let is_partial = blind(&facts.inventory).is_some()
         || facts.damaged_entries(&state.authority).next().is_some();
     if has_external || is_partial {

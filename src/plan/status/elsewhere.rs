@@ -100,7 +100,7 @@ fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
         format!("{seen}, and there is no {}", names.join(", no ")),
         remedy,
     );
-    let why = "they serve the host if you name their Service, and get the key of its server certificate then; remove Pods that are not yours";
+    let why = "the command lets these proxies serve the host, and gives them the key of its server certificate: remove the Pods instead if they are not yours";
     let finding = finding.because(why);
     Ok(Some(if is_open {
         let why = format!(

@@ -30,6 +30,7 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
         selector: &service.selector,
         route,
         gateway: &host.gateway.name,
+        host: &host.name,
         server: &host.server,
         is_listed: allowed::identities(host, facts)?.is_some(),
         proxies: &host.gateway.ingress,

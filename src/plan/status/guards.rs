@@ -14,7 +14,7 @@ use crate::plan::probe::IngressProxies;
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{
     Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, effective, faults,
-    headers_reference, host_reference, noted_on,
+    headers_reference, host_of, host_reference, noted_on,
 };
 use crate::resources::listing::shortened;
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
@@ -39,7 +39,11 @@ pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&
     };
     let policies = facts.policies(&reference.namespace)?;
     let mut policies = policies.found().copied().unwrap_or_default().iter();
-    Ok(policies.find(|policy| *policy.reference() == reference))
+    // A Service may have another host, which the guard is about.
+    let is_meant = |policy: &&Object| {
+        *policy.reference() == reference && host_of(policy).as_ref() == Some(&host.name)
+    };
+    Ok(policies.find(is_meant))
 }
 
 /// The existing header guard of a Gateway, in the namespace of its proxies.
@@ -138,7 +142,7 @@ impl<'a> Guards<'a> {
         }
         let proxies = &self.host.gateway.ingress.namespace;
         let reference = host_reference(proxies, &service.namespace, &service.name);
-        let Some(live) = self.live(&reference) else {
+        let Some(live) = self.live(&reference).filter(|live| self.is_meant(live)) else {
             let missing = self.missing_host_guard(&reference);
             return (Closed::No, missing.into_iter().collect());
         };
@@ -179,8 +183,22 @@ impl<'a> Guards<'a> {
         (judged.closed, checks)
     }
 
+    /// Whether the Service's host guard is about this host: that of a route of somebody else may be about another host of the Service.
+    fn is_meant(&self, guard: &Object) -> bool {
+        self.route.is_some() || host_of(guard).as_ref() == Some(&self.host.name)
+    }
+
+    /// Whether this plugin guards the host.
+    fn is_guarded(&self) -> bool {
+        let guard = || {
+            self.live(&host_guard(self.host)?)
+                .filter(|live| self.is_meant(live))
+        };
+        self.route.is_some() || self.noted.is_some() || guard().is_some()
+    }
+
     fn of_headers(&self) -> Vec<Finding> {
-        if self.policies.is_none() {
+        if self.policies.is_none() || !self.is_guarded() {
             return Vec::new();
         }
         let gateway = &self.host.gateway;
@@ -188,9 +206,6 @@ impl<'a> Guards<'a> {
         let what = format!("the header guard of the Gateway {}", gateway.name);
         let why = "clients can send identity headers in other spellings, which some applications take for the real ones";
         let Some(live) = self.live(&reference) else {
-            if self.route.is_none() {
-                return Vec::new();
-            }
             return vec![
                 Finding::new(
                     &check::GUARD_MISSING,
@@ -341,7 +356,10 @@ fn noted(
 ) -> Option<(ObjectRef, Clients)> {
     let Some(route) = route else {
         let (guard, service) = (header_guard?, host.backend()?.service);
-        return Some((guard.reference().clone(), noted_on(guard, &service)?));
+        return Some((
+            guard.reference().clone(),
+            noted_on(guard, &service, &host.name)?,
+        ));
     };
     let clients = Clients::of_annotation(route.annotation(CLIENTS_ANNOTATION)?)?;
     Some((route.reference().clone(), clients))

@@ -9,6 +9,7 @@ use super::hosts::Host;
 use super::{Finding, Severity, allowed, check, routes};
 use crate::plan::Reconciled;
 use crate::plan::command_line;
+use crate::resources::backends;
 use crate::resources::guard::{Clients, host_of, host_reference};
 use crate::resources::inventory::Entry;
 use crate::resources::names;
@@ -54,8 +55,13 @@ fn of_routes(proxies: &str, facts: &Facts<'_>) -> BTreeSet<ObjectRef> {
         let named = route.name.strip_suffix(suffix.as_str());
         let named = named.map(|service| host_reference(proxies, &route.namespace, service));
         let backend = routed.route.backend().map(|behind| behind.service);
+        // All destinations of a route of somebody else, whose first one may be another Service.
+        let object = routes::object(&routed.route, facts);
+        let object = object.filter(|object| object.reference().kind == Kind::VirtualService);
+        let all = object.map(|object| backends::of_virtual_service(object, &[]).services);
+        let behind = backend.into_iter().chain(all.into_iter().flatten());
         let behind =
-            backend.map(|service| host_reference(proxies, &service.namespace, &service.name));
+            behind.map(|service| host_reference(proxies, &service.namespace, &service.name));
         guards.extend(named.into_iter().chain(behind));
     }
     guards
@@ -88,7 +94,9 @@ fn left_over(
         _ if is_shut => finding
             .graded(Severity::Error)
             .because("the guard lists no client that may call: every request is answered with 403"),
-        Some(_) => finding,
+        Some(_) => finding.because(
+            "only the clients that the guard lists may call the host; without it, every client that the gateway trusts may",
+        ),
         None => finding.because(
             "the guard denies requests that did not come in as those of the former Service did",
         ),

@@ -81,7 +81,9 @@ impl Own {
         let guard_in = |proxies: &str| guard::host_reference(proxies, namespace, service);
         let rule = Routing::ApiRule.reference(namespace, service);
         let plain = Routing::VirtualService.reference(namespace, service);
-        let reads = [rule.clone(), plain.clone(), guard_in(INGRESS_NAMESPACE)];
+        let policy = access_policy::reference(namespace, service);
+        let guard = guard_in(INGRESS_NAMESPACE);
+        let reads = [rule.clone(), plain.clone(), policy.clone(), guard];
         observed.prefetch(reads.map(Query::Get))?;
         let of_rule = observed.try_get(&rule)?;
         let mut unseen = None;
@@ -107,9 +109,15 @@ impl Own {
         for route in &routes {
             guarded.extend(proxies(route, observed)?);
         }
+        // A run that was interrupted before the cluster had Kyma may have left it.
+        let is_left = || -> Reconciled<bool> {
+            let seen = observed.try_get(&policy)?;
+            let is_ours = seen.found().is_some_and(|object| object.is_ours());
+            Ok(is_ours || observed.change_of(&policy).is_some())
+        };
         Ok(Self {
+            policy: (is_plain || is_left()?).then_some(policy),
             routes,
-            policy: is_plain.then(|| access_policy::reference(namespace, service)),
             guards: guarded.iter().map(|proxies| guard_in(proxies)).collect(),
             unseen,
         })

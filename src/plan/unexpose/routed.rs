@@ -87,9 +87,19 @@ pub(super) fn until_unrouted(
     };
     let host = &former.host;
     let quoted = format!("`{host}`");
+    let mut notes = match another(own, &former, observed)? {
+        Ok(Some(other)) => return still_routed(&other, host, own, observed),
+        Ok(None) => Vec::new(),
+        Err(reason) => vec![format!(
+            "whether another VirtualService routes {quoted} could not be checked: {reason}"
+        )],
+    };
     let ingress = match ingress(&former, observed)? {
         Ok(ingress) => ingress,
-        Err(reason) => return Ok(Unrouted::as_far_as_seen([unseen(&quoted, &reason)])),
+        Err(reason) => {
+            notes.push(unseen(&quoted, &reason));
+            return Ok(Unrouted::as_far_as_seen(notes));
+        }
     };
     observed.prefetch(probe::queries(&ingress))?;
     let ways = probe::ways(observed, &ingress, None)?;
@@ -100,12 +110,6 @@ pub(super) fn until_unrouted(
     for pod in ways.pods() {
         let words = format!("it still routes {quoted}");
         lagging.ask(pod, &routes, observed, |hosts| hosts.contains(host), &words)?;
-    }
-    if !lagging.is_empty() && observed.waited() >= probe::SOON {
-        if let Some(other) = another(own, &former, observed)? {
-            return still_routed(&other, host, own, observed);
-        }
-        lagging.reread([Query::everywhere(Kind::VirtualService)]);
     }
     lagging.reread(probe::queries(&ingress));
     let mut left = false;
@@ -127,7 +131,8 @@ pub(super) fn until_unrouted(
         })?;
     let blind = blind.map(|reason| unseen(&quoted, &reason));
     let others = probe::proxies_unknown([&ingress], observed);
-    Ok(Unrouted::as_far_as_seen(blind.into_iter().chain(others)))
+    notes.extend(blind.into_iter().chain(others));
+    Ok(Unrouted::as_far_as_seen(notes))
 }
 
 /// What becomes of a host that another `VirtualService` routes.
@@ -180,18 +185,22 @@ fn ingress(former: &Former, observed: &Observed) -> Reconciled<Result<IngressGat
     placement::widened(ingress, observed).map(Ok)
 }
 
-/// Another `VirtualService` that routes the host on the same Gateway, as far as they may be listed.
-fn another(own: &Own, former: &Former, observed: &Observed) -> Reconciled<Option<ObjectRef>> {
-    let everywhere = observed.try_list(&Query::everywhere(Kind::VirtualService))?;
-    let listed: &[Object] = match everywhere.found() {
-        Some(listed) => listed,
+/// Another `VirtualService` that routes the host on the same Gateway, as far as they may be listed; else why none may be.
+fn another(
+    own: &Own,
+    former: &Former,
+    observed: &Observed,
+) -> Reconciled<Result<Option<ObjectRef>, String>> {
+    let mut everywhere = observed.try_list(&Query::everywhere(Kind::VirtualService))?;
+    if everywhere.unknown().is_some() {
         // Most people may list those of their own namespace.
-        None => {
-            let within = Query::within(Kind::VirtualService, &own.route().namespace);
-            let within = observed.try_list(&within)?;
-            within.found().copied().unwrap_or_default()
-        }
-    };
+        let within = Query::within(Kind::VirtualService, &own.route().namespace);
+        everywhere = observed.try_list(&within)?;
+    }
+    if let Some(reason) = everywhere.unknown() {
+        return Ok(Err(reason));
+    }
+    let listed: &[Object] = everywhere.found().copied().unwrap_or_default();
     let gateway = former.gateway.to_string();
     let is_another = |object: &&Object| {
         let Ok(service) = VirtualService::read(object) else {
@@ -205,5 +214,5 @@ fn another(own: &Own, former: &Former, observed: &Observed) -> Reconciled<Option
         !is_own && service.gateways.contains(&gateway) && service.hosts.contains(&former.host)
     };
     let mut others = listed.iter().filter(is_another);
-    Ok(others.next().map(|other| other.reference().clone()))
+    Ok(Ok(others.next().map(|other| other.reference().clone())))
 }

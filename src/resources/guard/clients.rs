@@ -42,7 +42,7 @@ impl Clients {
         }
     }
 
-    /// The value of the route's annotation: `*`, or the identities separated by commas, which no URI SAN of a client contains.
+    /// The value of the annotation: `*`, or the identities separated by commas, which no URI SAN of a client contains.
     pub fn annotation(&self) -> String {
         match self {
             Self::Any => ANY.to_owned(),
@@ -54,7 +54,7 @@ impl Clients {
         }
     }
 
-    /// Reads the route's annotation; `None` if it names nobody.
+    /// Reads the annotation; `None` if it names nobody.
     pub fn of_annotation(text: &str) -> Option<Self> {
         if text == ANY {
             return Some(Self::Any);
@@ -89,26 +89,30 @@ impl Clients {
     }
 }
 
-/// The annotation by which a header guard notes who may call a Service whose route belongs to somebody else: it begins with the Service,
-/// since its key has a hash only.
-fn note(service: &ObjectRef) -> (String, String) {
+/// The annotation by which a header guard notes who may call a host whose route belongs to somebody else: it begins with the Service and
+/// the host, since its key has a hash only.
+fn note(service: &ObjectRef, host: &str) -> (String, String) {
     let name = format!("{}/{}", service.namespace, service.name);
     (
         format!("{CLIENTS_ANNOTATION}-{}", hash6(&name)),
-        format!("{name} "),
+        format!("{name} {host} "),
     )
 }
 
-/// Who may call a Service, as the header guard of its Gateway notes it.
-pub fn noted_on(header_guard: &Object, service: &ObjectRef) -> Option<Clients> {
-    let (key, begin) = note(service);
+/// Who may call a Service by a host, as the header guard of its Gateway notes it.
+pub fn noted_on(header_guard: &Object, service: &ObjectRef, host: &str) -> Option<Clients> {
+    let (key, begin) = note(service, host);
     let value = header_guard.annotation(&key)?.strip_prefix(&begin)?;
     Clients::of_annotation(value)
 }
 
-/// A header guard that notes who may call a Service; nobody is noted where the Service has no host guard any more.
-pub fn noting(header_guard: Object, service: &ObjectRef, clients: Option<&Clients>) -> Object {
-    let (key, begin) = note(service);
+/// A header guard that notes who may call a Service by a host; nobody is noted where the host has no host guard any more.
+pub fn noting(
+    header_guard: Object,
+    (service, host): (&ObjectRef, &str),
+    clients: Option<&Clients>,
+) -> Object {
+    let (key, begin) = note(service, host);
     let clients = clients.map(Clients::annotation).unwrap_or_default();
     header_guard.with_annotation(&key, &format!("{begin}{clients}"))
 }

@@ -52,7 +52,7 @@ fn denying_header(header: &str, listener: &Listener) -> Vec<Value> {
     listener.own_rules(&json!({}), &[present])
 }
 
-/// The header guard of a Gateway. It changes only if the Gateway's mutual-TLS servers do.
+/// The header guard of a Gateway. Its rules change only if the Gateway's mutual-TLS servers do, or TCP servers beside them.
 #[derive(Debug)]
 pub struct HeaderGuard<'a> {
     /// The Gateway.

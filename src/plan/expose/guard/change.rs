@@ -113,7 +113,8 @@ pub(super) fn notes(
     let service = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
     let header_guard = before(view.header_guard, &target.header_guard(), observed);
     let is_noted = route.is_some_and(|route| route.annotation(CLIENTS_ANNOTATION).is_some())
-        || header_guard.is_some_and(|guard| guard::noted_on(guard, &service).is_some());
+        || header_guard
+            .is_some_and(|guard| guard::noted_on(guard, &service, &target.host).is_some());
     if let (Some(clients), None, true) = (clients, guard_before, is_noted) {
         let who = clients.listed().map_or_else(
             || "every client with a certificate may call the host".to_owned(),

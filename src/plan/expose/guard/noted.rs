@@ -1,16 +1,20 @@
 //! Who may call the host, as an object beside the host guard notes it: the route, or the header guard where the route is somebody else's.
 
+use super::super::Request;
+use super::super::target::Target;
 use super::super::view::View;
-use super::super::{Request, service};
 use crate::error::Failure;
-use crate::resources::Object;
 use crate::resources::guard::{self, Clients, effective};
 use crate::resources::names::CLIENTS_ANNOTATION;
+use crate::resources::{Kind, Object, ObjectRef};
 
-/// The clients that may call the host now: those of the guard; those of the route's annotation if the guard is lost or was opened.
-pub(super) fn current(request: &Request, view: &View<'_>) -> Result<Option<Clients>, Failure> {
+/// The clients that may call the host now: those of the guard; those of the annotation if the guard is lost or was opened.
+pub(super) fn current(
+    (request, target): (&Request, &Target),
+    view: &View<'_>,
+) -> Result<Option<Clients>, Failure> {
     let policy = view.host_guard.and_then(Clients::of_policy);
-    let current = effective(policy, noted(request, view));
+    let current = effective(policy, noted(target, view));
     match (view.host_guard, &current) {
         (Some(guard), None) if request.access.allow.says_nothing() => Err(Failure::refused(
             format!(
@@ -25,36 +29,39 @@ pub(super) fn current(request: &Request, view: &View<'_>) -> Result<Option<Clien
     }
 }
 
-/// Whether the route is somebody else's.
-pub(super) fn is_theirs(view: &View<'_>) -> bool {
+/// Whether the header guard notes the clients: where the route is somebody else's, and where it did so before, whatever became of that
+/// route.
+pub(super) fn is_noting(view: &View<'_>, target: &Target) -> bool {
     let route = view.route.as_ref();
-    route.is_some_and(|(route, _)| !route.is_ours())
+    let is_theirs = route.is_some_and(|(route, _)| !route.is_ours());
+    let noted = |live: &Object| guard::noted_on(live, &service(target), &target.host).is_some();
+    is_theirs || view.header_guard.is_some_and(noted)
 }
 
 /// The noted clients.
-fn noted(request: &Request, view: &View<'_>) -> Option<Clients> {
+fn noted(target: &Target, view: &View<'_>) -> Option<Clients> {
     match &view.route {
         Some((route, _)) if route.is_ours() => {
             Clients::of_annotation(route.annotation(CLIENTS_ANNOTATION)?)
         }
-        _ => guard::noted_on(view.header_guard?, &service::reference(request)),
+        _ => guard::noted_on(view.header_guard?, &service(target), &target.host),
     }
 }
 
-/// The header guard, which notes the clients where the route is somebody else's, and nobody where it did once.
+/// The header guard with the clients, where it [notes](is_noting) them.
 pub(super) fn noting(
     header_guard: Object,
     view: &View<'_>,
-    request: &Request,
+    target: &Target,
     clients: Option<&Clients>,
 ) -> Object {
-    let service = service::reference(request);
-    let live = view.header_guard;
-    let is_noted = live.is_some_and(|live| guard::noted_on(live, &service).is_some());
-    let clients = clients.filter(|_| is_theirs(view));
-    if clients.is_some() || is_noted {
-        guard::noting(header_guard, &service, clients)
+    if is_noting(view, target) {
+        guard::noting(header_guard, (&service(target), &target.host), clients)
     } else {
         header_guard
     }
+}
+
+fn service(target: &Target) -> ObjectRef {
+    ObjectRef::new(Kind::Service, &target.namespace, &target.service)
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::Request;
 use super::super::target::Target;
+use super::super::{Allow, Request};
 use super::change::unstoppable;
 use crate::error::Failure;
 use crate::plan::command_line;
@@ -65,7 +65,16 @@ fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
 
 /// Refuses where a TCP server asks clients for certificates under names of these servers: a rule for these clients would close its
 /// connections, and one that spares them would spare those that come to these servers after all.
-pub(super) fn refuse_shared_names(target: &Target, listeners: &[Listener]) -> Result<(), Failure> {
+pub(super) fn refuse_shared_names(
+    request: &Request,
+    target: &Target,
+    listeners: &[Listener],
+) -> Result<(), Failure> {
+    // Nobody who can make a Gateway keeps a client on a list.
+    let only_removes = matches!(&request.access.allow, Allow::Change { add, remove } if add.is_empty() && !remove.is_empty());
+    if only_removes {
+        return Ok(());
+    }
     let mut shared = listeners.iter().filter_map(Listener::shares_names_with);
     shared.next().map_or(Ok(()), |server| {
         Err(Failure::refused(format!(

@@ -56,7 +56,7 @@ fn left_out<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = String> + 'a {
     ));
     target.unnamed.iter().map(move |namespace| {
         format!(
-            "Pods with the labels `{}` also run in `{namespace}`, for which the host was not exposed: they get neither the key of its server certificate nor access to the Service. If they belong to your ingress gateway, name their Service: {expose} --ingress {namespace}/SERVICE",
+            "Pods with the labels `{}` also run in `{namespace}`, for which the host was not exposed, so they get neither the key of its server certificate nor access to the Service; if they belong to your ingress gateway: {expose} --ingress {namespace}/SERVICE",
             target.ingress.labels()
         )
     })

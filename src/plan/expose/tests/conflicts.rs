@@ -275,6 +275,15 @@ fn the_allow_list_of_a_route_of_somebody_else_is_restored_with_its_clients() {
     run(&mut cluster, &request, &host);
     assert_eq!(cluster.writes[written..], [] as [&str; 0]);
 
+    // Where the route is gone too, the list still holds for the one that this run makes.
+    let mut without = cluster.clone();
+    for gone in [&guard, &name] {
+        without.objects.remove(gone).unwrap();
+    }
+    without.load();
+    run(&mut without, &request, &host);
+    assert_eq!(without.statuses(&host, Some(&ben)), [Some(403); 2]);
+
     // Where every client may call again, nothing is left of the list.
     let any = allow(Allow::Any);
     let mut any = any;

@@ -94,6 +94,26 @@ fn another_host_of_the_same_gateway_is_open_to_clients_that_are_not_on_the_list(
     assert_eq!(cluster.ids(), ["external-route/unlisted"]);
     let words = "VirtualService shop/second sends requests for internal.example.com";
     assert!(checks[0].seen.starts_with(words), "{checks:#?}");
+    // A server of the same Gateway that is open to anybody counts more.
+    let mtls = cluster.gateways[0].clone();
+    let http = json!({"hosts": ["*"], "port": {"number": 80, "protocol": "HTTP"}});
+    let spec = json!({"selector": {"istio": "ingressgateway"}, "servers": [http]});
+    let open = Gateway::read(&object(Kind::Gateway, "mtls", spec)).unwrap();
+    cluster.gateways[0].servers.extend(open.servers);
+    assert_eq!(cluster.ids(), ["external-route/open"]);
+    cluster.gateways[0] = mtls;
+    // The guard of the host holds on every route for it.
+    let same = routed("mtls", "httpbin.example.com");
+    let all = Query::everywhere(Kind::VirtualService);
+    cluster.list(all.clone(), [object(Kind::VirtualService, "second", same)]);
+    assert_eq!(cluster.checks(), []);
+    // Clients of the same authority come by another Gateway, too.
+    cluster
+        .gateways
+        .push(gateway("other", "MUTUAL", "ingressgateway"));
+    let route = routed("other", "other.example.com");
+    cluster.add(all, object(Kind::VirtualService, "third", route));
+    assert_eq!(cluster.ids(), ["external-route/unlisted"]);
 }
 
 #[test]

@@ -148,14 +148,47 @@ fn a_route_from_before_kyma_is_removed_with_its_policy_and_guard() {
             });
             cluster.put(&ours(Object::new(rule.clone()), &own_gateway()).with("spec", spec));
         }
-        cluster.run(&only_the_route()).unwrap();
         let [route, policy] = [
             Routing::VirtualService.reference("shop", "httpbin"),
             access_policy::reference("shop", "httpbin"),
         ];
+        let mut interrupted = cluster.clone();
+        interrupted.objects.remove(&route).unwrap();
+        interrupted.load();
+        interrupted.run(&only_the_route()).unwrap();
+        assert!(
+            !interrupted.objects.contains_key(&policy),
+            "after an interrupted run"
+        );
+        cluster.run(&only_the_route()).unwrap();
         let guard = guard::host_reference("istio-system", "shop", "httpbin");
         for gone in [&route, &policy, &guard, &rule] {
             assert!(!cluster.objects.contains_key(gone), "{gone}");
         }
     }
+}
+
+/// Where the proxies may not be asked, the list of routes still tells.
+#[test]
+fn the_guard_is_kept_for_another_route_where_the_proxies_may_not_be_asked() {
+    let (mut cluster, host) = exposed_clusters().remove(1);
+    let guard = guard::host_reference("istio-system", "shop", "httpbin");
+    let rules = json!([{"from": [{"source": {"notPrincipals": ["kyma-mtls-clients/ada"]}}], "to": [{"operation": {"hosts": [host]}}]}]);
+    let spec = json!({"action": "DENY", "rules": rules});
+    cluster.put(&ours(Object::new(guard.clone()), &own_gateway()).with("spec", spec));
+    let spec = json!({
+        "hosts": [host], "gateways": [own_gateway().to_string()],
+        "http": [{"route": [{"destination": {"host": "other"}}]}],
+    });
+    let theirs = ObjectRef::new(Kind::VirtualService, "team", "theirs");
+    cluster.put(&Object::new(theirs).with("spec", spec));
+    let routes = Part::Hosts(own_gateway());
+    for pod in cluster.proxy_pods() {
+        let query = Query::Proxy(pod, routes.clone());
+        cluster
+            .fixed
+            .insert(query, Seen::Denied("you may not".to_owned()));
+    }
+    cluster.run(&only_the_route()).unwrap();
+    assert!(cluster.objects.contains_key(&guard));
 }
