@@ -259,11 +259,7 @@ pub(super) fn decide(
             .to_owned(),
         None => new_gateway_host,
     };
-    if gateway_host.starts_with('*') && wildcard_over(&host) != gateway_host {
-        return Err(Failure::refused(format!("a certificate for `{gateway_host}` does not cover `{host}`"))
-            .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
-            .into());
-    }
+    check_wildcard(&gateway_host, &host)?;
     let route = former_route(request, environment, observed)?;
     let known = ingress::Known::of(&gateway, route, observed)?;
     let ingress = ingress::choose(
@@ -310,6 +306,17 @@ pub(super) fn decide(
         gateways: gateways.readable,
         gateways_unseen: gateways.unseen,
     })
+}
+
+/// Refuses a host that the certificate of the Gateway's server does not cover.
+fn check_wildcard(gateway_host: &str, host: &str) -> Result<(), Failure> {
+    if !gateway_host.starts_with('*') || wildcard_over(host) == gateway_host {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "a certificate for `{gateway_host}` does not cover `{host}`"
+    ))
+    .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place"))
 }
 
 /// Refuses a Service whose name is too long for a route.
