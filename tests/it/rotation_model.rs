@@ -15,7 +15,7 @@ use crate::rotation_life::saved;
 use crate::rotation_oracle::{Cas, Client, DEEDS, Deed, Model, Random, now};
 
 /// Around the end of a certificate nothing is asked, in seconds.
-const FUZZ: u64 = 3;
+const FUZZ: u64 = 6;
 
 /// An authority as it was once.
 pub(crate) struct Saved {

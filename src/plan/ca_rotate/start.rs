@@ -21,7 +21,8 @@ impl Run<'_> {
             return self.done();
         }
         let Some(ca) = self.observed.generated_authority() else {
-            if !self.observed.changes().is_empty() {
+            // Nor in one that continued a rotation which somebody else has ended since.
+            if !self.observed.changes().is_empty() || !self.observed.waited().is_zero() {
                 return self.done();
             }
             return Err(self.new_ca(given)?.into());
