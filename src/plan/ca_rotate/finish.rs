@@ -202,7 +202,8 @@ impl Run<'_> {
             )];
             if self.observed.waited() < self.request.timeout {
                 // Another run may end the rotation. The inventory is listed after that.
-                let reread = vec![Query::Get(self.names.state())];
+                let reread = [self.names.state(), self.keys_secret()].map(Query::Get);
+                let reread = reread.to_vec();
                 return Err(Effect::Wait(Wait { reread, progress }).into());
             }
             return Err(Failure::timed_out(format!(

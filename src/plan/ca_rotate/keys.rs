@@ -17,7 +17,7 @@ use crate::resources::names::AUTHORITY_LABEL;
 use crate::resources::{Object, ObjectRef};
 
 impl Run<'_> {
-    fn keys_secret(&self) -> ObjectRef {
+    pub(super) fn keys_secret(&self) -> ObjectRef {
         signers::secret(&self.standing.state)
     }
 

@@ -46,8 +46,8 @@ impl Run<'_> {
                 since,
             })
             .collect();
-        // Another run may go on with the rotation, or end it.
-        let own = [Query::Get(self.names.state())];
+        // Another run may go on with the rotation, or end it. The keys are those of the state.
+        let own = [self.names.state(), self.keys_secret()].map(Query::Get);
         let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
