@@ -83,32 +83,36 @@ impl Fault {
     }
 
     /// The flag of `ca-rotate` that repairs this loss.
-    pub fn mended_by(&self) -> &'static str {
-        match self {
-            Self::AuthorityLost | Self::RolledBack { .. } | Self::ListsEdited => "--restore",
-            Self::InventoryLost
-            | Self::InventoryReplaced
-            | Self::InventoryRolledBack { .. }
-            | Self::InventoryRestored => "--accept-inventory",
+    pub fn remedy(&self) -> &'static str {
+        if self.is_of_inventory() {
+            "--accept-inventory"
+        } else {
+            "--restore"
         }
     }
 
     /// Whether the inventory was lost, and not the authority.
     pub fn is_of_inventory(&self) -> bool {
-        self.mended_by() == "--accept-inventory"
+        match self {
+            Self::AuthorityLost | Self::RolledBack { .. } | Self::ListsEdited => false,
+            Self::InventoryLost
+            | Self::InventoryReplaced
+            | Self::InventoryRolledBack { .. }
+            | Self::InventoryRestored => true,
+        }
     }
 
     /// The refusal of a command that cannot continue after this loss.
     pub fn refusal(&self, authority: &str) -> Failure {
         Failure::refused(self.says(authority))
             .hint(self.check().why)
-            .hint(mends(self.mended_by(), authority))
+            .hint(remedy_hint(self.remedy(), authority))
     }
 
     /// A line on the loss with the command that repairs it.
     pub fn told(&self, authority: &str) -> String {
-        let mends = mends(self.mended_by(), authority);
-        format!("{}; {mends}", self.says(authority))
+        let remedy = remedy_hint(self.remedy(), authority);
+        format!("{}; {remedy}", self.says(authority))
     }
 
     /// A sentence that describes the loss.
@@ -122,7 +126,7 @@ impl Fault {
 }
 
 /// A sentence with the command that repairs an authority.
-pub(super) fn mends(flag: &str, authority: &str) -> String {
+pub(super) fn remedy_hint(flag: &str, authority: &str) -> String {
     format!(
         "`kubectl mtls ca-rotate {flag} --authority {authority}` repairs it; with `--dry-run` it only shows what it would do"
     )
@@ -137,7 +141,7 @@ pub fn lost(authority: &str, observed: &Observed) -> Reconciled<Option<Failure>>
 
 /// The refusal of a command that cannot read the authority.
 pub fn unreadable(authority: &str, error: &Unreadable) -> Failure {
-    Failure::refused(error.to_string()).hint(mends("--restore", authority))
+    Failure::refused(error.to_string()).hint(remedy_hint("--restore", authority))
 }
 
 struct Said<'a> {

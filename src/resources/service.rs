@@ -111,7 +111,7 @@ impl Service {
         let (annotation, both) = AWS_DUAL_STACK;
         Ok(Self {
             source_ranges: source_ranges(object, &spec),
-            proxy_protocol: proxy_protocol(object),
+            proxy_protocol: proxy_protocol(object, &spec),
             ip_stack: match spec.ip_families.as_slice() {
                 _ if object.annotation(annotation) == Some(both) => IpStack::Dual,
                 [_, _, ..] => IpStack::Dual,
@@ -157,8 +157,8 @@ fn source_ranges(object: &Object, spec: &Spec) -> Vec<String> {
     ranges
 }
 
-fn proxy_protocol(object: &Object) -> Option<(&'static str, String)> {
-    if object.text(&["spec", "type"]) != "LoadBalancer" {
+fn proxy_protocol(object: &Object, spec: &Spec) -> Option<(&'static str, String)> {
+    if spec.kind != "LoadBalancer" {
         return None;
     }
     let (key, value) = AWS_WITHOUT_PROXY_PROTOCOL;

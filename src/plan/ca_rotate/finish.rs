@@ -8,7 +8,7 @@ use super::{Finish, Report, Run};
 use crate::error::{Failure, Kind};
 use crate::pki::inspect::Certificate;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Effect, Query, Reconciled, Wait};
+use crate::plan::{Effect, Reconciled, Wait};
 use crate::resources::audit::RotationStep;
 use crate::resources::inventory::EntryState;
 use crate::resources::rotation::Phase;
@@ -201,9 +201,8 @@ impl Run<'_> {
                 named(&dependents)
             )];
             if self.observed.waited() < self.request.timeout {
-                // Another run may end the rotation. The inventory is listed after that.
-                let reread = [self.names.state(), self.keys_secret()].map(Query::Get);
-                let reread = reread.to_vec();
+                // The inventory is listed after that.
+                let reread = self.own_reads().to_vec();
                 return Err(Effect::Wait(Wait { reread, progress }).into());
             }
             return Err(Failure::timed_out(format!(

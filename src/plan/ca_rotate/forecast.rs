@@ -46,7 +46,7 @@ pub(super) fn work(
         format!(
             "{}; {} repairs the authority",
             fault.says(&run.names.authority),
-            run.command(&format!(" {}", fault.mended_by()))
+            run.command(&format!(" {}", fault.remedy()))
         )
     }));
     if matches!(run.request.goal, Goal::Status) {

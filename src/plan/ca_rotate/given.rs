@@ -53,7 +53,7 @@ pub(super) fn check_distinct<'a>(
         } else if other.public_key_der() == given.public_key_der() {
             (
                 "key",
-                "whoever knows the key of the one could issue for the other",
+                "a holder of the key could issue certificates of both CAs",
             )
         } else {
             continue;

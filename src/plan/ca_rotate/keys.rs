@@ -17,8 +17,13 @@ use crate::resources::names::AUTHORITY_LABEL;
 use crate::resources::{Object, ObjectRef};
 
 impl Run<'_> {
-    pub(super) fn keys_secret(&self) -> ObjectRef {
+    fn keys_secret(&self) -> ObjectRef {
         signers::secret(&self.standing.state)
+    }
+
+    /// The reads that repeat the observation of the authority and its keys: while a run waits, another run may continue or end the rotation.
+    pub(super) fn own_reads(&self) -> [Query; 2] {
+        [self.names.state(), self.keys_secret()].map(Query::Get)
     }
 
     pub(super) fn keys_object(&self) -> Reconciled<Option<&Object>> {

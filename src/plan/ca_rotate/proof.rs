@@ -11,7 +11,7 @@ use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served};
-use crate::plan::{Generate, Query, Reconciled, revocations};
+use crate::plan::{Generate, Reconciled, revocations};
 
 /// A canary that ends within this time is generated again.
 const ENDING: Duration = Duration::seconds(5);
@@ -46,8 +46,7 @@ impl Run<'_> {
                 since,
             })
             .collect();
-        // Another run may go on with the rotation, or end it. The keys are those of the state.
-        let own = [self.names.state(), self.keys_secret()].map(Query::Get);
+        let own = self.own_reads();
         let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),

@@ -186,7 +186,7 @@ pub(crate) const EXTERNAL_ROUTE_UNLISTED: Check = Check {
     id: "external-route/unlisted",
     severity: Severity::Warning,
     cause: "Clients that are not on the host's allow-list reach its Service under another host",
-    found_by: "VirtualServices and APIRules of the same Gateway that lead to the same Pods, and the Pods' policies",
+    found_by: "VirtualServices and APIRules that lead to the same Pods from servers with the same client CA, and the Pods' policies",
     why: "an allow-list holds for one host only",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],

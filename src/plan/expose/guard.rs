@@ -130,9 +130,13 @@ pub(super) fn desired(
     now: OffsetDateTime,
 ) -> Reconciled<Guards> {
     observed.prefetch(probe::queries(&target.ingress))?;
-    // Where the first host guard is lost, that of another namespace tells who may call the host.
-    let has_guard = |site: &&Site<'_>| site.view.host_guard.is_some();
-    let view = &sites.iter().find(has_guard).unwrap_or(&sites[0]).view;
+    // Where a guard of the first namespace is lost, that of another one names the clients that may call the host.
+    let has_host_guard = |site: &&Site<'_>| site.view.host_guard.is_some();
+    let has_header_guard = |site: &&Site<'_>| site.view.header_guard.is_some();
+    let mut each = sites.iter();
+    let guarded = each.clone().find(has_host_guard);
+    let guarded = guarded.or_else(|| each.find(has_header_guard));
+    let view = &guarded.unwrap_or(&sites[0]).view;
     let current = noted::current((request, target), view)?;
     // An earlier run may have left the list half-written.
     let is_begun = sites.iter().any(|Site { target, view }| {

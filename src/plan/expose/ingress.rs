@@ -1,6 +1,6 @@
 //! The ingress gateway of the host: Kyma's, the only one in the cluster, or the one that the user names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::existing::Existing;
 use super::{Request, get};
@@ -9,12 +9,11 @@ use crate::plan::ingress::{self, Candidate};
 use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy;
-use crate::resources::guard::headers_reference;
 use crate::resources::ingress::{IngressGateway, is_router, noted_namespaces};
-use crate::resources::names::{GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
 use crate::resources::service::Service;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, ObjectRef};
 
 /// The mesh identity that Kyma's controller admits to Services, whatever the gateway (<https://github.com/kyma-project/api-gateway>,
 /// `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
@@ -37,70 +36,6 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let guess = guess(request);
     let everywhere = ingress::everywhere(&guess.selector);
     front.chain([probe::pods(&guess), everywhere]).collect()
-}
-
-/// The namespaces of proxies for which the host was exposed before.
-///
-/// A Gateway configures every router with its labels, also one that somebody starts in a namespace of their own. So a namespace that
-/// joins later gets the key of the server certificate, and access to the Service, only where the user names its Service.
-pub(super) struct Known(Option<BTreeSet<String>>);
-
-impl Known {
-    /// What the Gateway, if it is ours, and the route noted when the run began; of a new exposure nothing is known.
-    pub fn of(
-        gateway: &GatewayName,
-        route: Option<&Object>,
-        observed: &Observed,
-    ) -> Reconciled<Self> {
-        let reference = gateway.reference();
-        let mut gateways = observed.list(&Query::everywhere(Kind::Gateway))?.iter();
-        let own = gateways.find(|object| *object.reference() == reference && object.is_ours());
-        let noted = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
-        let known: BTreeSet<String> = own.into_iter().chain(route).flat_map(noted).collect();
-        Ok(Self((!known.is_empty()).then_some(known)))
-    }
-
-    /// The proxies without those of namespaces that are new and that the user does not name, and these namespaces. One that joins does
-    /// not lead; refuses where all are new, unless the Gateway's header guard tells that only the note was lost.
-    pub fn admitted(
-        &self,
-        (request, gateway): (&Request, &GatewayName),
-        mut ingress: IngressGateway,
-        observed: &Observed,
-    ) -> Reconciled<(IngressGateway, BTreeSet<String>)> {
-        let Self(Some(known)) = self else {
-            return Ok((ingress, BTreeSet::new()));
-        };
-        let named = request.ingress.as_ref().map(|named| &named.namespace);
-        let is_new = |namespace: &str| {
-            !known.contains(namespace) && named.is_none_or(|named| named != namespace)
-        };
-        let known_first = |namespace: &&str| known.contains(*namespace);
-        let first = ingress.namespaces().find(known_first).map(str::to_owned);
-        if let Some(first) = first {
-            ingress = ingress.led_by(&first);
-        }
-        let is_guarded = || -> Reconciled<bool> {
-            let guard = observed.try_get(&headers_reference(&ingress.namespace, gateway))?;
-            Ok(guard.found().is_some_and(|guard| guard.is_ours()))
-        };
-        if is_new(&ingress.namespace) && !is_guarded()? {
-            return Err(Failure::refused(format!(
-                "the Pods with the labels `{}` run in `{}`, for which the host was not exposed",
-                ingress.labels(),
-                ingress.namespace
-            ))
-            .hint(format!(
-                "if they belong to your ingress gateway, name the Service in front of them: `--ingress {}/SERVICE`",
-                ingress.namespace
-            ))
-            .into());
-        }
-        let further = std::mem::take(&mut ingress.further).into_iter();
-        let (left_out, admitted) = further.partition(|namespace| is_new(namespace));
-        ingress.further = admitted;
-        Ok((ingress, left_out))
-    }
 }
 
 /// An existing Gateway keeps its ingress gateway, and so does a deleted one whose route notes the namespace of its proxies. A new Gateway

@@ -15,6 +15,7 @@ mod gateway;
 mod guard;
 mod hopeless;
 mod ingress;
+mod joining;
 mod moving;
 mod names;
 mod needs;

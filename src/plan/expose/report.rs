@@ -23,7 +23,6 @@ use crate::resources::guard::Clients;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::FIRST_AUTHORITY;
 use crate::resources::server_secret::holds_key;
-use crate::resources::{Kind, ObjectRef};
 use crate::resources::{Object, client_ca};
 
 /// The outcome of `expose`.

@@ -9,7 +9,8 @@ use super::environment::Environment;
 use super::existing::{self, Existing};
 use super::{Request, ServerChoice, get};
 use super::{
-    authority, fail_closed_secret, gateway, guard, ingress, route, server_certificate, service,
+    authority, fail_closed_secret, gateway, guard, ingress, joining, route, server_certificate,
+    service,
 };
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
@@ -71,6 +72,10 @@ impl Target {
                 &self.ingress.namespace,
             ),
         }
+    }
+
+    pub fn service_reference(&self) -> ObjectRef {
+        ObjectRef::new(Kind::Service, &self.namespace, &self.service)
     }
 
     pub fn route(&self) -> ObjectRef {
@@ -261,7 +266,7 @@ pub(super) fn decide(
     };
     check_wildcard(&gateway_host, &host)?;
     let route = former_route(request, environment, observed)?;
-    let known = ingress::Known::of(&gateway, route, observed)?;
+    let known = joining::Known::of(&gateway, route, observed)?;
     let ingress = ingress::choose(
         request,
         &gateway,

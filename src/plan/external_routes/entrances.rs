@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::callers::Callers;
 use super::{Exposed, Workload, labels_of, lists, pairs};
 use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, ingress};
@@ -9,7 +10,6 @@ use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::endpoint_slices;
 use crate::resources::gateway::{Gateway, Server, overlap};
-use crate::resources::guard::admits;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::{Port, Service};
@@ -28,23 +28,12 @@ const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 pub(super) struct Entrance {
     /// The object that leads to the Service, in a sentence.
     pub seen: String,
-    /// Whom it admits.
+    /// The callers that reach the workload through it.
     pub callers: Callers,
     /// How requests through the entrance arrive at the workload.
     pub arrival: Arrival,
     /// The command that closes the entrance.
     pub remedy: String,
-}
-
-/// Who reaches the workload through an entrance, the most first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Callers {
-    /// Anybody, without a client certificate.
-    Anybody,
-    /// Clients whom another server admits: `clients of the CAs in ...`.
-    Others(String),
-    /// The clients of the host's own CA, also those that are not on its allow-list.
-    Unlisted,
 }
 
 /// All entrances, as far as they could be listed.
@@ -230,8 +219,8 @@ impl Found<'_> {
                 let servers = gateway.servers.iter();
                 let admitting = servers.filter_map(|server| {
                     let leads = carries(server, object) && serves(server, &service.hosts);
-                    let callers = self.callers(server, &service.hosts).filter(|_| leads)?;
-                    Some((callers, server))
+                    let callers = Callers::of(server, &service.hosts, self.exposed);
+                    Some((callers.filter(|_| leads)?, server))
                 });
                 // Of several servers, the one that admits most.
                 let widest = admitting.min_by(|(one, _), (other, _)| one.cmp(other));
@@ -241,19 +230,6 @@ impl Found<'_> {
             }
         }
         Ok(entrances)
-    }
-
-    /// Whom a server admits for these hosts beside the clients who may call the exposed host.
-    fn callers(&self, server: &Server, hosts: &[String]) -> Option<Callers> {
-        let is_checking = server.mode.ends_with("MUTUAL") && server.mode != "OPTIONAL_MUTUAL";
-        // The host guard counts for its own host, whichever route serves that.
-        let is_another = || hosts.iter().any(|host| host != self.exposed.host);
-        match admits(server, self.exposed.server) {
-            Some(clients) if is_checking => Some(Callers::Others(clients)),
-            Some(_) => Some(Callers::Anybody),
-            None if server.redirects && server.protocol != "HTTPS" => None,
-            None => (self.exposed.is_listed && is_another()).then_some(Callers::Unlisted),
-        }
     }
 
     fn by_server(

@@ -1,7 +1,8 @@
-//! External routes: every route to an exposed Service other than its mutual-TLS host, for others than the clients who may call that.
+//! External routes: every route to an exposed Service past the certificate check or the allow-list of its mutual-TLS host.
 //!
 //! They are reported only if the `AuthorizationPolicies` of the workload admit their requests.
 
+mod callers;
 mod entrances;
 mod rejection;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::resources::names::GatewayName;
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
 use crate::resources::{Kind, Object, ObjectRef};
 
-use entrances::{Callers, Entrance};
+use entrances::Entrance;
 pub use rejection::{needs_http, needs_identity, rejection};
 
 /// What a caller on an external route can do.
@@ -223,31 +224,25 @@ impl<'w> Workload<'w> {
     fn check(&self, entrance: &Entrance, exposed: &Exposed<'_>) -> Option<Finding> {
         let access = self.access(&entrance.arrival);
         let remedy = entrance.remedy.clone();
+        let callers = entrance.callers.describe();
         let (check, why) = match access {
             Access::Shut => return None,
-            Access::Open => match &entrance.callers {
-                Callers::Anybody => (
-                    &check::EXTERNAL_ROUTE_OPEN,
-                    format!("callers on this route need no client certificate, and each {FORGED}"),
-                ),
-                Callers::Others(clients) => (
-                    &check::EXTERNAL_ROUTE_OPEN,
-                    format!("this route admits {clients}, and each {FORGED}"),
-                ),
-                Callers::Unlisted => (
-                    &check::EXTERNAL_ROUTE_UNLISTED,
-                    "clients that are not on the allow-list of the host reach the same Service on this route".to_owned(),
-                ),
-            },
+            Access::Open => entrance.callers.reach(),
             Access::Checked => (
                 &check::EXTERNAL_ROUTE_OTHER_CHECK,
-                format!("whoever passes the check of a token or an external authorizer there needs no client certificate, and {FORGED}"),
+                format!(
+                    "{callers} reach the Service on this route if they pass the check of a token or an external authorizer, and {FORGED}"
+                ),
             ),
             Access::Unknown => (
                 &check::EXTERNAL_ROUTE_NOT_CHECKED,
                 match &self.policies {
-                    Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so the workload may admit callers without a client certificate: {reason}"),
-                    Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated, so the workload may admit callers without a client certificate".to_owned(),
+                    Err(reason) => format!(
+                        "the AuthorizationPolicies of the workload could not be listed, so the workload may admit {callers}: {reason}"
+                    ),
+                    Ok(_) => format!(
+                        "the AuthorizationPolicies of the workload could not be evaluated, so the workload may admit {callers}"
+                    ),
                 },
             ),
         };

@@ -32,7 +32,7 @@ pub fn rejection(
     let (authorizing, deciding): (Vec<&Object>, Vec<&Object>) = policies
         .iter()
         .partition(|policy| has_action(policy, "CUSTOM"));
-    // What an APIRule demands is told of that APIRule.
+    // The demands of an `APIRule` are reported on that `APIRule`.
     let demands = |policy: &&Object| {
         policy.label(RULE_NAME).is_none()
             && workload.access_by(&[*policy], &arrival) == Access::Checked

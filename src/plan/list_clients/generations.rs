@@ -20,7 +20,7 @@ impl Generations {
             notes.push(witness::Fault::AuthorityLost.told(authority));
         }
         if is_there && state.found().is_none() {
-            notes.push(witness::mends("--restore", authority));
+            notes.push(witness::remedy_hint("--restore", authority));
         }
         if let Some(reason) = state.unknown() {
             notes.push(format!(

@@ -16,7 +16,7 @@ impl Case<'_> {
     pub(super) fn is_published(&self, served: &[Served], observed: &Observed) -> Reconciled<bool> {
         let state = &self.found.state;
         let is_uncertain = self.was_edited || state.unproven.is_some();
-        // Every change leaves out the dropped CAs that somebody put back.
+        // Every change removes the dropped CAs that are back in the bundle.
         let is_uncertain = is_uncertain || !state.readmitted.is_empty();
         // A Secret with a copy of the authority may lag behind it.
         if is_uncertain || follower(state).is_some() {

@@ -81,7 +81,7 @@ pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
     Finding::new(
         fault.check(),
         fault.says(authority),
-        match fault.mended_by() {
+        match fault.remedy() {
             "--restore" => command_line::restore(authority),
             flag => command_line::ca_rotate(&format!(" {flag}"), authority),
         },

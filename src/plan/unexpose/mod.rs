@@ -67,7 +67,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
 struct Own {
     /// The route; two where a cluster began to serve `APIRules` between two runs of `expose`.
     routes: Vec<ObjectRef>,
-    /// The policy of the Service's Pods, where the route has none of its own.
+    /// The policy of the Service's Pods; Kyma makes one of its own for an `APIRule`.
     policy: Option<ObjectRef>,
     /// The host guards, one in each namespace with proxies.
     guards: Vec<ObjectRef>,
@@ -86,40 +86,28 @@ impl Own {
         let reads = [rule.clone(), plain.clone(), policy.clone(), guard];
         observed.prefetch(reads.map(Query::Get))?;
         let of_rule = observed.try_get(&rule)?;
-        let mut unseen = None;
-        let (routes, is_plain) = if matches!(of_rule, Seen::NotServed) {
-            (vec![plain], true)
-        } else {
-            let of_plain = observed.try_get(&plain)?;
-            unseen = of_plain.unknown().map(|reason| {
-                format!("whether {plain} routes to the Service too could not be checked: {reason}")
-            });
-            // Written before the cluster served `APIRules`; one of somebody else has another purpose.
-            let is_ours = of_plain.found().is_some_and(|object| object.is_ours());
-            match is_ours || observed.change_of(&plain).is_some() {
-                false => (vec![rule], false),
-                true if is_missing(&of_rule) && observed.change_of(&rule).is_none() => {
-                    (vec![plain], true)
-                }
-                true => (vec![rule, plain], true),
-            }
+        let serves_rules = !matches!(of_rule, Seen::NotServed);
+        let has_rule = of_rule.found().is_some() || observed.change_of(&rule).is_some();
+        // What was written before the cluster served `APIRules`. A VirtualService of somebody else has another purpose.
+        let has_plain = is_made_here(&plain, observed)?;
+        let unseen = observed.try_get(&plain)?.unknown().map(|reason| {
+            format!("whether {plain} routes to the Service too could not be checked: {reason}")
+        });
+        let routes = match (serves_rules, has_rule, has_plain) {
+            (false, ..) | (true, false, true) => vec![plain],
+            (true, true, true) => vec![rule, plain],
+            (true, _, false) => vec![rule],
         };
-        observed.prefetch(routes.iter().cloned().map(Query::Get))?;
         let mut guarded = BTreeSet::new();
         for route in &routes {
             guarded.extend(proxies(route, observed)?);
         }
-        // A run that was interrupted before the cluster had Kyma may have left it.
-        let is_left = || -> Reconciled<bool> {
-            let seen = observed.try_get(&policy)?;
-            let is_ours = seen.found().is_some_and(|object| object.is_ours());
-            Ok(is_ours || observed.change_of(&policy).is_some())
-        };
+        let has_policy = !serves_rules || is_made_here(&policy, observed)?;
         Ok(Self {
-            policy: (is_plain || is_left()?).then_some(policy),
             routes,
+            policy: has_policy.then_some(policy),
             guards: guarded.iter().map(|proxies| guard_in(proxies)).collect(),
-            unseen,
+            unseen: unseen.filter(|_| serves_rules),
         })
     }
 
@@ -135,8 +123,11 @@ impl Own {
     }
 }
 
-fn is_missing(seen: &Seen<&Object>) -> bool {
-    matches!(seen, Seen::Missing | Seen::NotServed)
+/// Whether this plugin made an object that exists, or existed until this run deleted it.
+fn is_made_here(reference: &ObjectRef, observed: &Observed) -> Reconciled<bool> {
+    let seen = observed.try_get(reference)?;
+    let is_ours = seen.found().is_some_and(|object| object.is_ours());
+    Ok(is_ours || observed.change_of(reference).is_some())
 }
 
 /// The namespaces of proxies in which the Service's guard may lie: those that the route notes. Where the route is gone, a run that
@@ -231,7 +222,7 @@ fn delete_all(
         delete(request, extent, route, observed)?;
     }
     let unrouted = routed::until_unrouted(request, own, extent, observed)?;
-    // Whoever else routes the host must not get the clients that its guard keeps out.
+    // The other route of the host must not get the clients that the guard rejects.
     let guards = own.guards.iter().filter(|_| !unrouted.is_still_routed);
     for reference in own.policy.iter().chain(guards).chain(&extent.doomed) {
         delete(request, extent, reference, observed)?;

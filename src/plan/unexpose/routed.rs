@@ -148,7 +148,7 @@ fn still_routed(
     for guard in &own.guards {
         if try_live(observed, guard)?.found().is_some() {
             notes.push(format!(
-                "{guard}, which admits only some clients or servers to `{host}`, was kept for {other}; to remove it: {}",
+                "{guard}, the host guard of `{host}`, was kept, because it also protects {other}; to delete it: {}",
                 command_line::kubectl("delete", guard)
             ));
         }

@@ -66,12 +66,11 @@ pub struct HeaderGuard<'a> {
 impl HeaderGuard<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let identity = IDENTITY_HEADERS.into_iter().flat_map(spellings);
-        let misspelt = spellings(FORWARDED).into_iter().skip(1);
-        let headers: Vec<String> = identity.chain(misspelt).collect();
         let of_port = |listener| {
-            let headers = headers.iter();
-            headers.flat_map(move |header| denying_header(header, listener))
+            let mut rules = rules(IDENTITY_HEADERS, listener);
+            let misspelt = spellings(FORWARDED).into_iter().skip(1);
+            rules.extend(misspelt.flat_map(|header| denying_header(&header, listener)));
+            rules
         };
         let rules: Vec<Value> = self.listeners.iter().flat_map(of_port).collect();
         denying(

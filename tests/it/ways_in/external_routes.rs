@@ -42,7 +42,7 @@ fn a_second_api_rule_on_kymas_own_gateway_is_an_external_route() {
             .unwrap()
             .contains("can choose the identity headers")
     );
-    // expose says the same, and leaves it to whoever made it.
+    // `expose` warns of the route, and leaves it to its owner.
     desk.run(&["expose", "httpbin"])
         .exits(0)
         .says(check["seen"].as_str().unwrap())

@@ -9,7 +9,7 @@ use crate::plan::Observed;
 use crate::plan::probe::IngressProxies;
 use crate::resources::guard::{self, Clients, Listener, OtherServer};
 use crate::resources::names::CLIENTS_ANNOTATION;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Object, ObjectRef};
 
 /// How long open connections continue under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
 const DRAINED_AFTER: &str = "45 s";
@@ -110,7 +110,7 @@ pub(super) fn notes(
     let mut notes = Vec::new();
     let route = view.route.as_ref().map(|(object, _)| *object);
     let route = before(route, &target.route(), observed);
-    let service = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
+    let service = target.service_reference();
     let header_guard = before(view.header_guard, &target.header_guard(), observed);
     let is_noted = route.is_some_and(|route| route.annotation(CLIENTS_ANNOTATION).is_some())
         || header_guard

@@ -4,9 +4,9 @@ use super::super::Request;
 use super::super::target::Target;
 use super::super::view::View;
 use crate::error::Failure;
+use crate::resources::Object;
 use crate::resources::guard::{self, Clients, effective};
 use crate::resources::names::CLIENTS_ANNOTATION;
-use crate::resources::{Kind, Object, ObjectRef};
 
 /// The clients that may call the host now: those of the guard; those of the annotation if the guard is lost or was opened.
 pub(super) fn current(
@@ -34,7 +34,8 @@ pub(super) fn current(
 pub(super) fn is_noting(view: &View<'_>, target: &Target) -> bool {
     let route = view.route.as_ref();
     let is_theirs = route.is_some_and(|(route, _)| !route.is_ours());
-    let noted = |live: &Object| guard::noted_on(live, &service(target), &target.host).is_some();
+    let noted =
+        |live: &Object| guard::noted_on(live, &target.service_reference(), &target.host).is_some();
     is_theirs || view.header_guard.is_some_and(noted)
 }
 
@@ -44,7 +45,11 @@ fn noted(target: &Target, view: &View<'_>) -> Option<Clients> {
         Some((route, _)) if route.is_ours() => {
             Clients::of_annotation(route.annotation(CLIENTS_ANNOTATION)?)
         }
-        _ => guard::noted_on(view.header_guard?, &service(target), &target.host),
+        _ => guard::noted_on(
+            view.header_guard?,
+            &target.service_reference(),
+            &target.host,
+        ),
     }
 }
 
@@ -56,12 +61,12 @@ pub(super) fn noting(
     clients: Option<&Clients>,
 ) -> Object {
     if is_noting(view, target) {
-        guard::noting(header_guard, (&service(target), &target.host), clients)
+        guard::noting(
+            header_guard,
+            (&target.service_reference(), &target.host),
+            clients,
+        )
     } else {
         header_guard
     }
-}
-
-fn service(target: &Target) -> ObjectRef {
-    ObjectRef::new(Kind::Service, &target.namespace, &target.service)
 }

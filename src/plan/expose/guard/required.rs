@@ -63,14 +63,14 @@ fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
     ))
 }
 
-/// Refuses where a TCP server asks clients for certificates under names of these servers: a rule for these clients would close its
-/// connections, and one that spares them would spare those that come to these servers after all.
+/// Refuses if a TCP server asks clients for certificates under server names of these listeners: a rule for verified clients would close
+/// its connections, and a rule that exempts its names would exempt clients of the host too.
 pub(super) fn refuse_shared_names(
     request: &Request,
     target: &Target,
     listeners: &[Listener],
 ) -> Result<(), Failure> {
-    // Nobody who can make a Gateway keeps a client on a list.
+    // A user who may write Gateways must not keep an administrator from removing a client.
     let only_removes = matches!(&request.access.allow, Allow::Change { add, remove } if add.is_empty() && !remove.is_empty());
     if only_removes {
         return Ok(());

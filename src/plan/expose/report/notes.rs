@@ -1,8 +1,8 @@
 //! The notes of a run on what the user must know or do.
 
 use super::{
-    Existing, FIRST_AUTHORITY, IngressGateway, Kind, Looked, ObjectRef, Observed, Plan, Wanted,
-    command_line, connection_reuse, moving, weakness,
+    Existing, FIRST_AUTHORITY, IngressGateway, Looked, Observed, Plan, Wanted, command_line,
+    connection_reuse, moving, weakness,
 };
 
 /// What the user must know before anything is written.
@@ -46,14 +46,10 @@ fn several_namespaces(
     })
 }
 
-/// Tells of Pods with the gateway's labels that are left out.
+/// A note for each namespace with Pods of the gateway's labels that is left out.
 fn left_out<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = String> + 'a {
     let target = plan.target;
-    let expose = command_line::expose(&ObjectRef::new(
-        Kind::Service,
-        &target.namespace,
-        &target.service,
-    ));
+    let expose = command_line::expose(&target.service_reference());
     target.unnamed.iter().map(move |namespace| {
         format!(
             "Pods with the labels `{}` also run in `{namespace}`, for which the host was not exposed, so they get neither the key of its server certificate nor access to the Service; if they belong to your ingress gateway: {expose} --ingress {namespace}/SERVICE",
@@ -104,7 +100,7 @@ pub(super) fn notes(
             ));
         }
         let is_open = plan.moved.is_none();
-        let service = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
+        let service = target.service_reference();
         let command = command_line::expose(&service);
         let weakness = weakness::of_server(server, &command).filter(|_| is_open);
         notes.extend(weakness.map(|weakness| weakness.to_string()));

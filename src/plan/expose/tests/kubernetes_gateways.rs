@@ -152,8 +152,8 @@ fn with_server_names() -> Vec<(Cluster, Request, String, Vec<String>)> {
     .collect()
 }
 
-/// A server that passes connections through takes its server names only while istiod serves it. Whoever may write a Gateway, even one
-/// of another controller, must not open the host to clients that are not on its list.
+/// A server that passes connections through takes its server names only while istiod serves it. A user who may write Gateways, even of
+/// another controller, must not open the host to clients that are not on its list.
 #[test]
 fn a_server_name_that_a_guard_spares_lets_nobody_in_whom_the_proxies_know() {
     for (cluster, request, host, names) in with_server_names() {

@@ -15,6 +15,26 @@ fn only_the_route() -> Request {
     }
 }
 
+/// A route of somebody else for the host, on the same Gateway.
+fn their_route(host: &str) -> Object {
+    let spec = json!({
+        "hosts": [host], "gateways": [own_gateway().to_string()],
+        "http": [{"route": [{"destination": {"host": "other"}}]}],
+    });
+    Object::new(ObjectRef::new(Kind::VirtualService, "team", "theirs")).with("spec", spec)
+}
+
+/// The host guard of the Service, which lists one client.
+fn host_guard(host: &str) -> Object {
+    let rules = json!([{
+        "from": [{"source": {"notPrincipals": ["kyma-mtls-clients/ada"]}}],
+        "to": [{"operation": {"hosts": [host]}}],
+    }]);
+    let guard = Object::new(guard::host_reference("istio-system", "shop", "httpbin"));
+    let spec = json!({"action": "DENY", "rules": rules});
+    ours(guard, &own_gateway()).with("spec", spec)
+}
+
 #[test]
 fn a_proxy_that_still_routes_the_host_is_waited_for_while_the_guards_and_the_gateway_stand() {
     for (number, (mut cluster, host)) in exposed_clusters().into_iter().enumerate() {
@@ -92,12 +112,7 @@ fn what_may_not_be_asked_is_told() {
 fn a_host_that_another_route_serves_too_is_not_waited_for() {
     let (mut cluster, host) = exposed_clusters().remove(1);
     assert_eq!(host, PLAIN_HOST);
-    let spec = json!({
-        "hosts": [host], "gateways": [own_gateway().to_string()],
-        "http": [{"route": [{"destination": {"host": "other"}}]}],
-    });
-    let theirs = ObjectRef::new(Kind::VirtualService, "team", "theirs");
-    cluster.put(&Object::new(theirs).with("spec", spec));
+    cluster.put(&their_route(&host));
     let report = cluster.run(&only_the_route()).unwrap();
     let notes = report.notes.join("\n");
     let says = format!("VirtualService team/theirs routes `{host}` too");
@@ -108,28 +123,21 @@ fn a_host_that_another_route_serves_too_is_not_waited_for() {
 #[test]
 fn the_guard_of_a_host_that_another_route_serves_too_is_kept() {
     let (mut cluster, host) = exposed_clusters().remove(1);
-    let guard = guard::host_reference("istio-system", "shop", "httpbin");
+    let host_guard = host_guard(&host);
+    let guard = host_guard.reference();
     let mine = Routing::VirtualService.reference("shop", "httpbin");
-    let rules = json!([{"from": [{"source": {"notPrincipals": ["kyma-mtls-clients/ada"]}}], "to": [{"operation": {"hosts": [host]}}]}]);
-    let spec = json!({"action": "DENY", "rules": rules});
-    cluster.put(&ours(Object::new(guard.clone()), &own_gateway()).with("spec", spec));
-    let spec = json!({
-        "hosts": [host], "gateways": [own_gateway().to_string()],
-        "http": [{"route": [{"destination": {"host": "other"}}]}],
-    });
-    cluster.put(
-        &Object::new(ObjectRef::new(Kind::VirtualService, "team", "theirs")).with("spec", spec),
-    );
+    cluster.put(&host_guard);
+    cluster.put(&their_route(&host));
     for _ in 0..2 {
         let report = cluster.run(&only_the_route()).unwrap();
         let notes = report.notes.join("\n");
         let says = format!(
-            "was kept for VirtualService team/theirs; to remove it: kubectl delete authorizationpolicies.security.istio.io -n istio-system {}",
+            "was kept, because it also protects VirtualService team/theirs; to delete it: kubectl delete authorizationpolicies.security.istio.io -n istio-system {}",
             guard.name
         );
         assert!(notes.contains(&says), "{notes}");
         assert!(!cluster.objects.contains_key(&mine));
-        assert!(cluster.objects.contains_key(&guard));
+        assert!(cluster.objects.contains_key(guard));
     }
 }
 
@@ -172,16 +180,10 @@ fn a_route_from_before_kyma_is_removed_with_its_policy_and_guard() {
 #[test]
 fn the_guard_is_kept_for_another_route_where_the_proxies_may_not_be_asked() {
     let (mut cluster, host) = exposed_clusters().remove(1);
-    let guard = guard::host_reference("istio-system", "shop", "httpbin");
-    let rules = json!([{"from": [{"source": {"notPrincipals": ["kyma-mtls-clients/ada"]}}], "to": [{"operation": {"hosts": [host]}}]}]);
-    let spec = json!({"action": "DENY", "rules": rules});
-    cluster.put(&ours(Object::new(guard.clone()), &own_gateway()).with("spec", spec));
-    let spec = json!({
-        "hosts": [host], "gateways": [own_gateway().to_string()],
-        "http": [{"route": [{"destination": {"host": "other"}}]}],
-    });
-    let theirs = ObjectRef::new(Kind::VirtualService, "team", "theirs");
-    cluster.put(&Object::new(theirs).with("spec", spec));
+    let host_guard = host_guard(&host);
+    let guard = host_guard.reference();
+    cluster.put(&host_guard);
+    cluster.put(&their_route(&host));
     let routes = Part::Hosts(own_gateway());
     for pod in cluster.proxy_pods() {
         let query = Query::Proxy(pod, routes.clone());
@@ -190,5 +192,5 @@ fn the_guard_is_kept_for_another_route_where_the_proxies_may_not_be_asked() {
             .insert(query, Seen::Denied("you may not".to_owned()));
     }
     cluster.run(&only_the_route()).unwrap();
-    assert!(cluster.objects.contains_key(&guard));
+    assert!(cluster.objects.contains_key(guard));
 }

@@ -28,14 +28,14 @@ fn a_namespace_that_joins_later_is_found_keeps_nobody_from_revoking_and_is_mende
         // They have no server Secret, and serve nobody.
         assert_eq!(admits(&cluster, ada), [Some(200), Some(200), None]);
         cluster.run(&revoke_request("ben")).unwrap();
-        // Whoever may start Pods somewhere must not get the key, nor access to the Service, by their labels.
+        // A user who may start Pods in some namespace must not get the key or access to the Service by their labels.
         let written = cluster.writes.len();
         let report = run(&mut cluster, &plain_request(), HOST);
         assert_eq!(cluster.writes[written..], [] as [&str; 0]);
         let notes = report.notes.join("\n");
         assert!(notes.contains("--ingress edge/SERVICE"), "{notes}");
         assert_eq!(admits(&cluster, ada), [Some(200), Some(200), None]);
-        // Who names the Service in front of them has seen them.
+        // `--ingress` names the Service in front of the new Pods.
         let request = naming_service_in("edge", &cluster);
         run(&mut cluster, &request, HOST);
         assert_eq!(admits(&cluster, ada), [Some(200); 3]);
