@@ -87,10 +87,10 @@ pub struct Args {
     /// Use this Gateway, and share its clients; created if it does not exist [default: kyma-mtls-gateway]
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
-    /// Use the ingress gateway behind this Service; an existing Gateway keeps its own, and takes in one with the same labels [default:
-    /// Kyma's, else the only one in the cluster]
-    #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, conflicts_with = "selector")]
-    ingress: Option<ObjectRef>,
+    /// Use the ingress gateway behind this Service; of several with the same labels, clients are sent to the first one. An existing Gateway
+    /// keeps its own, and takes in others [default: Kyma's, else the only one in the cluster]
+    #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, value_delimiter = ',', conflicts_with = "selector")]
+    ingress: Vec<ObjectRef>,
     /// Use the ingress gateway whose proxies have these labels
     #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     selector: Vec<(String, String)>,

@@ -139,7 +139,7 @@ pub(crate) const GATEWAY_SEVERAL_NAMESPACES: Check = Check {
     cause: "The Gateway's selector matches proxies of another namespace too, for which the host was not exposed",
     found_by: "the Pods of all namespaces with the labels that the Gateway selects, the namespaces that Gateway and route note, guards and Secrets beside those Pods, and whether istiod keeps Gateways to their namespace",
     why: "the Gateway configures these proxies too, and they read the server Secret of their own namespace: without one they serve nobody, and without guards they admit too much",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --ingress NAMESPACE/SERVICE",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --ingress NAMESPACE/SERVICE,NAMESPACE/SERVICE",
     consequences: &[],
 };
 

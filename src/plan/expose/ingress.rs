@@ -24,7 +24,7 @@ const KYMAS_PRINCIPAL: &str =
 pub(super) fn guess(request: &Request) -> IngressGateway {
     let default = IngressGateway::default();
     let selector = request.selector.clone().unwrap_or(default.selector);
-    let said = request.ingress.as_ref();
+    let said = request.ingress.first();
     let namespace = said.map_or(default.namespace, |said| said.namespace.clone());
     IngressGateway::new(&namespace, selector)
 }
@@ -50,7 +50,7 @@ pub(super) fn choose(
 ) -> Reconciled<IngressGateway> {
     let named = named(request, observed)?;
     let Some(existing) = existing else {
-        return match (named, &request.selector) {
+        return match (together(named, request)?, &request.selector) {
             (Some(named), _) => Ok(named),
             (None, Some(_)) => with_labels(guess(request), observed),
             (None, None) => match noted {
@@ -69,7 +69,7 @@ pub(super) fn choose(
         .selector
         .as_ref()
         .is_some_and(|wanted| *wanted != own.selector);
-    if named.as_ref().is_some_and(differs) || is_selected_otherwise {
+    if named.iter().any(differs) || is_selected_otherwise {
         return Err(Failure::refused(format!(
             "the Gateway `{gateway}` exists and is for the proxies of `{}` in the namespace `{}`",
             own.labels(),
@@ -78,9 +78,9 @@ pub(super) fn choose(
         .hint("leave out `--ingress` and `--selector` to use the Gateway as it is, or choose another Gateway with `--gateway`")
         .into());
     }
-    // Of several namespaces, the one that the user names leads.
-    Ok(match named {
-        Some(named) => own.clone().led_by(&named.namespace),
+    // Of several namespaces, the one that the user names first leads.
+    Ok(match named.first() {
+        Some(first) => own.clone().led_by(&first.namespace),
         None => own.clone(),
     })
 }
@@ -104,11 +104,35 @@ pub(super) fn require_further(ingress: &IngressGateway, observed: &Observed) -> 
     Ok(())
 }
 
-/// The proxies behind the Service of `--ingress`.
-fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGateway>> {
-    let Some(reference) = &request.ingress else {
+/// The proxies behind each Service of `--ingress`.
+fn named(request: &Request, observed: &Observed) -> Reconciled<Vec<IngressGateway>> {
+    let named = request.ingress.iter();
+    named.map(|service| behind(service, observed)).collect()
+}
+
+/// One ingress gateway of those behind the Services of `--ingress`, led by the first one: a Gateway has one selector.
+fn together(named: Vec<IngressGateway>, request: &Request) -> Reconciled<Option<IngressGateway>> {
+    let mut named = named.into_iter();
+    let Some(first) = named.next() else {
         return Ok(None);
     };
+    let others: Vec<IngressGateway> = named.collect();
+    if others.iter().any(|other| other.selector != first.selector) {
+        let services: Vec<String> = request.ingress.iter().map(ToString::to_string).collect();
+        return Err(Failure::refused(format!(
+            "the Services of `--ingress` select different labels: {}",
+            services.join(", ")
+        ))
+        .hint("a Gateway has one selector: name Services with the same one, or expose the Service once for each with another `--gateway`")
+        .into());
+    }
+    Ok(Some(
+        first.also_in(others.into_iter().map(|other| other.namespace)),
+    ))
+}
+
+/// The proxies behind one Service of `--ingress`.
+fn behind(reference: &ObjectRef, observed: &Observed) -> Reconciled<IngressGateway> {
     let refused = |reason: &str| -> Reconciled<Failure> {
         let failure = Failure::refused(format!("{reference} of `--ingress` {reason}"));
         Ok(hinted(failure, &candidates(observed)?))
@@ -136,7 +160,7 @@ fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGat
             "leads to Pods that run no gateway of Istio: no container `istio-proxy` has the arguments `proxy router`",
         )?
         .into()),
-        _ => Ok(Some(ingress)),
+        _ => Ok(ingress),
     }
 }
 

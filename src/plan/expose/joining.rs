@@ -14,7 +14,7 @@ use crate::resources::{Kind, Object};
 ///
 /// A Gateway configures every router with its labels, also one that somebody starts in a namespace of their own. So a namespace that
 /// joins later gets the key of the server certificate, and access to the Service, only where the user names its Service.
-pub(super) struct Known(Option<BTreeSet<String>>);
+pub(super) struct Known(Vec<String>);
 
 impl Known {
     /// What the Gateway, if it is ours, and the route noted when the run began; of a new exposure nothing is known.
@@ -27,29 +27,34 @@ impl Known {
         let mut gateways = observed.list(&Query::everywhere(Kind::Gateway))?.iter();
         let own = gateways.find(|object| *object.reference() == reference && object.is_ours());
         let noted = |object: &Object| noted_namespaces(object.annotation(INGRESS_ANNOTATION));
-        let known: BTreeSet<String> = own.into_iter().chain(route).flat_map(noted).collect();
-        Ok(Self((!known.is_empty()).then_some(known)))
+        Ok(Self(own.into_iter().chain(route).flat_map(noted).collect()))
     }
 
-    /// The proxies without those of new namespaces that the user does not name, and the names of these namespaces. A namespace that joins
-    /// does not lead; refuses where all are new, unless the Gateway's header guard is there, so that only the note was lost.
+    /// The proxies without those of new namespaces that the user does not name, and the names of these namespaces. The namespace that was
+    /// noted first leads, unless the user names others. Refuses where all are new, unless the Gateway's header guard is there, so that only
+    /// the note was lost.
     pub fn admitted(
         &self,
         (request, gateway): (&Request, &GatewayName),
         mut ingress: IngressGateway,
         observed: &Observed,
     ) -> Reconciled<(IngressGateway, BTreeSet<String>)> {
-        let Self(Some(known)) = self else {
+        let Self(known) = self;
+        if known.is_empty() {
             return Ok((ingress, BTreeSet::new()));
-        };
-        let named = request.ingress.as_ref().map(|named| &named.namespace);
+        }
         let is_new = |namespace: &str| {
-            !known.contains(namespace) && named.is_none_or(|named| named != namespace)
+            let mut named = request.ingress.iter().map(|service| &service.namespace);
+            known
+                .iter()
+                .chain(&mut named)
+                .all(|known| known != namespace)
         };
-        let is_known = |namespace: &&str| known.contains(*namespace);
-        let first = ingress.namespaces().find(is_known).map(str::to_owned);
-        if let Some(first) = first {
-            ingress = ingress.led_by(&first);
+        let is_there = |known: &&String| ingress.namespaces().any(|there| there == **known);
+        if let Some(first) = known.iter().find(is_there)
+            && request.ingress.is_empty()
+        {
+            ingress = ingress.led_by(first);
         }
         let is_guarded = || -> Reconciled<bool> {
             let guard = observed.try_get(&headers_reference(&ingress.namespace, gateway))?;

@@ -73,8 +73,9 @@ pub struct Request {
     pub local_domain: Option<&'static str>,
     /// The Gateway to use or create; by default that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
-    /// The Service in front of the ingress gateway; by default Kyma's, else the only one in the cluster.
-    pub ingress: Option<ObjectRef>,
+    /// The Services in front of the ingress gateway, the one first that leads clients to it; by default Kyma's, else the only one in the
+    /// cluster.
+    pub ingress: Vec<ObjectRef>,
     /// The labels of the ingress gateway's proxies; by default those of Istio's default one.
     pub selector: Option<BTreeMap<String, String>>,
     /// The user's choices for the route; all else stays as an earlier run made it.

@@ -85,11 +85,16 @@ fn joined(part: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
         return Ok(None);
     }
     let names: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+    let first = part.noted(facts).parts().next();
+    let leading = first.map(|first| probe::service_of(facts.observed, &first));
     let (service, front) = probe::service_of(facts.observed, ingress)?;
-    let remedy = match front {
-        Seen::Found(_) => format!(
-            "{} --ingress {}/{}",
+    let remedy = match (front, leading.transpose()?) {
+        // The Service that clients are sent to stays the first one.
+        (Seen::Found(_), Some((leading, Seen::Found(_)))) => format!(
+            "{} --ingress {}/{},{}/{}",
             part.expose_command(),
+            leading.namespace,
+            leading.name,
             service.namespace,
             service.name
         ),

@@ -18,7 +18,7 @@ fn request() -> Request {
         host: None,
         local_domain: None,
         gateway: None,
-        ingress: None,
+        ingress: Vec::new(),
         selector: None,
         route: crate::plan::expose::RouteChoice::default(),
         dns: crate::plan::expose::DnsChoice::default(),

@@ -52,8 +52,9 @@ fn left_out<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = String> + 'a {
     let expose = command_line::expose(&target.service_reference());
     target.unnamed.iter().map(move |namespace| {
         format!(
-            "Pods with the labels `{}` also run in `{namespace}`, for which the host was not exposed, so they get neither the key of its server certificate nor access to the Service; if they belong to your ingress gateway: {expose} --ingress {namespace}/SERVICE",
-            target.ingress.labels()
+            "Pods with the labels `{}` also run in `{namespace}`, for which the host was not exposed, so they get neither the key of its server certificate nor access to the Service; if they belong to your ingress gateway: {expose} --ingress {}/SERVICE,{namespace}/SERVICE",
+            target.ingress.labels(),
+            target.ingress.namespace
         )
     })
 }

@@ -82,7 +82,7 @@ fn of_several_ingress_gateways_one_must_be_named() {
         assert!(refusal.contains(line), "{refusal}");
     }
     let request = Request {
-        ingress: Some(named(HELM_NAMESPACE, HELM_SERVICE)),
+        ingress: vec![named(HELM_NAMESPACE, HELM_SERVICE)],
         ..plain_request()
     };
     run(&mut cluster, &request, HOST);
@@ -102,7 +102,7 @@ fn the_default_one_beside_others_is_taken_at_once_with_kyma_only() {
         assert!(told.contains(line), "{told}");
     }
     let default = Request {
-        ingress: Some(named("istio-system", "istio-ingressgateway")),
+        ingress: vec![named("istio-system", "istio-ingressgateway")],
         ..plain_request()
     };
     run(&mut cluster, &default, HOST);
@@ -149,7 +149,7 @@ fn a_service_that_is_no_ingress_gateway_is_refused_with_the_reason() {
         let pod = Object::new(ObjectRef::new(Kind::Pod, "edge", "web-1"));
         cluster.put(&pod.with_label("app", "web"));
         let request = Request {
-            ingress: Some(named(namespace, name)),
+            ingress: vec![named(namespace, name)],
             ..plain_request()
         };
         let refusal = refusal(&mut cluster, &request);
@@ -160,18 +160,33 @@ fn a_service_that_is_no_ingress_gateway_is_refused_with_the_reason() {
 }
 
 #[test]
+fn services_with_different_selectors_are_refused() {
+    let mut cluster = Cluster::helm();
+    another_gateway(&mut cluster, "edge", "edge-gateway");
+    let request = Request {
+        ingress: vec![
+            named(HELM_NAMESPACE, HELM_SERVICE),
+            named("edge", "edge-gateway"),
+        ],
+        ..plain_request()
+    };
+    let refusal = refusal(&mut cluster, &request);
+    assert!(refusal.contains("select different labels"), "{refusal}");
+}
+
+#[test]
 fn a_gateway_that_exists_keeps_its_ingress_gateway() {
     let mut cluster = Cluster::helm();
     another_gateway(&mut cluster, "edge", "edge-gateway");
     let first = Request {
-        ingress: Some(named(HELM_NAMESPACE, HELM_SERVICE)),
+        ingress: vec![named(HELM_NAMESPACE, HELM_SERVICE)],
         ..plain_request()
     };
     run(&mut cluster, &first, HOST);
     // Without a word it stays.
     run(&mut cluster, &plain_request(), HOST);
     let moved = Request {
-        ingress: Some(named("edge", "edge-gateway")),
+        ingress: vec![named("edge", "edge-gateway")],
         ..plain_request()
     };
     let written = cluster.writes.len();

@@ -87,14 +87,17 @@ fn revoke_request(name: &str) -> revoke_client::Request {
     }
 }
 
-/// The request that names the Service in front of the proxies of a further namespace.
-pub(super) fn naming_service_in(namespace: &str, cluster: &Cluster) -> Request {
-    let mut services = cluster
-        .objects
-        .keys()
-        .filter(|name| name.kind == Kind::Service && name.namespace == namespace);
+/// The request that names the Services in front of the proxies of several namespaces.
+pub(super) fn naming_services_in(namespaces: &[&str], cluster: &Cluster) -> Request {
+    let in_front = |namespace: &&str| {
+        let mut services = cluster.objects.keys();
+        let found = services
+            .find(|name| name.kind == Kind::Service && name.namespace == *namespace)
+            .unwrap();
+        found.clone()
+    };
     Request {
-        ingress: services.next().cloned(),
+        ingress: namespaces.iter().map(in_front).collect(),
         ..plain_request()
     }
 }
@@ -202,7 +205,7 @@ fn labels_and_services_of_proxies_in_several_namespaces_are_served() {
         ..plain_request()
     };
     let behind = |namespace: &str| Request {
-        ingress: Some(ObjectRef::new(Kind::Service, namespace, HELM_SERVICE)),
+        ingress: vec![ObjectRef::new(Kind::Service, namespace, HELM_SERVICE)],
         ..plain_request()
     };
     for (request, noted) in [
@@ -319,7 +322,7 @@ fn where_gateways_are_scoped_proxies_of_another_namespace_do_not_count() {
     cluster.put(&scoped);
     another_gateway(&mut cluster, "edge", HELM_SERVICE);
     let request = Request {
-        ingress: Some(ObjectRef::new(Kind::Service, HELM_NAMESPACE, HELM_SERVICE)),
+        ingress: vec![ObjectRef::new(Kind::Service, HELM_NAMESPACE, HELM_SERVICE)],
         ..plain_request()
     };
     run(&mut cluster, &request, HOST);

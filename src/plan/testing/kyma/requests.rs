@@ -12,7 +12,7 @@ pub fn expose_request() -> expose::Request {
         host: None,
         local_domain: None,
         gateway: None,
-        ingress: None,
+        ingress: Vec::new(),
         selector: None,
         route: expose::RouteChoice::default(),
         dns: expose::DnsChoice::default(),

@@ -21,7 +21,8 @@ fn a_namespace_that_joins_later_is_found_keeps_nobody_from_revoking_and_is_mende
             "also run in `edge`",
             "AuthorizationPolicy edge/",
             "Secret edge/kyma-mtls-cacert",
-            "kubectl mtls expose httpbin -n shop --ingress edge/",
+            &format!("kubectl mtls expose httpbin -n shop --ingress {first}/"),
+            ",edge/",
         ] {
             assert!(finding.contains(text), "{finding}");
         }
@@ -33,16 +34,24 @@ fn a_namespace_that_joins_later_is_found_keeps_nobody_from_revoking_and_is_mende
         let report = run(&mut cluster, &plain_request(), HOST);
         assert_eq!(cluster.writes[written..], [] as [&str; 0]);
         let notes = report.notes.join("\n");
-        assert!(notes.contains("--ingress edge/SERVICE"), "{notes}");
+        assert!(
+            notes.contains(&format!("--ingress {first}/SERVICE,edge/SERVICE")),
+            "{notes}"
+        );
         assert_eq!(admits(&cluster, ada), [Some(200), Some(200), None]);
-        // `--ingress` names the Service in front of the new Pods.
-        let request = naming_service_in("edge", &cluster);
+        // `--ingress` names the Services in front of all Pods, the one first that clients are sent to.
+        let request = naming_services_in(&[first, "edge"], &cluster);
         run(&mut cluster, &request, HOST);
         assert_eq!(admits(&cluster, ada), [Some(200); 3]);
         assert_eq!(admits(&cluster, ben), [None; 3]);
         let note = cluster.objects[&gateway()].annotation(INGRESS_ANNOTATION);
         assert_eq!(note, Some(format!("{first},edge").as_str()));
         assert_eq!(findings(&mut cluster), Vec::<String>::new());
+        let written = cluster.writes.len();
+        run(&mut cluster, &request, HOST);
+        assert_eq!(cluster.writes[written..], [] as [&str; 0]);
+        run(&mut cluster, &plain_request(), HOST);
+        assert_eq!(cluster.writes[written..], [] as [&str; 0]);
     }
 }
 

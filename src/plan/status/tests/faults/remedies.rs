@@ -248,8 +248,11 @@ fn run_expose(cluster: &mut Cluster, options: &[&str]) {
         match *option {
             "--gateway" => request.gateway = Some(value().parse().unwrap()),
             "--ingress" => {
-                let (namespace, name) = value().split_once('/').unwrap();
-                request.ingress = Some(ObjectRef::new(Kind::Service, namespace, name));
+                let services = value().split(',').map(|service| {
+                    let (namespace, name) = service.split_once('/').unwrap();
+                    ObjectRef::new(Kind::Service, namespace, name)
+                });
+                request.ingress = services.collect();
             }
             "--port" => request.port = Some(value().to_owned()),
             "--host" => request.host = Some(value().to_owned()),
