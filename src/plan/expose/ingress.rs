@@ -1,7 +1,5 @@
 //! The ingress gateway of the host: Kyma's, the only one in the cluster, or the one that the user names.
 
-use std::collections::BTreeMap;
-
 use super::existing::Existing;
 use super::{Request, get};
 use crate::error::Failure;
@@ -13,12 +11,16 @@ use crate::resources::ingress::{IngressGateway, is_router, noted_namespaces};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
 use crate::resources::service::Service;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The mesh identity that Kyma's controller admits to Services, whatever the gateway (<https://github.com/kyma-project/api-gateway>,
 /// `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
 const KYMAS_PRINCIPAL: &str =
     "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
+
+/// Why Pods are no ingress gateway.
+const NO_ROUTERS: &str =
+    "run no gateway of Istio: no container `istio-proxy` has the arguments `proxy router`";
 
 /// The assumed ingress gateway of a new Gateway, so that its objects are read together with its Pods.
 pub(super) fn guess(request: &Request) -> IngressGateway {
@@ -156,10 +158,9 @@ fn behind(reference: &ObjectRef, observed: &Observed) -> Reconciled<IngressGatew
     observed.prefetch([pods.clone()])?;
     match observed.try_list(&pods)? {
         Seen::Found([]) => Err(refused("has no Pods behind it")?.into()),
-        Seen::Found(pods) if !pods.iter().any(is_router) => Err(refused(
-            "leads to Pods that run no gateway of Istio: no container `istio-proxy` has the arguments `proxy router`",
-        )?
-        .into()),
+        Seen::Found(pods) if !pods.iter().any(is_router) => {
+            Err(refused(&format!("leads to Pods that {NO_ROUTERS}"))?.into())
+        }
         _ => Ok(ingress),
     }
 }
@@ -168,8 +169,17 @@ fn behind(reference: &ObjectRef, observed: &Observed) -> Reconciled<IngressGatew
 fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<IngressGateway> {
     let here = probe::pods(&guess);
     observed.prefetch([here.clone()])?;
-    if !matches!(observed.try_list(&here)?, Seen::Found([])) {
-        return Ok(guess);
+    match observed.try_list(&here)? {
+        Seen::Found([]) => {}
+        Seen::Found(pods) if !pods.iter().any(is_router) => {
+            let failure = Failure::refused(format!(
+                "the Pods with the labels `{}` in `{}` {NO_ROUTERS}",
+                guess.labels(),
+                guess.namespace
+            ));
+            return Err(hinted(failure, &candidates(observed)?).into());
+        }
+        _ => return Ok(guess),
     }
     let everywhere = ingress::everywhere(&guess.selector);
     observed.prefetch([everywhere.clone()])?;
@@ -202,11 +212,12 @@ fn former(gateway: &GatewayName, note: &str, observed: &Observed) -> Reconciled<
     let found = known(observed)?;
     let mut noted = noted_namespaces(Some(note)).into_iter();
     let namespace = noted.next().unwrap_or_default();
-    let mut there = found
+    let there = found
         .iter()
-        .filter(|candidate| candidate.ingress.namespace == namespace);
-    match (there.next(), there.next()) {
-        (Some(one), None) => Ok(one.ingress.clone().also_in(noted)),
+        .filter(|one| one.ingress.namespace == namespace);
+    let (reachable, others): (Vec<_>, Vec<_>) = there.partition(|one| one.is_reachable);
+    match (reachable.as_slice(), others.as_slice()) {
+        ([one], _) | ([], [one]) => Ok(one.ingress.clone().also_in(noted)),
         _ => Err(hinted(
             Failure::refused(format!(
                 "the Gateway `{gateway}` does not exist, and its route notes that its proxies ran in the namespace `{namespace}`"
@@ -229,11 +240,12 @@ fn only_one(routing: Routing, observed: &Observed) -> Reconciled<IngressGateway>
             Routing::VirtualService => candidates(observed)?,
         };
         // A Gateway with the default labels configures these, too.
-        let has_default = |labels: &BTreeMap<String, String>| {
+        let has_default = |pod: &&Object| {
             let mut wanted = default.selector.iter();
-            wanted.all(|(key, value)| labels.get(key) == Some(value))
+            wanted.all(|(key, value)| pod.label(key) == Some(value))
         };
-        if !found.iter().all(|one| has_default(&one.ingress.selector)) {
+        let mut reachable = found.iter().filter(|one| one.is_reachable);
+        if !reachable.all(|one| one.pods.iter().all(has_default)) {
             return Err(several(&found).into());
         }
         return Ok(default);
@@ -244,12 +256,15 @@ fn only_one(routing: Routing, observed: &Observed) -> Reconciled<IngressGateway>
     match (observed.try_get(&front)?, seen.unknown()) {
         (Seen::Missing, Some(reason)) => return Err(unknown(&reason).into()),
         // Where nothing may be seen, the order of the writes keeps the host closed, and the probe decides.
-        (Seen::Found(_), _) | (_, Some(_)) => return Ok(default),
+        (_, Some(_)) => return Ok(default),
+        (Seen::Found(service), None) => return behind_own_service(service, observed),
         _ => {}
     }
     let found = known(observed)?;
-    match found.as_slice() {
-        [] => Ok(default),
+    let reachable = found.iter().filter(|one| one.is_reachable);
+    match reachable.collect::<Vec<_>>().as_slice() {
+        [] if routing == Routing::ApiRule => Ok(default),
+        [] => Err(none(&found).into()),
         [one] => {
             // They were just seen: a list that fails now is no reason to go on without them.
             let pods = probe::pods(&one.ingress);
@@ -257,23 +272,50 @@ fn only_one(routing: Routing, observed: &Observed) -> Reconciled<IngressGateway>
             observed.list(&pods)?;
             Ok(one.ingress.clone())
         }
-        found => Err(several(found).into()),
+        _ => Err(several(&found).into()),
     }
 }
 
-fn several(found: &[Candidate]) -> Failure {
+/// The proxies behind the Service `istio-ingressgateway`, which may have other labels than those of Istio's default installation.
+fn behind_own_service(service: &Object, observed: &Observed) -> Reconciled<IngressGateway> {
+    let default = IngressGateway::default();
+    let selector = Service::read(service).map(|service| service.selector);
+    let own = IngressGateway::in_istio_system(selector.unwrap_or_default());
+    if own.selector.is_empty() || own == default {
+        return Ok(default);
+    }
+    let pods = probe::pods(&own);
+    observed.prefetch([pods.clone()])?;
+    let seen = observed.try_list(&pods)?;
+    let has_routers = |pods: &&[Object]| pods.iter().any(is_router);
+    Ok(if seen.found().is_some_and(has_routers) {
+        own
+    } else {
+        default
+    })
+}
+
+fn several(found: &[Candidate<'_>]) -> Failure {
     let failure = Failure::usage("this cluster has several ingress gateways");
     hinted(failure, found).hint("or choose proxies by their labels: `--selector KEY=VALUE`")
 }
 
-/// The ingress gateways that could be read.
-fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
+/// The error that no gateway of Istio can be reached from outside the cluster, as far as Services tell.
+fn none(found: &[Candidate<'_>]) -> Failure {
+    let failure = Failure::refused(
+        "no ingress gateway of Istio was found: no router behind a Service with port 443 and an address outside the cluster",
+    );
+    hinted(failure, found).hint("or choose proxies by their labels: `--selector KEY=VALUE`")
+}
+
+/// The gateways that could be read.
+fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate<'_>>> {
     let found = ingress::candidates(observed)?;
     Ok(found.found().cloned().unwrap_or_default())
 }
 
-/// All ingress gateways; fails if they cannot be listed.
-fn known(observed: &Observed) -> Reconciled<Vec<Candidate>> {
+/// All gateways; fails if they cannot be listed.
+fn known(observed: &Observed) -> Reconciled<Vec<Candidate<'_>>> {
     match ingress::candidates(observed)? {
         Seen::Found(found) => Ok(found),
         other => Err(unknown(&other.unknown().unwrap_or_default()).into()),
@@ -289,13 +331,18 @@ fn unknown(reason: &str) -> Failure {
     .hint("`--ingress NAMESPACE/SERVICE` names the Service in front of the ingress gateway")
 }
 
-fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
+/// With the flag for each ingress gateway; where none is reachable from outside, for each gateway.
+fn hinted(failure: Failure, candidates: &[Candidate<'_>]) -> Failure {
     if candidates.is_empty() {
         return failure.hint(
             "no ingress gateway was found; routers of Istio with their labels: kubectl get pods -A -l istio --show-labels",
         );
     }
-    let lines = candidates.iter().map(|candidate| {
+    let is_any_reachable = candidates.iter().any(|one| one.is_reachable);
+    let shown = candidates
+        .iter()
+        .filter(|one| one.is_reachable || !is_any_reachable);
+    let lines = shown.map(|candidate| {
         let ObjectRef {
             namespace, name, ..
         } = &candidate.service;

@@ -153,6 +153,15 @@ pub(super) fn decide(
 /// are.
 fn scoped(target: &Target) -> Option<Fault> {
     let (gateway, proxies) = (&target.gateway, &target.ingress.namespace);
+    if let Some(further) = target.ingress.further.first() {
+        return Some(Fault::new(
+            format!(
+                "istiod runs with `PILOT_SCOPE_GATEWAY_TO_NAMESPACE`: the Gateway `{gateway}` does not configure the proxies of both `{proxies}` and `{further}`"
+            ),
+            "name one Service with `--ingress`; a Gateway for the other proxies takes a run of its own, with another `--gateway`",
+            Vec::new(),
+        ));
+    }
     (gateway.namespace != *proxies).then(|| {
         Fault::new(
             format!(

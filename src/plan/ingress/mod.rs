@@ -82,17 +82,22 @@ pub fn all_pods<'a>(
 }
 
 /// An ingress gateway that a Gateway can be made for, and the Service in front of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+#[derive(Debug, Clone)]
+pub struct Candidate<'a> {
     /// The Service.
     pub service: ObjectRef,
-    /// The proxies behind the Service.
+    /// The proxies behind the Service, by its selector.
     pub ingress: IngressGateway,
+    /// Their Pods.
+    pub pods: Vec<&'a Object>,
+    /// Whether clients outside the cluster reach the Service by its type or its addresses. Of an egress gateway they do not, nor of an
+    /// ingress gateway behind something else, as routes of OpenShift.
+    pub is_reachable: bool,
 }
 
-/// The ingress gateways of the cluster: routers behind a Service for HTTPS that clients outside the cluster can reach, each with the first of
-/// several such Services. An egress gateway has none.
-pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
+/// The gateways of the cluster: routers behind a Service for HTTPS, each with the first of several such Services, those first that clients
+/// outside the cluster can reach.
+pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate<'_>>>> {
     let labelled = Query::List {
         kind: Kind::Pod,
         namespace: None,
@@ -120,20 +125,31 @@ pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
             let Ok(service) = Service::read(object) else {
                 continue;
             };
-            let leads = |pod: &&Object| {
-                pod.namespace() == *namespace && selects(&service, std::slice::from_ref(*pod))
+            let leads = |pod: &&&Object| {
+                pod.namespace() == *namespace && selects(&service, std::slice::from_ref(**pod))
             };
-            let has_https = service.tcp_ports().any(|port| port.port == HTTPS);
-            let is_reachable = ["LoadBalancer", "NodePort"].contains(&service.kind.as_str());
-            let ingress = IngressGateway::new(namespace, service.selector.clone());
-            let is_known = found.iter().any(|one: &Candidate| one.ingress == ingress);
-            if has_https && is_reachable && !is_known && routers.iter().any(leads) {
-                found.push(Candidate {
-                    service: object.reference().clone(),
-                    ingress,
-                });
+            let pods: Vec<&Object> = routers.iter().filter(leads).copied().collect();
+            if pods.is_empty() || service.tcp_ports().all(|port| port.port != HTTPS) {
+                continue;
             }
+            found.push(Candidate {
+                service: object.reference().clone(),
+                ingress: IngressGateway::new(namespace, service.selector.clone()),
+                pods,
+                is_reachable: ["LoadBalancer", "NodePort"].contains(&service.kind.as_str())
+                    || !service.external.is_empty(),
+            });
         }
     }
-    Ok(Seen::Found(found))
+    found.sort_by_key(|one| !one.is_reachable);
+    let mut each: Vec<Candidate<'_>> = Vec::new();
+    for one in found {
+        let names = |one: &Candidate<'_>| -> Vec<ObjectRef> {
+            one.pods.iter().map(|pod| pod.reference().clone()).collect()
+        };
+        if !each.iter().any(|known| names(known) == names(&one)) {
+            each.push(one);
+        }
+    }
+    Ok(Seen::Found(each))
 }

@@ -51,10 +51,27 @@ pub fn service_of(
         let seen = observed
             .try_get(&reference)?
             .read_as(|object| Service::read(object));
-        return Ok((reference, seen));
+        if !matches!(seen, Seen::Missing) {
+            return Ok((reference, seen));
+        }
+        // A Service of another name may stand in front of these proxies.
+        let (other, found) = in_front(observed, ingress)?;
+        return Ok(match found {
+            Seen::Found(service) => (other, Seen::Found(service)),
+            _ => (reference, Seen::Missing),
+        });
     }
+    in_front(observed, ingress)
+}
+
+/// The Service for HTTPS that selects proxies of one namespace.
+fn in_front(
+    observed: &Observed,
+    ingress: &IngressGateway,
+) -> Reconciled<(ObjectRef, Seen<Service>)> {
     let nameless = ObjectRef::new(Kind::Service, &ingress.namespace, "of the gateway");
-    let listed = observed.try_list(&service_query(ingress))?;
+    let services = Query::within(Kind::Service, &ingress.namespace);
+    let listed = observed.try_list(&services)?;
     let Some(objects) = listed.found().copied() else {
         let unseen = listed.read_as(|_| Err::<Service, _>(""));
         return Ok((nameless, unseen));

@@ -56,6 +56,11 @@ impl DnsChoice {
             .unwrap_or(self.domain.is_some() || self.ttl.is_some())
     }
 
+    /// Whether the user asked for a record of DNS, and not only for a host of a domain.
+    fn is_explicit(&self) -> bool {
+        self.entry == Some(true) || self.ttl.is_some()
+    }
+
     fn is_left_out(&self) -> bool {
         self.entry == Some(false)
     }
@@ -168,7 +173,9 @@ fn decided(request: &Request, target: &Target, observed: &Observed) -> Reconcile
             ..Dns::default()
         });
     }
-    if request.dns.is_asked() {
+    // A cluster without DNSEntries serves hosts of any domain: somebody else makes the record.
+    let is_unserved = matches!(seen, Seen::NotServed) && !request.dns.is_explicit();
+    if request.dns.is_asked() && !is_unserved {
         return Ok(Dns {
             record: Some(asked_for(request, target, observed)?),
             mark: said.map(|_| WITH.to_owned()),

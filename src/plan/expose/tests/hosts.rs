@@ -155,6 +155,25 @@ fn a_wildcard_of_its_own_is_shared_only_with_the_hosts_under_it() {
 }
 
 #[test]
+fn a_domain_names_the_host_where_the_cluster_has_no_dns_entries() {
+    let mut cluster = Cluster::plain();
+    let mut request = Request {
+        dns: DnsChoice {
+            domain: Some("example.com".parse().unwrap()),
+            ..DnsChoice::default()
+        },
+        ..expose_request()
+    };
+    let report = run(&mut cluster, &request, "httpbin.mtls.example.com");
+    let notes = report.notes.join("\n");
+    assert!(notes.contains("has no address in DNS"), "{notes}");
+    // A record that is asked for is no assumption.
+    request.dns.entry = Some(true);
+    let failure = Cluster::plain().run(&request).unwrap_err();
+    assert!(failure.to_string().contains("dnsentries"), "{failure}");
+}
+
+#[test]
 fn a_host_without_an_address_in_dns_is_told_with_where_a_record_must_lead() {
     let mut cluster = Cluster::plain();
     let request = Request {

@@ -261,3 +261,80 @@ fn an_egress_gateway_is_no_ingress_gateway() {
     let gateway = Gateway::read(&cluster.objects[&gateway]).unwrap();
     assert_eq!(gateway.ingress.namespace, HELM_NAMESPACE);
 }
+
+#[test]
+fn without_an_ingress_gateway_nothing_is_written_and_the_gateways_there_are_named() {
+    let mut cluster = Cluster::helm();
+    let service = named(HELM_NAMESPACE, HELM_SERVICE);
+    let mut spec = cluster.objects[&service].at(&["spec"]).cloned().unwrap();
+    spec["type"] = json!("ClusterIP");
+    cluster.put(&Object::new(service.clone()).with("spec", spec.clone()));
+    let refusal = refusal(&mut cluster, &plain_request());
+    for line in [
+        "no ingress gateway of Istio was found",
+        "--ingress istio-ingress/istio-ingress",
+        "`--selector KEY=VALUE`",
+    ] {
+        assert!(refusal.contains(line), "{refusal}");
+    }
+    // Addresses of nodes lead to it, too.
+    spec["externalIPs"] = json!(["192.0.2.10"]);
+    cluster.put(&Object::new(service).with("spec", spec));
+    run(&mut cluster, &plain_request(), HOST);
+}
+
+#[test]
+fn the_proxies_of_istios_own_service_are_those_that_it_selects() {
+    let mut cluster = Cluster::plain();
+    let service = named("istio-system", "istio-ingressgateway");
+    let mut spec = cluster.objects[&service].at(&["spec"]).cloned().unwrap();
+    spec["selector"] = json!({"istio": "ingressgateway"});
+    cluster.put(&cluster.objects[&service].clone().with("spec", spec));
+    let pods: Vec<ObjectRef> = cluster.objects.keys().cloned().collect();
+    let pods = pods.into_iter().filter(|name| name.kind == Kind::Pod);
+    for pod in pods.filter(|name| name.namespace == "istio-system") {
+        let bare = cluster.objects[&pod].clone().without_label("app");
+        cluster.put(&bare);
+    }
+    run(&mut cluster, &plain_request(), HOST);
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let gateway = Gateway::read(&cluster.objects[&gateway]).unwrap();
+    assert_eq!(gateway.ingress.labels(), "istio=ingressgateway");
+}
+
+#[test]
+fn a_service_of_another_name_before_the_default_proxies_is_found() {
+    let mut cluster = Cluster::plain();
+    let service = named("istio-system", "istio-ingressgateway");
+    let own = cluster.objects.remove(&service).unwrap();
+    let spec = own.at(&["spec"]).cloned().unwrap();
+    let status = own.at(&["status"]).cloned().unwrap();
+    let other = Object::new(named("istio-system", "edge"));
+    cluster.put(&other.with("spec", spec).with("status", status));
+    let report = run(&mut cluster, &plain_request(), HOST);
+    assert_eq!(report.looked.unwrap().through.len(), 2);
+}
+
+#[test]
+fn of_services_before_the_same_proxies_one_may_have_fewer_labels() {
+    let mut cluster = Cluster::plain();
+    let service = named("istio-system", "istio-ingressgateway");
+    let mut spec = cluster.objects[&service].at(&["spec"]).cloned().unwrap();
+    spec["selector"] = json!({"istio": "ingressgateway"});
+    let internal = Object::new(named("istio-system", "internal"));
+    cluster.put(&internal.with("spec", spec));
+    run(&mut cluster, &plain_request(), HOST);
+}
+
+#[test]
+fn labels_of_pods_that_are_no_routers_are_refused() {
+    let mut cluster = Cluster::plain();
+    let pod = Object::new(ObjectRef::new(Kind::Pod, "istio-system", "istiod-1"));
+    cluster.put(&pod.with_label("app", "istiod"));
+    let request = Request {
+        selector: Some([("app".to_owned(), "istiod".to_owned())].into()),
+        ..plain_request()
+    };
+    let refusal = refusal(&mut cluster, &request);
+    assert!(refusal.contains("run no gateway of Istio"), "{refusal}");
+}

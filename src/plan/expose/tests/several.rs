@@ -325,6 +325,20 @@ fn where_gateways_are_scoped_proxies_of_another_namespace_do_not_count() {
         ingress: vec![ObjectRef::new(Kind::Service, HELM_NAMESPACE, HELM_SERVICE)],
         ..plain_request()
     };
+    // Proxies of both have no Gateway in common.
+    let both = Request {
+        ingress: naming_services_in(&[HELM_NAMESPACE, "edge"], &cluster).ingress,
+        ..plain_request()
+    };
+    let before = cluster.writes.len();
+    let failure = cluster.run(&both).unwrap_err();
+    assert!(
+        failure
+            .to_string()
+            .contains("does not configure the proxies of both"),
+        "{failure}"
+    );
+    assert_eq!(cluster.writes.len(), before);
     run(&mut cluster, &request, HOST);
     assert_eq!(beside(&cluster, "edge", Kind::Secret), Vec::<String>::new());
 }
