@@ -57,6 +57,12 @@ pub fn is_ambient(pod: &Object) -> bool {
     pod.annotation(AMBIENT.0) == Some(AMBIENT.1) && !has_sidecar(pod)
 }
 
+/// Whether the Pods of a namespace join the ambient mesh, unless they say otherwise
+/// (<https://istio.io/latest/docs/ambient/usage/add-workloads/>).
+pub fn joins_ambient(namespace: &Object) -> bool {
+    namespace.label("istio.io/dataplane-mode") == Some("ambient")
+}
+
 /// Whether requests of ingress gateways reach a Service, or the Services of a namespace, through a waypoint, with its identity.
 pub fn is_behind_waypoint(service_or_namespace: &Object) -> bool {
     service_or_namespace.label(THROUGH_WAYPOINT) == Some("true")

@@ -238,6 +238,7 @@ mod tests {
 
     fn https(target_port: Value) -> Port {
         Port {
+            node_port: None,
             name: "https".into(),
             port: 443,
             protocol: "TCP".into(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Kind, Object, Unreadable};
 
@@ -67,6 +68,17 @@ struct Condition {
     status: String,
     #[serde(default)]
     message: String,
+}
+
+/// Whether an issuer of ACME signs no wildcards: they take a DNS-01 challenge, for which it has no solver (RFC 8555, section 8.4;
+/// <https://cert-manager.io/docs/configuration/acme/>).
+pub fn signs_no_wildcard(issuer: &Object) -> bool {
+    let Some(acme) = issuer.at(&["spec", "acme"]) else {
+        return false;
+    };
+    let solvers = acme.get("solvers").and_then(Value::as_array);
+    let mut solvers = solvers.into_iter().flatten();
+    !solvers.any(|solver| solver.get("dns01").is_some())
 }
 
 /// Why an issuer cannot sign, in its controller's words; `None` if it is Ready.

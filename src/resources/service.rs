@@ -72,6 +72,9 @@ pub struct Port {
     /// `TCP`, `UDP` or `SCTP`.
     #[serde(default)]
     pub protocol: String,
+    /// The port of the nodes that leads to it, if the Service's type has one.
+    #[serde(default)]
+    pub node_port: Option<u16>,
     /// The target port: a number, or the name of a port of the Pod.
     #[serde(default)]
     pub target_port: Value,

@@ -62,7 +62,7 @@ fn may_share_connections(
     }
     let shares_certificate = server.credential == target.names.credential();
     let over_ours = wildcard_over(&target.host);
-    let covers_host = |pattern: &String| *pattern == over_ours;
+    let covers_host = |pattern: &String| *pattern == over_ours || pattern == "*";
     let is_covered = |pattern: &String| {
         let above = wildcard_over(pattern);
         above == target.gateway_host || names.iter().any(|name| *name == above || name == pattern)

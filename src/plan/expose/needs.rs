@@ -129,7 +129,7 @@ pub(super) fn decide(
         && let Some(reason) = serving.unchecked()
     {
         unchecked.push(format!(
-            "it was not checked whether istiod is 1.28 or later, which reads a client CA from a ConfigMap: {reason}"
+            "it was not checked whether istiod is 1.28 or later, which reads a client CA from a ConfigMap, and whether it confines Gateways to the proxies of their namespace: {reason}"
         ));
     }
     match namespace::decide(&serving, dry_run, observed, &mut unchecked)? {

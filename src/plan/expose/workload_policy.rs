@@ -9,7 +9,7 @@ use super::wanted::{Wanted, applied};
 use super::{Request, get, service};
 use crate::error::Failure;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Observed, Query, Reconciled, external_routes, ingress, probe};
+use crate::plan::{Observed, Query, Reconciled, command_line, external_routes, ingress, probe};
 use crate::resources::control_plane::ControlPlane;
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef, access_policy, environment};
@@ -111,10 +111,21 @@ pub(super) fn desired(
             ))
         }));
     }
-    if pods.iter().any(access_policy::is_ambient)
-        && let Some(reason) = unknown_to_ztunnel(request, &proxies, observed)?
+    if is_ambient(request, pods, observed)?
+        && let Some(unknown) = unknown_to_ztunnel(request, &proxies, observed)?
     {
-        return Ok(kept.unwrap_or_else(|| open(reason)));
+        return Ok(match (kept, unknown) {
+            (None, Unknown::Certainly(reason) | Unknown::Perhaps(reason)) => open(reason),
+            (Some(kept), Unknown::Perhaps(_)) => kept,
+            (Some(kept), Unknown::Certainly(reason)) => WorkloadPolicy {
+                note: Some(format!(
+                    "{reason}, so {policy} rejects them: {}",
+                    command_line::kubectl("delete", &target.policy()),
+                    policy = target.policy()
+                )),
+                ..kept
+            },
+        });
     }
     let mut principals = BTreeSet::new();
     for pod in proxies {
@@ -140,17 +151,33 @@ pub(super) fn desired(
     })
 }
 
+/// Whether ztunnel enforces the policy: at the Pods, or at those that the namespace will have.
+fn is_ambient(request: &Request, pods: &[Object], observed: &Observed) -> Reconciled<bool> {
+    if !pods.is_empty() {
+        return Ok(pods.iter().any(access_policy::is_ambient));
+    }
+    let namespace = observed.try_get(&ObjectRef::namespace(&request.namespace))?;
+    let joins = |namespace: &&Object| access_policy::joins_ambient(namespace);
+    Ok(namespace.found().is_some_and(joins))
+}
+
 /// Why ztunnel would attribute the gateway's requests to another workload, so that the policy would reject them.
+enum Unknown {
+    Certainly(String),
+    /// It could not be seen whether that is so.
+    Perhaps(String),
+}
+
 fn unknown_to_ztunnel(
     request: &Request,
     proxies: &[&Object],
     observed: &Observed,
-) -> Reconciled<Option<String>> {
+) -> Reconciled<Option<Unknown>> {
     if !proxies.iter().all(|pod| access_policy::opens_tunnels(pod)) {
-        return Ok(Some(
-            "the gateway's proxies open no tunnels to ztunnel, so ztunnel cannot know their identity"
+        return Ok(Some(Unknown::Certainly(
+            "the gateway's proxies open no tunnels to ztunnel, so ztunnel cannot know the identity of their requests"
                 .to_owned(),
-        ));
+        )));
     }
     let mut unread = None;
     for reference in [
@@ -162,13 +189,13 @@ fn unknown_to_ztunnel(
             .found()
             .is_some_and(|object| access_policy::is_behind_waypoint(object))
         {
-            return Ok(Some(format!(
+            return Ok(Some(Unknown::Certainly(format!(
                 "requests of ingress gateways come through a waypoint, which has a different identity (label of the {reference})"
-            )));
+            ))));
         }
         unread = unread.or(seen.unknown());
     }
     Ok(unread.map(|reason| {
-        format!("whether requests of ingress gateways come through a waypoint could not be read ({reason})")
+        Unknown::Perhaps(format!("whether requests of ingress gateways come through a waypoint could not be read ({reason})"))
     }))
 }

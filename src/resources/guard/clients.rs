@@ -106,6 +106,13 @@ pub fn noted_on(header_guard: &Object, service: &ObjectRef, host: &str) -> Optio
     Clients::of_annotation(value)
 }
 
+/// Whether a header guard notes something of a host, if only that it has no list any more.
+pub fn has_note_on(header_guard: &Object, service: &ObjectRef, host: &str) -> bool {
+    let (key, begin) = note(service, host);
+    let noted = header_guard.annotation(&key);
+    noted.is_some_and(|noted| noted.starts_with(&begin))
+}
+
 /// A header guard that notes who may call a Service by a host; nobody is noted where the host has no host guard any more.
 pub fn noting(
     header_guard: Object,

@@ -77,6 +77,7 @@ mod tests {
 
     fn rules(gateways: &[Gateway]) -> Value {
         let port = |name: &str, port, target: u16| Port {
+            node_port: None,
             name: name.to_owned(),
             port,
             protocol: "TCP".to_owned(),

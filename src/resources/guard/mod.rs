@@ -15,7 +15,7 @@ mod listener;
 mod live;
 mod other_servers;
 
-pub use clients::{Clients, effective, noted_on, noting};
+pub use clients::{Clients, effective, has_note_on, noted_on, noting};
 pub use headers::{HeaderGuard, IDENTITY_HEADERS, MOST_SEPARATORS, spellings};
 pub use host::HostGuard;
 pub use listener::{Listener, ProxyPorts};

@@ -7,8 +7,11 @@ use super::super::Request;
 use super::super::target::Target;
 use super::{Dns, PATIENCE, Record};
 use crate::error::Failure;
+use crate::plan::probe::HTTPS;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, probe};
+use crate::resources::ObjectRef;
 use crate::resources::dns_entry::is_address;
+use crate::resources::service::Service;
 
 /// The final DNS answer for the host.
 #[derive(Debug, Default)]
@@ -103,18 +106,30 @@ fn unasked(target: &Target, reason: &str) -> String {
 /// The note on a host without an address, with the target if it is known.
 fn no_address(target: &Target, observed: &Observed) -> Reconciled<String> {
     let (reference, service) = probe::service(observed, &target.ingress)?;
-    let addresses = service
-        .found()
-        .map(|service| service.load_balancer.join(", "))
-        .filter(|addresses| !addresses.is_empty());
-    let place = match addresses {
-        Some(addresses) => format!("at {addresses}"),
-        None => format!("of {reference}"),
+    let place = match service.found() {
+        Some(service) if service.load_balancer.is_empty() => outside(service, &reference),
+        Some(service) => format!("the load balancer at {}", service.load_balancer.join(", ")),
+        None => format!("the load balancer of {reference}"),
     };
     Ok(format!(
-        "the host `{}` has no address in DNS, so no client can reach it by its name: make a record for it that leads to the load balancer {place}",
+        "the host `{}` has no address in DNS, so no client can reach it by its name: make a record for it that leads to {place}",
         target.host
     ))
+}
+
+/// Where clients outside the cluster reach a Service that has no load balancer with an address.
+fn outside(service: &Service, reference: &ObjectRef) -> String {
+    let https = service.tcp_ports().find(|port| port.port == HTTPS);
+    let node_port = https.and_then(|port| port.node_port);
+    match (service.external.as_slice(), node_port) {
+        ([], Some(port)) if service.kind == "NodePort" => {
+            format!(
+                "the nodes of the cluster; clients connect to their port {port}, which is that of {reference}"
+            )
+        }
+        ([], _) => format!("the load balancer of {reference}"),
+        (addresses, _) => format!("the nodes at {}", addresses.join(", ")),
+    }
 }
 
 /// The DNS lookups: the host, and the load balancer if it has a name.

@@ -53,19 +53,18 @@ fn noted(target: &Target, view: &View<'_>) -> Option<Clients> {
     }
 }
 
-/// The header guard with the clients, where it [notes](is_noting) them.
+/// The header guard with the clients, where it [notes](is_noting) them: without a list only where it noted one before.
 pub(super) fn noting(
     header_guard: Object,
     view: &View<'_>,
     target: &Target,
     clients: Option<&Clients>,
 ) -> Object {
-    if is_noting(view, target) {
-        guard::noting(
-            header_guard,
-            (&target.service_reference(), &target.host),
-            clients,
-        )
+    let (service, host) = (target.service_reference(), &target.host);
+    let has_note = |live: &Object| guard::has_note_on(live, &service, host);
+    let is_known = clients.is_some() || view.header_guard.is_some_and(has_note);
+    if is_noting(view, target) && is_known {
+        guard::noting(header_guard, (&service, host), clients)
     } else {
         header_guard
     }

@@ -7,12 +7,16 @@ use super::super::target::Target;
 use crate::error::Failure;
 use crate::plan::{Action, Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::Certificate;
-use crate::resources::issuer::{IssuerName, fault};
+use crate::resources::issuer::{IssuerName, fault, signs_no_wildcard};
+use crate::resources::listing::shortened;
 use crate::resources::{Kind, Object, ObjectRef};
+
+/// Number of issuers that a message names.
+const ISSUERS_SHOWN: usize = 3;
 
 /// The cert-manager issuers that can sign Certificates in the namespace of the proxies.
 struct Issuers {
-    /// The issuers, each with the reason why it cannot sign.
+    /// The issuers, each with the reason why it cannot sign, as the end of a sentence.
     known: Vec<(IssuerName, Option<String>)>,
     /// Why some issuers could not be listed, with their kind.
     unseen: Vec<(Kind, String)>,
@@ -43,7 +47,7 @@ impl Issuers {
             let found = observed.list(query)?.iter();
             issuers
                 .known
-                .extend(found.map(|issuer| (IssuerName::of(issuer), told(issuer))));
+                .extend(found.map(|issuer| (IssuerName::of(issuer), told(issuer, target))));
         }
         Ok(issuers)
     }
@@ -71,7 +75,16 @@ impl Issuers {
         match (ready.as_slice(), self.known.len()) {
             ([only], _) => Ok(only),
             ([], 0) => Err("cert-manager has no issuer".to_owned()),
-            ([], _) => Err("no issuer of cert-manager is Ready".to_owned()),
+            ([], _) => {
+                let faults = self.known.iter().filter_map(|(name, fault)| {
+                    fault.as_ref().map(|fault| format!("`{name}` {fault}"))
+                });
+                let faults: Vec<String> = faults.collect();
+                Err(format!(
+                    "no issuer of cert-manager can sign: {}",
+                    shortened(&faults, ISSUERS_SHOWN)
+                ))
+            }
             (several, _) => {
                 let names: Vec<String> = several.iter().map(ToString::to_string).collect();
                 Err(format!(
@@ -83,8 +96,18 @@ impl Issuers {
     }
 }
 
-fn told(issuer: &Object) -> Option<String> {
-    fault(issuer).unwrap_or_else(|error| Some(error.to_string()))
+/// Why an issuer cannot sign the host's server certificate, as the end of a sentence.
+fn told(issuer: &Object, target: &Target) -> Option<String> {
+    let fault = fault(issuer).unwrap_or_else(|error| Some(error.to_string()));
+    let is_wildcard = target.gateway_host.starts_with("*.");
+    match fault {
+        Some(fault) => Some(format!("is not Ready: {fault}")),
+        None if is_wildcard && signs_no_wildcard(issuer) => Some(format!(
+            "signs no wildcard as `{}`: none of its ACME solvers is for DNS-01",
+            target.gateway_host
+        )),
+        None => None,
+    }
 }
 
 /// The only Ready issuer, or a note on why a CA of kubectl-mtls is used instead.
@@ -177,11 +200,9 @@ fn check(name: &IssuerName, target: &Target, issuers: &Issuers) -> Result<Option
     let unseen = issuers.unseen.iter().find(|(kind, _)| *kind == name.kind);
     let failure = match (known, unseen) {
         (Some((_, None)), _) => return Ok(None),
-        (Some((_, Some(fault))), _) => {
-            Failure::refused(format!("{reference} is not Ready: {fault}"))
-                .hint("the last messages of the issuer's controller are in:")
-                .hint(describe(&reference))
-        }
+        (Some((_, Some(fault))), _) => Failure::refused(format!("{reference} {fault}"))
+            .hint("the last messages of the issuer's controller are in:")
+            .hint(describe(&reference)),
         (None, Some((_, reason))) => {
             return Ok(Some(format!(
                 "it was not checked whether cert-manager's {reference} is Ready: {reason}"

@@ -65,6 +65,48 @@ fn what_lets_nobody_in_stands_before_the_certificate_whose_secret_holds_a_ca() {
 }
 
 #[test]
+fn an_acme_issuer_without_dns_01_signs_no_wildcard() {
+    let acme = |solver: &str| {
+        let mut solvers = json!({});
+        solvers[solver] = json!({});
+        issuer("", "letsencrypt", None).with("spec", json!({"acme": {"solvers": [solvers]}}))
+    };
+    let wildcard = |server: ServerChoice, issuer: Option<&str>| Request {
+        server,
+        issuer: issuer.map(str::to_owned),
+        host: None,
+        dns: DnsChoice {
+            domain: Some("example.com".parse().unwrap()),
+            ..DnsChoice::default()
+        },
+        ..plain_request()
+    };
+    let host = "httpbin.mtls.example.com";
+    let mut cluster = without_issuers();
+    cluster.put(&acme("http01"));
+    let says = "signs no wildcard as `*.mtls.example.com`";
+    for issuer in [None, Some("ClusterIssuer/letsencrypt")] {
+        let request = wildcard(ServerChoice::CertManager, issuer);
+        refused(&mut cluster, &request, says);
+    }
+    // Nobody asked for cert-manager: a CA of this plugin signs.
+    let report = run(&mut cluster, &wildcard(ServerChoice::Auto, None), host);
+    let notes = report.notes.join("\n");
+    assert!(notes.contains(says), "{notes}");
+    let mut cluster = without_issuers();
+    cluster.put(&acme("dns01"));
+    run(
+        &mut cluster,
+        &wildcard(ServerChoice::CertManager, None),
+        host,
+    );
+    // A host by its full name is no wildcard.
+    let mut cluster = without_issuers();
+    cluster.put(&acme("http01"));
+    run(&mut cluster, &request(None), HOST);
+}
+
+#[test]
 fn without_a_choice_the_only_issuer_that_is_ready_signs_and_that_is_told() {
     for server in [ServerChoice::Auto, ServerChoice::CertManager] {
         let mut cluster = without_issuers();

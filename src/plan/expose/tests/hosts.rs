@@ -190,6 +190,21 @@ fn a_host_without_an_address_in_dns_is_told_with_where_a_record_must_lead() {
     for part in ["`api.example.com`", "load balancer at 192.0.2.10"] {
         assert!(note.contains(part), "{note}");
     }
+    let front = crate::plan::probe::ingress_service();
+    let service = cluster.objects[&front].clone();
+    let mut spec = service.at(&["spec"]).cloned().unwrap();
+    spec["type"] = json!("NodePort");
+    spec["ports"] = json!([{"name": "https", "port": 443, "targetPort": 8443, "nodePort": 31443}]);
+    cluster.put(&Object::new(front.clone()).with("spec", spec.clone()));
+    let report = run(&mut cluster, &request, "api.example.com");
+    let note = told(&report).unwrap();
+    assert!(note.contains("their port 31443"), "{note}");
+    spec["externalIPs"] = json!(["192.0.2.77"]);
+    cluster.put(&Object::new(front).with("spec", spec));
+    let report = run(&mut cluster, &request, "api.example.com");
+    let note = told(&report).unwrap();
+    assert!(note.contains("the nodes at 192.0.2.77"), "{note}");
+    cluster.put(&service);
     let records = &mut cluster.controllers.records;
     records.insert("api.example.com".to_owned(), vec!["192.0.2.10".to_owned()]);
     let report = run(&mut cluster, &request, "api.example.com");

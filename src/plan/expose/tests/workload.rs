@@ -88,6 +88,29 @@ fn ztunnel_that_would_not_know_the_gateway_is_told_and_nothing_shut_out() {
 }
 
 #[test]
+fn a_policy_from_before_the_waypoint_is_told_with_what_removes_it() {
+    // Of the second cluster the Pods come later.
+    for (pods, namespace_mode) in [(vec![ambient("a")], None), (vec![], Some("ambient"))] {
+        let mut cluster = with_pods(&pods);
+        assert!(outcome(&mut cluster).0);
+        let namespace = ObjectRef::namespace("shop");
+        let mut labelled = cluster.objects[&namespace]
+            .clone()
+            .with_label("istio.io/ingress-use-waypoint", "true");
+        if let Some(mode) = namespace_mode {
+            labelled = labelled.with_label("istio.io/dataplane-mode", mode);
+        }
+        cluster.put(&labelled);
+        let report = run(&mut cluster, &plain_request(), HOST);
+        let notes = report.notes.join("\n");
+        let delete = "kubectl delete authorizationpolicies.security.istio.io -n shop httpbin-mtls";
+        for part in ["come through a waypoint", "rejects them", delete] {
+            assert!(notes.contains(part), "{notes}");
+        }
+    }
+}
+
+#[test]
 fn where_it_may_not_be_read_whether_there_is_a_waypoint_nothing_is_shut_out() {
     let mut cluster = with_pods(&[ambient("a")]);
     cluster.denied.push(ObjectRef::namespace("shop"));
