@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::{Observed, Query, Reconciled, Seen, ingress};
 use crate::resources::authority::AuthorityState;
 use crate::resources::control_plane::ControlPlane;
+use crate::resources::environment::{trusts_forwarded_headers, trusts_forwarded_headers_itself};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::{self, Istiod};
 use crate::resources::names::ISTIO_NAMESPACE;
@@ -43,6 +44,28 @@ pub fn mesh_configs(
 ) -> Reconciled<BTreeSet<ObjectRef>> {
     let planes = presumed(ingress, observed)?;
     Ok(planes.iter().map(ControlPlane::mesh_config).collect())
+}
+
+/// Whether a proxy of an ingress gateway takes `X-Forwarded-Proto` of clients for true, so that the redirect to HTTPS of a plain server is
+/// bypassed by that header (<https://github.com/envoyproxy/envoy>, `source/common/http/conn_manager_utility.cc`). What cannot be read does
+/// not count.
+pub fn passes_redirects(ingress: &IngressGateway, observed: &Observed) -> Reconciled<bool> {
+    let planes = presumed(ingress, observed)?;
+    observed.prefetch(planes.iter().map(|plane| Query::Get(plane.mesh_config())))?;
+    let mut by_mesh = false;
+    for plane in planes {
+        let config = observed.try_get(&plane.mesh_config())?;
+        by_mesh |= config
+            .found()
+            .is_some_and(|config| trusts_forwarded_headers(config));
+    }
+    let pods = ingress::all_pods(ingress, observed)?;
+    let trusts = |pod: &Object| trusts_forwarded_headers_itself(pod).unwrap_or(by_mesh);
+    Ok(if pods.is_empty() {
+        by_mesh
+    } else {
+        pods.into_iter().any(trusts)
+    })
 }
 
 /// The namespaces from which policies act on the whole mesh: those that the mesh configurations name, else those of istiod.

@@ -58,6 +58,22 @@ fn stated_forwarding(proxy_config: &Value) -> Option<String> {
     said.as_str().map(str::to_owned)
 }
 
+/// Whether ingress gateways take the headers `X-Forwarded-*` of clients for those of a proxy in front of them (`numTrustedProxies`), by a
+/// mesh configuration.
+pub fn trusts_forwarded_headers(mesh_config: &Object) -> bool {
+    mesh(Some(mesh_config)).is_some_and(|mesh| stated_trust(&mesh.default_config) == Some(true))
+}
+
+/// The same by the configuration of one proxy; `None` where that of the mesh counts.
+pub fn trusts_forwarded_headers_itself(pod: &Object) -> Option<bool> {
+    own_configs(pod).find_map(|(_, text)| stated_trust(&serde_saphyr::from_str(text).ok()?))
+}
+
+fn stated_trust(proxy_config: &Value) -> Option<bool> {
+    let said = proxy_config.pointer("/gatewayTopology/numTrustedProxies")?;
+    Some(said.as_u64()? > 0)
+}
+
 /// The default domain, if the cluster has one: that of Kyma's Gateway, else of the shoot, else of a cluster on the user's own machine.
 pub fn default_domain(
     kyma_gateway: Option<&Gateway>,

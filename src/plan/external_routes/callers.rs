@@ -18,11 +18,15 @@ pub(super) enum Callers {
 
 impl Callers {
     /// The callers that a server accepts for these hosts, beside the clients that may call the exposed host; `None` if there are none.
-    pub fn of(server: &Server, hosts: &[String], exposed: &Exposed<'_>) -> Option<Self> {
+    pub fn of(
+        (server, passes_redirects): (&Server, bool),
+        hosts: &[String],
+        exposed: &Exposed<'_>,
+    ) -> Option<Self> {
         let requires_certificate = ["MUTUAL", "ISTIO_MUTUAL"].contains(&server.mode.as_str());
         // A host guard is about one host, whichever route serves it.
         let is_another = || hosts.iter().any(|host| host != exposed.host);
-        match admits(server, exposed.server) {
+        match admits(server, exposed.server, passes_redirects) {
             Some(clients) if requires_certificate => Some(Self::Others(clients)),
             Some(_) => Some(Self::Anybody),
             None if server.redirects && server.protocol != "HTTPS" => None,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::callers::Callers;
 use super::{Exposed, Workload, labels_of, lists, pairs};
 use crate::plan::command_line;
+use crate::plan::control_plane::passes_redirects;
 use crate::plan::{Observed, Query, Reconciled, ingress};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
@@ -216,10 +217,14 @@ impl Found<'_> {
                 if is_own || !service.gateways.contains(&name) {
                     continue;
                 }
+                let has_redirect = gateway.servers.iter().any(|server| server.redirects);
+                let passes_redirects =
+                    has_redirect && passes_redirects(&gateway.ingress, observed)?;
                 let servers = gateway.servers.iter();
                 let admitting = servers.filter_map(|server| {
                     let leads = carries(server, object) && serves(server, &service.hosts);
-                    let callers = Callers::of(server, &service.hosts, self.exposed);
+                    let callers =
+                        Callers::of((server, passes_redirects), &service.hosts, self.exposed);
                     Some((callers.filter(|_| leads)?, server))
                 });
                 // Of several servers, the one that admits most.

@@ -100,6 +100,7 @@ impl Cluster {
     /// A route on a Gateway of somebody.
     fn route_by(mut self, gateway: Gateway) -> Self {
         let spec = routed(&gateway.name.name, "open.example.com");
+        self.list(crate::plan::probe::pods(&gateway.ingress), []);
         self.gateways.push(gateway);
         let all = Query::everywhere(Kind::VirtualService);
         self.add(all, object(Kind::VirtualService, "web", spec));

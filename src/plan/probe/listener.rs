@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{kubernetes_gateways, pods, service_of};
+use crate::plan::control_plane::passes_redirects;
 use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
@@ -18,6 +19,8 @@ pub struct IngressProxies<'a> {
     ingress: IngressGateway,
     /// Of each namespace the ports of the Service, where they are known, and the Pods.
     parts: Vec<(Option<Vec<Port>>, &'a [Object])>,
+    /// Whether a header of clients bypasses redirects to HTTPS.
+    passes_redirects: bool,
     /// The Gateways of the Kubernetes Gateway API that configure these proxies too.
     kubernetes_gateways: Vec<Gateway>,
     /// Why those could not be listed.
@@ -44,6 +47,7 @@ impl<'a> IngressProxies<'a> {
         Ok(Self {
             ingress: ingress.clone(),
             parts,
+            passes_redirects: passes_redirects(ingress, observed)?,
             kubernetes_gateways: found.iter().filter_map(on_proxies).collect(),
             kubernetes_gateways_unseen: match listed {
                 Seen::NotServed => None,
@@ -75,6 +79,7 @@ impl<'a> IngressProxies<'a> {
         });
         let ports: Option<Vec<ProxyPorts<'_>>> = ports.collect();
         Listener::of(servers, &self.ingress, gateways, &ports.unwrap_or_default())
+            .passing_redirects(self.passes_redirects)
     }
 
     /// The listeners of a Gateway's mutual-TLS servers, those of each port: of `own`'s port all of them, of others those with the same
@@ -86,7 +91,7 @@ impl<'a> IngressProxies<'a> {
         gateways: &[Gateway],
     ) -> Vec<Listener> {
         let is_mutual = |server: &&Server| {
-            let is_alike = server.port == own.port || admits(server, own).is_none();
+            let is_alike = server.port == own.port || admits(server, own, false).is_none();
             server.is_mutual() && !server.forwards_tcp() && is_alike
         };
         let servers = gateway.servers.iter().filter(is_mutual);

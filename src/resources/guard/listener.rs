@@ -77,6 +77,8 @@ pub struct Listener {
     tcp: Vec<TcpPort>,
     /// A TCP server on the same port, for a message.
     tcp_server: Option<String>,
+    /// Whether a header of clients bypasses redirects to HTTPS.
+    pub(super) passes_redirects: bool,
 }
 
 impl Listener {
@@ -157,6 +159,16 @@ impl Listener {
             mixed_up,
             tcp: tcp.into_values().collect(),
             tcp_server,
+            passes_redirects: false,
+        }
+    }
+
+    /// The same on proxies that a header of clients keeps from redirecting to HTTPS, or does not.
+    #[must_use]
+    pub fn passing_redirects(self, passes_redirects: bool) -> Self {
+        Self {
+            passes_redirects,
+            ..self
         }
     }
 

@@ -36,7 +36,7 @@ pub fn other_servers<'a>(
         if !server.serves(host) || server.forwards_tcp() {
             continue;
         }
-        if let Some(admits) = admits(server, ours) {
+        if let Some(admits) = admits(server, ours, listener.passes_redirects) {
             others.push(OtherServer {
                 server,
                 admits,
@@ -48,13 +48,20 @@ pub fn other_servers<'a>(
     others
 }
 
-/// Who is accepted by a server; `None` if only clients of `ours` are, or nobody is.
-pub fn admits(server: &Server, ours: &Server) -> Option<String> {
+/// Who is accepted by a server; `None` if only clients of `ours` are, or nobody is. A redirect to HTTPS is none where proxies
+/// [trust](crate::resources::environment::trusts_forwarded_headers) what clients say of themselves.
+pub fn admits(server: &Server, ours: &Server, passes_redirects: bool) -> Option<String> {
     let anybody = "anybody, without a certificate".to_owned();
     if server.protocol.starts_with("HTTP") && server.protocol != "HTTPS"
         || server.protocol.starts_with("GRPC")
     {
-        return (!server.redirects).then_some(anybody);
+        return match (server.redirects, passes_redirects) {
+            (false, _) => Some(anybody),
+            (true, true) => Some(format!(
+                "{anybody}, who sends `X-Forwarded-Proto: https` (`numTrustedProxies` lets that bypass the redirect)"
+            )),
+            (true, false) => None,
+        };
     }
     match server.mode.as_str() {
         "MUTUAL" if server.skips_verification => {

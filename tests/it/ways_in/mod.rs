@@ -77,8 +77,13 @@ fn is_mallory(identity: &[String; 2]) {
     assert_eq!(identity, &["CN=mallory", "spiffe://mallory"]);
 }
 
-/// One request over plain HTTP.
+/// One request over plain HTTP, by a caller who claims to be somebody.
 fn plain(address: SocketAddr, host: &str) -> Reply {
+    plain_with(address, host, &FORGED)
+}
+
+/// One request over plain HTTP with these headers.
+fn plain_with(address: SocketAddr, host: &str, headers: &[(&str, &str)]) -> Reply {
     let start = Instant::now();
     let mut stream = loop {
         match TcpStream::connect(address) {
@@ -89,12 +94,12 @@ fn plain(address: SocketAddr, host: &str) -> Reply {
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     };
-    let forged: String = FORGED
+    let headers: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
     let request =
-        format!("GET /headers HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{forged}\r\n");
+        format!("GET /headers HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use sandbox::{Caller, Reply};
+use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, eventually, own_namespace};
+use crate::lab::{Desk, call, eventually, own_namespace, started};
 
-use super::{GATEWAYS, finds, patch, plain, plain_address};
+use super::{GATEWAYS, finds, patch, plain, plain_address, plain_with};
 
 fn code(reply: &Reply) -> String {
     match reply {
@@ -151,3 +151,44 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
 
 /// A port that the Service in front of the proxies does not have; they listen on it as the Gateway says.
 const OTHER_PORT: u16 = 18443;
+
+/// The redirect to HTTPS of a plain server, where proxies believe clients that call themselves a proxy in front.
+#[test]
+fn a_redirect_that_a_header_bypasses_is_another_server() {
+    let instance = started(Environment::PlainIstio);
+    let namespace = "shop";
+    instance.deploy_echo(namespace, "httpbin").unwrap();
+    let desk = Desk::new(&instance, namespace);
+    let host = format!("httpbin.mtls.{}", instance.domain());
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let server = json!({
+        "hosts": [host], "tls": {"httpsRedirect": true},
+        "port": {"number": 80, "name": "plain", "protocol": "HTTP"},
+    });
+    let add = json!([{"op": "add", "path": "/spec/servers/1", "value": server}]);
+    patch(&desk, GATEWAYS, "kyma-mtls-gateway", &add);
+    let address = plain_address(&desk);
+    let by = |header: (&str, &str)| code(&plain_with(address, &host, &[header]));
+    eventually("the redirect", || by(("Accept", "*/*")) == "301");
+    let bypass = ("X-Forwarded-Proto", "https");
+    assert_eq!(by(bypass), "301");
+    desk.run(&["status", &host]).exits(0);
+
+    // istiod of the sandbox reads it from a file, and again when that changes.
+    let file = instance.run_dir().join("mesh.yaml");
+    let topology = "defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}\n";
+    let mesh = std::fs::read_to_string(&file).unwrap() + topology;
+    std::fs::write(&file, &mesh).unwrap();
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"mesh": mesh},
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+    });
+    instance.create(vec![object]).unwrap();
+    eventually("anybody gets in", || by(bypass) == "200");
+    let words = "X-Forwarded-Proto";
+    finds(&desk, &[&host], "gateway/other-server", "error", words);
+    desk.run(&["expose", "httpbin"]).exits(2).says(words);
+    desk.run(&["expose", "httpbin", "--guard"]).exits(0);
+    assert_eq!(by(bypass), "403");
+    finds(&desk, &[&host], "gateway/other-server", "warning", words);
+}

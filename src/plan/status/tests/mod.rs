@@ -30,6 +30,7 @@ use crate::resources::api_rule::{self, ApiRule, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::client_ca::{ClientCa, secret as trust_secret};
+use crate::resources::environment;
 use crate::resources::gateway::{Gateway, MutualGateway, Server};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
 use crate::resources::ingress::IngressGateway;
@@ -92,6 +93,8 @@ impl Cluster {
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
         cluster.observed.resolved_to(HOST, here);
         cluster.list(crate::plan::probe::kubernetes_gateways(), []);
+        let mesh = Query::Get(environment::mesh_config());
+        cluster.observed.saw(mesh, Seen::Missing);
         cluster.policies([]);
         cluster
     }

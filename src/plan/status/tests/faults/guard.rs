@@ -4,6 +4,7 @@ use super::*;
 use crate::pki::bundle::Bundle;
 use crate::plan::expose::Allow;
 use crate::plan::testing::foreign_ca;
+use crate::resources::environment::mesh_config;
 use crate::resources::guard::{headers_reference, host_reference};
 use crate::resources::names::{FIELD_MANAGER, MANAGED_BY};
 
@@ -131,6 +132,22 @@ fn a_further_server_of_the_gateway_with_other_trust() {
         let redirect = json!({"httpsRedirect": true});
         further(&mut cluster, &own, &http, &redirect);
         assert_eq!(findings(&mut cluster), []);
+        // A header bypasses the redirect where a proxy, or all of the mesh, takes clients for proxies in front.
+        let trusting = json!({"gatewayTopology": {"numTrustedProxies": 1}});
+        let mut by_pod = cluster.clone();
+        let pod = cluster.proxy_pods().remove(0);
+        super::dns::edit(&mut by_pod, &pod, |body| {
+            let annotations = &mut body["metadata"]["annotations"];
+            annotations["proxy.istio.io/config"] = trusting.to_string().into();
+        });
+        let mut by_mesh = cluster;
+        let mesh = json!({"defaultConfig": trusting}).to_string();
+        let mesh = Object::new(mesh_config()).with("data", json!({"mesh": mesh}));
+        add(&mut by_mesh, &mesh);
+        for mut cluster in [by_pod, by_mesh] {
+            let finding = only(&mut cluster, "gateway/other-server", ERROR);
+            assert!(finding.seen.contains("X-Forwarded-Proto"), "{finding:?}");
+        }
     }
 }
 
