@@ -26,6 +26,7 @@ mod visibility;
 use counts::count;
 pub use remedies::repaired;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -46,12 +47,14 @@ pub const PLAIN_HOST: &str = "orders.example.com";
 
 /// `shop/httpbin` on Kyma's default domain, with a client.
 pub fn kyma() -> Cluster {
-    exposed(Cluster::kyma())
+    static KYMA: LazyLock<Cluster> = LazyLock::new(|| exposed(Cluster::kyma()));
+    KYMA.clone()
 }
 
 /// The same on a cluster with nothing but Istio.
 pub fn plain() -> Cluster {
-    exposed(Cluster::plain())
+    static PLAIN: LazyLock<Cluster> = LazyLock::new(|| exposed(Cluster::plain()));
+    PLAIN.clone()
 }
 
 /// `ca-rotate` on the authority of the host.
