@@ -14,8 +14,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::answer::{self, Answer};
-use super::kubeconfig::without_secrets;
 use super::terminal;
+use super::unreachable::Unreachable;
 pub use writing::Outcome;
 
 use crate::error::Failure;
@@ -311,19 +311,21 @@ impl Cluster {
             Ok::<_, kube::Error>((status, date, retry, bytes))
         };
         let exchanged = match self.request_timeout {
-            Some(limit) => tokio::time::timeout(limit, exchange)
-                .await
-                .map_err(|_| self.silent(limit))?,
-            None => exchange.await,
+            Some(limit) => match tokio::time::timeout(limit, exchange).await {
+                Ok(exchanged) => exchanged.map_err(|error| self.unreachable(error)),
+                Err(_) => Err(self.silent(limit)),
+            },
+            None => exchange.await.map_err(|error| self.unreachable(error)),
         };
-        let (status, date, retry, bytes) = exchanged.map_err(|error| self.unreachable(error))?;
         if self.verbosity >= TELLS_REQUESTS {
-            terminal::trace(&format!(
-                "{method} {path} {} in {} ms",
-                status.as_u16(),
-                start.elapsed().as_millis()
-            ));
+            let outcome = match &exchanged {
+                Ok((status, ..)) => status.as_str().to_owned(),
+                Err(_) => "failed".to_owned(),
+            };
+            let after = start.elapsed().as_millis();
+            terminal::trace(&format!("{method} {path} {outcome} in {after} ms"));
         }
+        let (status, date, retry, bytes) = exchanged?;
         if let (Some(date), Ok(mut time)) = (
             date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok()),
             self.time.lock(),
@@ -351,8 +353,9 @@ impl Cluster {
     }
 
     fn unreachable(&self, error: kube::Error) -> Failure {
-        Failure::failed(format!("the API server `{}` could not be asked", self.server))
-            .caused_by(without_secrets(error))
+        let Unreachable { reason, hint } = Unreachable::because(error);
+        Failure::failed(format!("the API server `{}` could not be asked: {reason}", self.server))
+            .hints(hint)
             .hint("check whether the server answers: kubectl cluster-info (`--context` selects another cluster)")
     }
 }
