@@ -312,10 +312,10 @@ impl Cluster {
         };
         let exchanged = match self.request_timeout {
             Some(limit) => match tokio::time::timeout(limit, exchange).await {
-                Ok(exchanged) => exchanged.map_err(|error| self.unreachable(error)),
+                Ok(exchanged) => exchanged.map_err(|error| self.unreachable(&error)),
                 Err(_) => Err(self.silent(limit)),
             },
-            None => exchange.await.map_err(|error| self.unreachable(error)),
+            None => exchange.await.map_err(|error| self.unreachable(&error)),
         };
         if self.verbosity >= TELLS_REQUESTS {
             let outcome = match &exchanged {
@@ -352,7 +352,7 @@ impl Cluster {
             .hint("`--request-timeout` sets this limit; check whether the server answers: kubectl cluster-info")
     }
 
-    fn unreachable(&self, error: kube::Error) -> Failure {
+    fn unreachable(&self, error: &kube::Error) -> Failure {
         let Unreachable { reason, hint } = Unreachable::because(error);
         Failure::failed(format!("the API server `{}` could not be asked: {reason}", self.server))
             .hints(hint)

@@ -197,6 +197,13 @@ async fn configuration(connection: &Connection) -> Result<(Config, Option<String
         {
             return Ok((config, None));
         }
+        if connection.server.is_some() {
+            // The flags may be all that is needed, as with `kubectl proxy`.
+            return Ok((
+                Config::new(http::Uri::from_static("http://localhost")),
+                None,
+            ));
+        }
         return Err(Failure::failed("there is no kubeconfig")
             .hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to"));
     };

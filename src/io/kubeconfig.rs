@@ -169,25 +169,36 @@ fn field_of(line: &str) -> Option<&'static str> {
 
 /// An error of kube's client without values of the kubeconfig, and without the output of its exec plugin, which is tokens.
 pub(super) fn without_secrets(error: kube::Error) -> Box<dyn Error + Send + Sync> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    of_credentials(&error).map_or_else(|| error.into(), Into::into)
+}
+
+/// The words for an error about what the kubeconfig holds; `None` for any other error.
+pub(super) fn of_credentials(error: &kube::Error) -> Option<String> {
+    if let kube::Error::HttpError(_) = error {
+        return Some(
+            "a value for a header, such as that of `--as`, holds characters that an HTTP header cannot have"
+                .to_owned(),
+        );
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(inner) = inner.downcast_ref::<AuthError>() {
-            return unauthenticated(inner).into();
+            return Some(unauthenticated(inner));
         }
         if let Some(inner) = inner.downcast_ref::<KubeconfigError>() {
-            return reason(inner).into();
+            return Some(reason(inner));
         }
-        if let Some(unusable) = inner.downcast_ref().and_then(unusable_identity) {
-            return unusable.into();
+        if let Some(unusable) = inner.downcast_ref().and_then(unusable_certificate) {
+            return Some(unusable);
         }
         cause = inner.source();
     }
-    error.into()
+    None
 }
 
-/// Why the client certificate and its key cannot be used.
-fn unusable_identity(error: &RustlsTlsError) -> Option<&'static str> {
-    Some(match error {
+/// Why the client certificate and its key, or the CA of the server, cannot be used.
+fn unusable_certificate(error: &RustlsTlsError) -> Option<String> {
+    let words = match error {
         RustlsTlsError::InvalidIdentityPem(_) => "the client certificate or its key is not PEM",
         RustlsTlsError::MissingPrivateKey | RustlsTlsError::UnknownPrivateKeyFormat => {
             "the file of the client certificate's key holds no private key in PEM"
@@ -198,8 +209,15 @@ fn unusable_identity(error: &RustlsTlsError) -> Option<&'static str> {
         RustlsTlsError::InvalidPrivateKey(_) => {
             "the private key does not belong to the client certificate, or is of an unknown kind"
         }
+        RustlsTlsError::AddRootCertificate(error) => {
+            return Some(format!(
+                "the CA certificates for the API server cannot be used: {}",
+                plain(error)
+            ));
+        }
         _ => return None,
-    })
+    };
+    Some(words.to_owned())
 }
 
 fn unauthenticated(error: &AuthError) -> String {

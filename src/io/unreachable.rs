@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use time::OffsetDateTime;
 
-use super::kubeconfig::without_secrets;
+use super::kubeconfig::of_credentials;
 use crate::error::plain;
 
 /// hyper's error for a name without addresses, and the standard library's words for the answer of the resolver.
@@ -23,9 +23,11 @@ pub(super) struct Unreachable {
 
 impl Unreachable {
     /// Reads the innermost cause of an error of kube's client; values of the kubeconfig are never part of it.
-    pub fn because(error: kube::Error) -> Self {
-        let error = without_secrets(error);
-        let mut chain: Vec<&(dyn Error + 'static)> = vec![&*error];
+    pub fn because(error: &kube::Error) -> Self {
+        if let Some(words) = of_credentials(error) {
+            return Self::of(words);
+        }
+        let mut chain: Vec<&(dyn Error + 'static)> = vec![error];
         while let Some(inner) = chain.last().and_then(|last| within(*last)) {
             chain.push(inner);
         }

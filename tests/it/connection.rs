@@ -112,9 +112,11 @@ fn a_server_without_a_scheme_is_reached_without_tls_as_kubectl_does_it() {
         .exits(2)
         .says(&asked);
     let file = kubeconfig("https://127.0.0.1:1");
-    run(&["status"], file.path().to_str(), &["-s", &address])
-        .exits(2)
-        .says(&asked);
+    for kubeconfig in [file.path().to_str(), None] {
+        run(&["status"], kubeconfig, &["-s", &address])
+            .exits(2)
+            .says(&asked);
+    }
 }
 
 /// A server that answers each connection with one text, and its address.

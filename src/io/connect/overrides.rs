@@ -18,6 +18,7 @@ pub(super) fn apply(config: &mut Config, connection: &Connection) -> Result<(), 
     override_user(&mut config.auth_info, connection)?;
     complete_server(config, connection)?;
     spare_loopback(config);
+    complete_proxy(config);
     Ok(())
 }
 
@@ -62,6 +63,17 @@ fn complete_server(config: &mut Config, connection: &Connection) -> Result<(), F
         .parse::<Uri>()
         .map_err(|error| Failure::usage(format!("{place} is not a URL")).caused_by(error))?;
     Ok(())
+}
+
+/// Completes the URL of a proxy without a scheme, as Go does (`golang.org/x/net/http/httpproxy`).
+fn complete_proxy(config: &mut Config) {
+    let bare = config
+        .proxy_url
+        .as_ref()
+        .filter(|url| url.scheme().is_none());
+    if let Some(whole) = bare.and_then(|url| format!("http://{url}").parse().ok()) {
+        config.proxy_url = Some(whole);
+    }
 }
 
 /// Ignores the environment's proxy for a server on this machine, as kubectl does (`ProxyFromEnvironment` of Go's `net/http`); a proxy in
@@ -161,6 +173,15 @@ mod tests {
             };
             assert_eq!(completed("https://a:6443", &given).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_proxy_without_a_scheme_is_one_of_http() {
+        let mut config = Config::new("https://a".parse().unwrap());
+        config.proxy_url = Some("proxy.example.com:3128".parse().unwrap());
+        apply(&mut config, &Connection::default()).unwrap();
+        let whole = "http://proxy.example.com:3128/";
+        assert_eq!(config.proxy_url.unwrap().to_string(), whole);
     }
 
     #[test]
