@@ -45,6 +45,7 @@ const TELLS_REQUESTS: u8 = 6;
 pub struct Cluster {
     client: Client,
     server: String,
+    proxy: Option<String>,
     is_local: bool,
     namespace: String,
     request_timeout: Option<Duration>,
@@ -54,12 +55,14 @@ pub struct Cluster {
     too_busy: AtomicUsize,
     /// The user name that the API server sees, once it was read.
     who: Mutex<Option<Seen<String>>>,
+    /// What to do about the last request that got no answer.
+    advice: Mutex<Vec<String>>,
 }
 
 impl Cluster {
     pub(super) fn new(
         client: Client,
-        server: String,
+        (server, proxy): (String, Option<String>),
         is_local: bool,
         namespace: String,
         request_timeout: Option<Duration>,
@@ -68,6 +71,7 @@ impl Cluster {
         Self {
             client,
             server,
+            proxy,
             is_local,
             namespace,
             request_timeout,
@@ -75,6 +79,7 @@ impl Cluster {
             time: Mutex::new(None),
             too_busy: AtomicUsize::new(0),
             who: Mutex::new(None),
+            advice: Mutex::new(Vec::new()),
         }
     }
 
@@ -354,8 +359,23 @@ impl Cluster {
 
     fn unreachable(&self, error: &kube::Error) -> Failure {
         let Unreachable { reason, hint } = Unreachable::because(error);
+        let proxied = self.proxy.iter().map(|proxy| {
+            format!("requests go through the proxy `{proxy}`, that of `HTTPS_PROXY` or of `proxy-url` in the kubeconfig")
+        });
+        let advice: Vec<String> = hint.into_iter().chain(proxied).collect();
+        if let Ok(mut kept) = self.advice.lock() {
+            kept.clone_from(&advice);
+        }
         Failure::failed(format!("the API server `{}` could not be asked: {reason}", self.server))
-            .hints(hint)
+            .hints(advice)
             .hint("check whether the server answers: kubectl cluster-info (`--context` selects another cluster)")
+    }
+
+    /// A failure of a command that goes on after failed reads, with what to do where no request was answered.
+    pub fn with_advice(&self, failure: Failure) -> Failure {
+        match self.advice.lock() {
+            Ok(advice) if self.clock_ahead().is_none() => failure.hints(advice.iter().cloned()),
+            _ => failure,
+        }
     }
 }

@@ -122,6 +122,11 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         .hint("choose another namespace with `--namespace`"));
     }
     let server = config.cluster_url.to_string();
+    // Without the name and the password that its URL may have.
+    let proxy = config.proxy_url.as_ref().and_then(|url| {
+        let port = url.port().map(|port| format!(":{port}"));
+        Some(format!("{}{}", url.host()?, port.unwrap_or_default()))
+    });
     let is_local = is_local(context.as_deref(), &config);
     let client = client(config).map_err(|error| {
         Failure::failed(format!("could not make a client for `{server}`"))
@@ -129,7 +134,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     })?;
     Ok(Cluster::new(
         client,
-        server,
+        (server, proxy),
         is_local,
         namespace,
         connection.request_timeout.0,

@@ -82,6 +82,32 @@ fn a_context_that_is_not_in_the_kubeconfig_is_told() {
 }
 
 #[test]
+fn a_file_that_the_kubeconfig_names_and_that_is_missing_is_told_in_words() {
+    let file = kubeconfig("https://127.0.0.1:1");
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    let user = r#"{"client-certificate":"/nonexistent/a.crt","client-key":"/nonexistent/a.key"}"#;
+    std::fs::write(file.path(), text.replace(r#"{"token":"t"}"#, user)).unwrap();
+    let run = run(&["status"], file.path().to_str(), &[]).exits(2);
+    let said = run.says("could not read `/nonexistent/a.crt`: No such file or directory\n");
+    assert!(!said.stderr.contains("os error"), "{said:#?}");
+}
+
+#[test]
+fn a_proxy_that_does_not_answer_is_named_without_its_password() {
+    let file = kubeconfig("https://api.example.com:6443");
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("KUBECONFIG", file.path().display().to_string()),
+        ("HTTPS_PROXY", "http://ada:hidden@127.0.0.1:1".to_owned()),
+    ];
+    let run = plugin(folder.path(), &variables, &["status"]).exits(2);
+    let said = run
+        .says("connection refused")
+        .says("requests go through the proxy `127.0.0.1:1`");
+    assert!(!said.stderr.contains("hidden"), "{said:#?}");
+}
+
+#[test]
 fn a_server_that_nobody_listens_at_is_named() {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -35,6 +35,10 @@ pub(super) fn completed(args: &Args, namespace: Option<&str>, flag: &str) -> Str
     if !subjects.is_empty() {
         further.push(("--to", subjects.as_str()));
     }
+    if flag == "--service" && namespace.is_none() {
+        // The names of guards hold that of the namespace.
+        further.push(("-n", "NAMESPACE"));
+    }
     further.push(match flag {
         "--namespace" => ("-n", "NAMESPACE"),
         "--service" => (flag, "SERVICE"),
