@@ -83,13 +83,20 @@ fn a_context_that_is_not_in_the_kubeconfig_is_told() {
 
 #[test]
 fn a_file_that_the_kubeconfig_names_and_that_is_missing_is_told_in_words() {
-    let file = kubeconfig("https://127.0.0.1:1");
-    let text = std::fs::read_to_string(file.path()).unwrap();
+    let server = r#"{"server":"https://127.0.0.1:1"}"#;
+    let cluster =
+        r#"{"server":"https://127.0.0.1:1","certificate-authority":"/nonexistent/a.crt"}"#;
     let user = r#"{"client-certificate":"/nonexistent/a.crt","client-key":"/nonexistent/a.key"}"#;
-    std::fs::write(file.path(), text.replace(r#"{"token":"t"}"#, user)).unwrap();
-    let run = run(&["status"], file.path().to_str(), &[]).exits(2);
-    let said = run.says("could not read `/nonexistent/a.crt`: No such file or directory\n");
-    assert!(!said.stderr.contains("os error"), "{said:#?}");
+    for (part, changed) in [(server, cluster), (r#"{"token":"t"}"#, user)] {
+        let file = kubeconfig("https://127.0.0.1:1");
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert!(text.contains(part), "{text}");
+        std::fs::write(file.path(), text.replace(part, changed)).unwrap();
+        let said = run(&["status"], file.path().to_str(), &[])
+            .exits(2)
+            .says("could not read `/nonexistent/a.crt`: No such file or directory\n");
+        assert!(!said.stderr.contains("os error"), "{said:#?}");
+    }
 }
 
 #[test]
