@@ -2,6 +2,7 @@
 //! commands.
 
 mod help;
+mod missing;
 
 use std::ffi::OsString;
 
@@ -48,11 +49,11 @@ impl Cli {
         let print = |text: &str| terminal::print(text).map(|()| Exit::Success);
         let arguments = help::asked(arguments).map_err(print)?;
         Self::try_parse_from(&arguments).map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp => print(&help::text(&arguments).ansi().to_string()),
+            ErrorKind::DisplayHelp => print(&help::text(&arguments)),
             ErrorKind::DisplayVersion => print(&error.render().ansi().to_string()),
             _ => {
                 // Where stderr cannot be written to, the exit code alone tells.
-                let _ = error.print();
+                let _ = missing::with_other_ways(error).print();
                 Ok(Exit::Failure)
             }
         })
@@ -160,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_flag_that_repeats_takes_several_values_separated_by_commas() {
-        // The values of a header and the names of a group may hold commas, as with curl and kubectl.
-        let whole = ["header", "as-group"];
+        // The values of a header and of an attribute, and the names of a group, may hold commas, as with curl and kubectl.
+        let whole = ["header", "as-group", "as-user-extra"];
         let cli = Cli::command();
         let commands = cli.get_subcommands().chain(std::iter::once(&cli));
         let flags = commands.flat_map(clap::Command::get_arguments);

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::builder::StyledStr;
 use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
@@ -175,26 +174,61 @@ pub(super) fn asked(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, &'sta
 }
 
 /// The help that these arguments ask for: the short help for `-h`, else the long help.
-pub(super) fn text(arguments: &[OsString]) -> StyledStr {
+pub(super) fn text(arguments: &[OsString]) -> String {
     let is_long = arguments
         .iter()
         .any(|argument| argument == OsStr::new("--help"));
     let command = if is_long { long() } else { short() };
-    match command.try_get_matches_from(arguments) {
-        Err(error) => error.render(),
-        Ok(_) => StyledStr::new(),
+    rendered(command, arguments)
+}
+
+fn rendered(command: Command, arguments: &[OsString]) -> String {
+    let text = match command.try_get_matches_from(arguments) {
+        Err(error) => error.render().ansi().to_string(),
+        Ok(_) => String::new(),
+    };
+    match text.split_once(AS_IT_STANDS) {
+        Some((before, name)) => before.to_owned() + &as_it_stands(name.trim()),
+        None => text,
     }
 }
 
 /// The long help: every flag under its heading, then the examples, then the permissions.
 fn long() -> Command {
     let command = Cli::command().mut_args(|flag| headed("", flag));
-    let command = command.mut_subcommands(|subcommand| {
+    command.mut_subcommands(|subcommand| {
         let name = subcommand.get_name().to_owned();
-        subcommand.mut_args(|flag| headed(&name, flag))
-    });
-    rbac::explain_in_help(command)
+        let (explanation, _) = explanation_and_examples(&subcommand);
+        subcommand
+            .mut_args(|flag| headed(&name, flag))
+            .after_long_help(format!("{explanation}{AS_IT_STANDS}{name}"))
+    })
 }
+
+/// Stands in a help before the name of the command whose examples and permissions follow: a line of these that clap wraps would be another
+/// command.
+const AS_IT_STANDS: &str = "\u{1}";
+
+/// The examples and the permissions of a command, which no terminal is too narrow for.
+fn as_it_stands(name: &str) -> String {
+    let cli = Cli::command();
+    let command = cli.find_subcommand(name);
+    let (_, examples) = command.map(explanation_and_examples).unwrap_or_default();
+    let permissions = rbac::permissions_of(name);
+    let permissions = permissions.map(|text| format!("\n{text}"));
+    format!("{examples}\n{}", permissions.unwrap_or_default())
+}
+
+/// What stands behind the flags of a command: an explanation, and the examples below their heading.
+fn explanation_and_examples(command: &Command) -> (String, String) {
+    let after = command.get_after_help().map(ToString::to_string);
+    let after = after.unwrap_or_default();
+    let (explanation, examples) = after.split_at(after.find(EXAMPLES).unwrap_or_default());
+    (explanation.to_owned(), examples.to_owned())
+}
+
+/// The heading of the examples.
+const EXAMPLES: &str = "EXAMPLES:\n";
 
 fn headed(command: &str, flag: Arg) -> Arg {
     if flag.is_positional() {
@@ -218,16 +252,21 @@ fn headed(command: &str, flag: Arg) -> Arg {
 /// The short help: the flags that most runs need, without headings, and a pointer to the long help.
 fn short() -> Command {
     let hide = |flag: Arg| flag.hide_short_help(true);
-    let command = Cli::command().mut_args(hide);
+    let command = Cli::command();
+    let of_all: Vec<Arg> = command.get_arguments().cloned().collect();
+    let command = command.mut_args(hide);
     command.mut_subcommands(|subcommand| {
         let name = subcommand.get_name().to_owned();
         let shown = SHORT.iter().find(|(command, _)| *command == name);
         let shown = shown.map_or(&[][..], |(_, flags)| flags);
+        let is_shown = |flag: &Arg| shown.contains(&flag.get_id().as_str());
         let rest = format!("All flags, examples and permissions: kubectl mtls {name} --help");
         subcommand
+            // A flag of all commands is hidden in each that has none of its own.
+            .args(of_all.iter().filter(|flag| is_shown(flag)).cloned())
             .mut_args(|flag| {
-                let is_shown = flag.is_positional() || shown.contains(&flag.get_id().as_str());
-                let flag = flag.hide_short_help(!is_shown).help_heading(None::<&str>);
+                let is_hidden = !flag.is_positional() && !is_shown(&flag);
+                let flag = flag.hide_short_help(is_hidden).help_heading(None::<&str>);
                 let has_values = flag.get_action().takes_values();
                 flag.hide_possible_values(has_values)
                     .hide_default_value(has_values)
@@ -247,8 +286,9 @@ mod tests {
         let is_long = arguments.contains(&"--help");
         let command = if is_long { long() } else { short() };
         let arguments = std::iter::once(&"kubectl-mtls").chain(arguments);
-        let asked = command.term_width(columns).try_get_matches_from(arguments);
-        asked.unwrap_err().to_string()
+        let arguments: Vec<OsString> = arguments.map(OsString::from).collect();
+        let text = rendered(command.term_width(columns), &arguments);
+        anstream::adapter::strip_str(&text).to_string()
     }
 
     fn commands() -> Vec<String> {
@@ -261,6 +301,7 @@ mod tests {
 
     #[test]
     fn the_short_help_of_every_command_fits_one_screen_and_names_the_long_one() {
+        let cli = Cli::command();
         for name in commands() {
             let text = shown(&[&name, "-h"], COLUMNS);
             let rows = text.lines().count();
@@ -269,9 +310,17 @@ mod tests {
                 text.contains(&format!("kubectl mtls {name} --help")),
                 "{text}"
             );
-            for flag in SHORT.iter().filter(|(command, _)| *command == name) {
-                let count = text.matches("\n  ").count();
-                assert!(count >= flag.1.len(), "a flag is missing:\n{text}");
+            let command = cli.find_subcommand(&name).unwrap();
+            let (_, ids) = SHORT.iter().find(|(command, _)| *command == name).unwrap();
+            for id in *ids {
+                let mut known = command.get_arguments().chain(cli.get_arguments());
+                let flag = known.find(|flag| flag.get_id() == id).unwrap();
+                let flag = format!("--{}", flag.get_long().unwrap());
+                let begins = |line: &str| {
+                    let mut words = line.split([' ', ',', '[']);
+                    line.starts_with("  ") && words.any(|word| word == flag)
+                };
+                assert!(text.lines().any(begins), "{flag} is missing:\n{text}");
             }
         }
         let rows = OVERVIEW.lines().count();
@@ -303,6 +352,24 @@ mod tests {
                 at("--output").is_none_or(|output| output > general),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn no_terminal_breaks_an_example_or_a_permission() {
+        let cli = Cli::command();
+        for name in commands() {
+            let text = shown(&[&name, "--help"], COLUMNS);
+            let after = cli.find_subcommand(&name).unwrap().get_after_help();
+            let after = after.unwrap().to_string();
+            let (_, examples) = after.split_once(EXAMPLES).unwrap();
+            for line in examples.lines() {
+                assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+            }
+            let needs = ["required", "optional"];
+            let alone = |line: &str| needs.contains(&line.trim());
+            assert!(!text.lines().any(alone), "{text}");
+            assert!(!text.contains(AS_IT_STANDS));
         }
     }
 

@@ -65,10 +65,10 @@ pub struct Args {
     #[command(flatten)]
     finish: FinishFlags,
     /// How long a new CA is valid
-    #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "ca-ttl", value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
     ttl: time::Duration,
     /// The kind of key of a new CA: p256, p384, rsa2048, rsa3072, rsa4096
-    #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
+    #[arg(long, visible_alias = "ca-key-type", value_name = "KIND", default_value_t = KeyType::P256)]
     key_type: KeyType,
     /// The subject of a new CA (RFC 4514), which no CA of the authority may have [default: CN=AUTHORITY client CA and eight random digits]
     #[arg(long, value_name = "DN", value_parser = ca_subject)]

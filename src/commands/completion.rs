@@ -170,6 +170,30 @@ mod tests {
     }
 
     #[test]
+    fn values_that_need_no_cluster_are_completed() {
+        let commands = values(&["rbac", "re"]);
+        assert_eq!(
+            commands,
+            ["register-domain", "renew-client", "revoke-client"]
+        );
+        assert_eq!(values(&["help", "renew"]), ["renew-client"]);
+        assert_eq!(
+            values(&["revoke-client", "alice", "--reason", "c"]),
+            ["certificateHold", "cessationOfOperation"]
+        );
+        for (command, flag) in [
+            ("issue-client", "--key-type"),
+            ("renew-client", "--key-type"),
+            ("ca-rotate", "--key-type"),
+            ("ca-rotate", "--ca-key-type"),
+            ("expose", "--ca-key-type"),
+        ] {
+            let kinds = values(&[command, flag, "p"]);
+            assert_eq!(kinds, ["p256", "p384"], "{command} {flag}");
+        }
+    }
+
+    #[test]
     fn names_of_the_kubeconfig_and_clients_of_a_directory_are_completed() {
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("config");

@@ -1,7 +1,10 @@
 //! `rbac`: prints the Roles with exactly the permissions that a command needs, binds them, and checks which of them a user lacks.
 
 mod check;
+mod command;
 mod user_role;
+
+use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
@@ -12,7 +15,6 @@ use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::terminal::Terminal;
 use crate::output;
-use crate::plan::rights::Report;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
 use crate::resources::names::{
@@ -23,6 +25,7 @@ use crate::resources::permissions::{
     Permission, Permissions, Place, Subject, bindings, left_out, role_name, roles,
 };
 use check::{Checked, check};
+use command::{completed, same_command};
 use user_role::UserRole;
 
 const EXAMPLES: &str = "With `--to`, each user, group or ServiceAccount has bindings of its own:
@@ -85,7 +88,7 @@ pub struct Args {
     /// The Gateway reads an authority that belongs to another Gateway, as with `expose --authority`; needs `-n`
     #[arg(long)]
     shared: bool,
-    /// The Service that the subjects work for; repeatable, or separated by commas [default: all Services of the namespace]
+    /// Only these Services, and the right to their host guards; repeatable, or separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = service)]
     service: Vec<String>,
     /// The Gateway for exposed Services: NAME in the namespace of -n, or NAMESPACE/NAME [default: kyma-mtls-gateway]
@@ -150,10 +153,11 @@ fn print_roles(args: &Args, namespace: Option<&str>, terminal: &Terminal) -> Res
     let wanted = chosen(args, &permissions)?;
     let grounds = Grounds::of(args, namespace)?;
     let place = grounds.place(args, namespace);
-    let needed = || wanted.iter().flat_map(|(_, needed)| needed.iter().copied());
-    for permission in left_out(needed(), &place) {
-        terminal.warn(&output::rbac::left_out(permission));
+    for (flag, without) in left_out_by_flag(&wanted, &place) {
+        let completed = completed(args, namespace, flag);
+        terminal.warn(&output::rbac::left_out(flag, &without, &completed));
     }
+    let needed = || wanted.iter().flat_map(|(_, needed)| needed.iter().copied());
     let roles = roles(&title(args, &wanted), needed(), &place);
     if roles.is_empty() {
         terminal.note("no permissions are needed");
@@ -184,9 +188,9 @@ async fn print_check(
         report,
         unevaluated,
     } = check(&cluster, &wanted, &place).await?;
-    let needed = wanted.iter().flat_map(|(_, needed)| needed.iter().copied());
-    for permission in left_out(needed, &place) {
-        terminal.note(&output::rbac::not_checked(permission));
+    for (flag, without) in left_out_by_flag(&wanted, &place) {
+        let completed = completed(args, namespace, flag);
+        terminal.note(&output::rbac::not_checked(flag, &without, &completed));
     }
     for text in unevaluated {
         terminal.warn(&format!(
@@ -210,51 +214,24 @@ async fn print_check(
     Ok(Exit::Findings)
 }
 
-/// The command that prints the checked Roles, bound to the user; it names only the commands that lack something, or the role.
-fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
-    let mut words = vec!["kubectl mtls rbac".to_owned()];
-    let mut flag = |name: &str, value: &str| words.push(format!("{name} {value}"));
-    if let Some(role) = args.role {
-        flag("--role", role.name());
-    } else {
-        flag(&commands.join(" "), "");
+/// What is left out without a flag of `rbac`: the flag, and the permissions with the commands that need them.
+type LeftOut<'a> = BTreeMap<&'a str, Vec<(&'a str, &'a Permission)>>;
+
+fn left_out_by_flag<'a>(
+    wanted: &[(&'a str, Vec<&'a Permission>)],
+    place: &Place<'_>,
+) -> LeftOut<'a> {
+    let mut by_flag = LeftOut::new();
+    for (command, needed) in wanted {
+        for permission in left_out(needed.iter().copied(), place) {
+            let flag = permission.only_with.as_deref().unwrap_or_default();
+            by_flag
+                .entry(flag)
+                .or_default()
+                .push((*command, permission));
+        }
     }
-    flag("-n", &report.namespace);
-    if args.authority != FIRST_AUTHORITY {
-        flag("--authority", &args.authority);
-    }
-    if args.shared {
-        flag("--shared", "");
-    }
-    if !args.service.is_empty() {
-        flag("--service", &args.service.join(","));
-    }
-    if let Some(gateway) = &args.gateway {
-        flag("--gateway", gateway);
-    }
-    if args.ingress_namespace != [INGRESS_NAMESPACE] {
-        flag("--ingress-namespace", &args.ingress_namespace.join(","));
-    }
-    if args.istio_namespace != ISTIO_NAMESPACE {
-        flag("--istio-namespace", &args.istio_namespace);
-    }
-    if !args.revision.is_empty() {
-        flag("--revision", &args.revision.join(","));
-    }
-    if let Some(domain) = &args.domain {
-        flag("--domain", &domain.to_string());
-    }
-    if args.prune {
-        flag("--prune", "");
-    }
-    // A name that a shell, or `--to`, would take apart is left to the reader.
-    let is_plain = |character: char| character.is_alphanumeric() || "._:/@+-".contains(character);
-    let subject = report.user.as_deref().map(Subject::of_user);
-    let subject = subject.map(|subject| subject.argument());
-    let subject = subject.filter(|subject| subject.chars().all(is_plain));
-    flag("--to", subject.as_deref().unwrap_or("user:NAME"));
-    let words: Vec<&str> = words.iter().map(|word| word.trim_end()).collect();
-    words.join(" ")
+    by_flag
 }
 
 /// The names and namespaces to which a [`Place`] refers.
@@ -302,22 +279,12 @@ fn title(args: &Args, wanted: &[(&str, Vec<&Permission>)]) -> String {
     }
 }
 
-/// Adds to a command's help the permissions that it needs; only the requested help is computed.
-pub fn explain_in_help(command: clap::Command) -> clap::Command {
-    command.mut_subcommands(|subcommand| subcommand.defer(explain))
-}
-
-fn explain(subcommand: clap::Command) -> clap::Command {
+/// The permissions that a command needs, for its help; `None` if it needs none.
+pub fn permissions_of(command: &str) -> Option<String> {
     // A descriptor that cannot be read is no reason to refuse help; `rbac` tells it.
-    let permissions = Permissions::load().ok();
-    let name = subcommand.get_name().to_owned();
-    let needed = permissions.as_ref().and_then(|all| all.of(&name));
-    let Some(needed) = needed.filter(|needed| !needed.is_empty()) else {
-        return subcommand;
-    };
-    let after = subcommand.get_after_help().map(ToString::to_string);
-    let section = output::rbac::section(&name, needed);
-    subcommand.after_long_help(format!("{}\n\n{section}", after.unwrap_or_default()))
+    let permissions = Permissions::load().ok()?;
+    let needed = permissions.of(command)?;
+    (!needed.is_empty()).then(|| output::rbac::section(command, needed))
 }
 
 /// The names of the objects that the commands use: those of the authority, or of a Gateway that shares it.

@@ -124,7 +124,8 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         };
         let end = Instant::now() + args.timeout.min(LONGEST);
         // As `kubectl wait` does, the first check fails if there is nothing to wait for; later ones may fail for a while.
-        let mut report = check(args, &request, &cluster, terminal).await?;
+        let first = check(args, &request, &cluster, terminal).await;
+        let mut report = first.map_err(|failure| cluster.with_advice(failure))?;
         let is_healthy = |report: &Report| report.is_healthy(args.ignore_unknown);
         let mut said = String::new();
         while args.wait && !is_healthy(&report) && Instant::now() < end {

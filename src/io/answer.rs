@@ -85,11 +85,13 @@ pub(super) fn verb(write: &Write) -> &'static str {
 }
 
 impl Answer {
+    /// What the server says, at least the meaning of its status.
     fn message(&self) -> &str {
-        self.body
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or(self.text.trim())
+        let message = self.body.get("message").and_then(Value::as_str);
+        match message.unwrap_or(self.text.trim()) {
+            "" => self.status.canonical_reason().unwrap_or_default(),
+            message => message,
+        }
     }
 
     /// The answer of a `SelfSubjectAccessReview`: whether the access is allowed, and what could not be evaluated; `None` for any other
@@ -103,12 +105,9 @@ impl Answer {
     /// Why a `SelfSubjectAccessReview` was not answered, and what to do.
     pub(super) fn unreviewed(&self) -> Failure {
         let status = self.status.as_u16();
-        let said = match self.message() {
-            "" => format!("HTTP {status}"),
-            message => format!("HTTP {status}: {message}"),
-        };
+        let message = self.message();
         let failure = Failure::refused(format!(
-            "the API server does not list the user's permissions: {said}"
+            "the API server does not list the user's permissions: HTTP {status}: {message}"
         ));
         match self.status {
             StatusCode::FORBIDDEN => failure

@@ -14,8 +14,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::answer::{self, Answer};
-use super::kubeconfig::without_secrets;
 use super::terminal;
+use super::unreachable::Unreachable;
 pub use writing::Outcome;
 
 use crate::error::Failure;
@@ -45,6 +45,7 @@ const TELLS_REQUESTS: u8 = 6;
 pub struct Cluster {
     client: Client,
     server: String,
+    proxy: Option<String>,
     is_local: bool,
     namespace: String,
     request_timeout: Option<Duration>,
@@ -54,12 +55,14 @@ pub struct Cluster {
     too_busy: AtomicUsize,
     /// The user name that the API server sees, once it was read.
     who: Mutex<Option<Seen<String>>>,
+    /// What to do about the last request that got no answer.
+    advice: Mutex<Vec<String>>,
 }
 
 impl Cluster {
     pub(super) fn new(
         client: Client,
-        server: String,
+        (server, proxy): (String, Option<String>),
         is_local: bool,
         namespace: String,
         request_timeout: Option<Duration>,
@@ -68,6 +71,7 @@ impl Cluster {
         Self {
             client,
             server,
+            proxy,
             is_local,
             namespace,
             request_timeout,
@@ -75,6 +79,7 @@ impl Cluster {
             time: Mutex::new(None),
             too_busy: AtomicUsize::new(0),
             who: Mutex::new(None),
+            advice: Mutex::new(Vec::new()),
         }
     }
 
@@ -311,19 +316,21 @@ impl Cluster {
             Ok::<_, kube::Error>((status, date, retry, bytes))
         };
         let exchanged = match self.request_timeout {
-            Some(limit) => tokio::time::timeout(limit, exchange)
-                .await
-                .map_err(|_| self.silent(limit))?,
-            None => exchange.await,
+            Some(limit) => match tokio::time::timeout(limit, exchange).await {
+                Ok(exchanged) => exchanged.map_err(|error| self.unreachable(&error)),
+                Err(_) => Err(self.silent(limit)),
+            },
+            None => exchange.await.map_err(|error| self.unreachable(&error)),
         };
-        let (status, date, retry, bytes) = exchanged.map_err(|error| self.unreachable(error))?;
         if self.verbosity >= TELLS_REQUESTS {
-            terminal::trace(&format!(
-                "{method} {path} {} in {} ms",
-                status.as_u16(),
-                start.elapsed().as_millis()
-            ));
+            let outcome = match &exchanged {
+                Ok((status, ..)) => status.as_str().to_owned(),
+                Err(_) => "failed".to_owned(),
+            };
+            let after = start.elapsed().as_millis();
+            terminal::trace(&format!("{method} {path} {outcome} in {after} ms"));
         }
+        let (status, date, retry, bytes) = exchanged?;
         if let (Some(date), Ok(mut time)) = (
             date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok()),
             self.time.lock(),
@@ -350,9 +357,25 @@ impl Cluster {
             .hint("`--request-timeout` sets this limit; check whether the server answers: kubectl cluster-info")
     }
 
-    fn unreachable(&self, error: kube::Error) -> Failure {
-        Failure::failed(format!("the API server `{}` could not be asked", self.server))
-            .caused_by(without_secrets(error))
+    fn unreachable(&self, error: &kube::Error) -> Failure {
+        let Unreachable { reason, hint } = Unreachable::because(error);
+        let proxied = self.proxy.iter().map(|proxy| {
+            format!("requests go through the proxy `{proxy}`, that of `HTTPS_PROXY` or of `proxy-url` in the kubeconfig")
+        });
+        let advice: Vec<String> = hint.into_iter().chain(proxied).collect();
+        if let Ok(mut kept) = self.advice.lock() {
+            kept.clone_from(&advice);
+        }
+        Failure::failed(format!("the API server `{}` could not be asked: {reason}", self.server))
+            .hints(advice)
             .hint("check whether the server answers: kubectl cluster-info (`--context` selects another cluster)")
+    }
+
+    /// A failure of a command that goes on after failed reads, with what to do where no request was answered.
+    pub fn with_advice(&self, failure: Failure) -> Failure {
+        match self.advice.lock() {
+            Ok(advice) if self.clock_ahead().is_none() => failure.hints(advice.iter().cloned()),
+            _ => failure,
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! From kubectl's connection flags and the kubeconfig to a client.
 
+mod local;
+mod overrides;
+
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::Config;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use secrecy::SecretString;
 
 use super::client::client;
 use super::cluster::Cluster;
-use super::{files, kubeconfig};
+use super::kubeconfig;
 use crate::error::Failure;
 use crate::resources::object_name::{is_label, label};
+use local::is_local;
 
 /// How long opening a connection may take without `--request-timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,9 +49,18 @@ pub struct Connection {
     /// Impersonate this UID
     #[arg(long = "as-uid", value_name = "UID", global = true)]
     pub impersonate_uid: Option<String>,
+    /// Impersonate a user with this extra attribute; repeatable, also for one key
+    #[arg(long = "as-user-extra", value_name = "KEY=VALUE", value_parser = extra, global = true)]
+    pub impersonate_extra: Vec<(String, String)>,
     /// Authenticate with this bearer token
     #[arg(long, value_name = "TOKEN", global = true)]
     pub token: Option<SecretString>,
+    /// Authenticate with the client certificate in this file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub client_certificate: Option<PathBuf>,
+    /// The private key of the client certificate
+    #[arg(long, value_name = "FILE", global = true)]
+    pub client_key: Option<PathBuf>,
     /// Talk to the API server at this URL
     #[arg(short, long, value_name = "URL", global = true)]
     pub server: Option<String>,
@@ -84,14 +96,19 @@ fn limit(text: &str) -> Result<Limit, String> {
     Ok(Limit(Some(length).filter(|length| !length.is_zero())))
 }
 
+fn extra(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give KEY=VALUE".to_owned()),
+    }
+}
+
 /// Connects: reads the kubeconfig and makes the client. No request is sent yet.
 pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     let (mut config, context) = configuration(connection).await?;
     config.default_retry = false;
     config.connect_timeout = Some(connection.request_timeout.0.unwrap_or(CONNECT_TIMEOUT));
-    override_cluster(&mut config, connection)?;
-    spare_loopback(&mut config);
-    override_user(&mut config.auth_info, connection);
+    overrides::apply(&mut config, connection)?;
     kubeconfig::check_token(&config.auth_info)?;
     let namespace = connection
         .namespace
@@ -105,6 +122,11 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         .hint("choose another namespace with `--namespace`"));
     }
     let server = config.cluster_url.to_string();
+    // Without the name and the password that its URL may have.
+    let proxy = config.proxy_url.as_ref().and_then(|url| {
+        let port = url.port().map(|port| format!(":{port}"));
+        Some(format!("{}{}", url.host()?, port.unwrap_or_default()))
+    });
     let is_local = is_local(context.as_deref(), &config);
     let client = client(config).map_err(|error| {
         Failure::failed(format!("could not make a client for `{server}`"))
@@ -112,7 +134,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     })?;
     Ok(Cluster::new(
         client,
-        server,
+        (server, proxy),
         is_local,
         namespace,
         connection.request_timeout.0,
@@ -180,6 +202,13 @@ async fn configuration(connection: &Connection) -> Result<(Config, Option<String
         {
             return Ok((config, None));
         }
+        if connection.server.is_some() {
+            // The flags may be all that is needed, as with `kubectl proxy`.
+            return Ok((
+                Config::new(http::Uri::from_static("http://localhost")),
+                None,
+            ));
+        }
         return Err(Failure::failed("there is no kubeconfig")
             .hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to"));
     };
@@ -227,135 +256,4 @@ fn merged() -> Result<Option<Kubeconfig>, Failure> {
         );
     }
     Ok(merged)
-}
-
-fn override_cluster(config: &mut Config, connection: &Connection) -> Result<(), Failure> {
-    if let Some(server) = &connection.server {
-        config.cluster_url = server.parse().map_err(|error| {
-            Failure::usage(format!("`--server {server}` is not a URL")).caused_by(error_of(error))
-        })?;
-    }
-    if let Some(file) = &connection.certificate_authority {
-        files::check_small(file)?;
-        config.root_cert = None;
-        config.root_cert_file = Some(file.clone());
-    }
-    config.accept_invalid_certs |= connection.insecure_skip_tls_verify;
-    if let Some(name) = &connection.tls_server_name {
-        config.tls_server_name = Some(name.clone());
-    }
-    Ok(())
-}
-
-/// Ignores the environment's proxy for a server on this machine, as kubectl does (`ProxyFromEnvironment` of Go's `net/http`); a proxy in
-/// the kubeconfig is kept.
-fn spare_loopback(config: &mut Config) {
-    let host = config.cluster_url.host().unwrap_or_default();
-    let is_loopback = host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback());
-    let is_of_environment = ["HTTPS_PROXY", "https_proxy"]
-        .iter()
-        .filter_map(|variable| std::env::var(variable).ok())
-        .any(|proxy| config.proxy_url == proxy.parse().ok());
-    if is_loopback && is_of_environment {
-        config.proxy_url = None;
-    }
-}
-
-/// The IP address in the host of a URL, which has IPv6 in brackets.
-fn address(host: &str) -> Option<IpAddr> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().ok()
-}
-
-/// The contexts that tools for clusters on the user's own machine make; those that end in `-` are followed by a name.
-const LOCAL_CONTEXTS: [&str; 10] = [
-    "kind-",
-    "k3d-",
-    "minikube",
-    "docker-desktop",
-    "docker-for-desktop",
-    "rancher-desktop",
-    "orbstack",
-    "colima",
-    "colima-",
-    "microk8s",
-];
-
-/// The API servers of such clusters: `0.0.0.0` is k3d's, the others are Docker Desktop's.
-const LOCAL_SERVERS: [&str; 3] = [
-    "0.0.0.0",
-    "host.docker.internal",
-    "kubernetes.docker.internal",
-];
-
-/// Whether a cluster runs on the user's own machine, as its context or its API server tells.
-///
-/// A loopback address tells nothing: tunnels and `kubectl proxy` lead from there to any cluster.
-fn is_local(context: Option<&str>, config: &Config) -> bool {
-    let is_named = |context: &str| {
-        LOCAL_CONTEXTS
-            .iter()
-            .any(|known| match known.strip_suffix('-') {
-                Some(_) => context.starts_with(known),
-                None => context == *known,
-            })
-    };
-    let host = config.cluster_url.host().unwrap_or_default();
-    context.is_some_and(is_named) || LOCAL_SERVERS.contains(&host)
-}
-
-fn error_of(error: http::uri::InvalidUri) -> Box<dyn std::error::Error + Send + Sync> {
-    Box::new(error)
-}
-
-fn override_user(user: &mut AuthInfo, connection: &Connection) {
-    if let Some(token) = &connection.token {
-        *user = AuthInfo {
-            token: Some(token.clone()),
-            ..AuthInfo::default()
-        };
-    }
-    if connection.impersonate.is_some() {
-        user.impersonate.clone_from(&connection.impersonate);
-    }
-    if !connection.impersonate_groups.is_empty() {
-        user.impersonate_groups = Some(connection.impersonate_groups.clone());
-    }
-    if connection.impersonate_uid.is_some() {
-        user.impersonate_uid.clone_from(&connection.impersonate_uid);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cluster_is_local_where_its_context_or_server_says_so_but_not_behind_a_tunnel() {
-        for (context, server, expected) in [
-            (Some("kind-dev"), "https://127.0.0.1:40123", true),
-            (Some("k3d-dev"), "https://0.0.0.0:6550", true),
-            (Some("minikube"), "https://192.168.49.2:8443", true),
-            (Some("docker-desktop"), "https://127.0.0.1:6443", true),
-            (Some("rancher-desktop"), "https://127.0.0.1:6443", true),
-            (Some("colima-work"), "https://127.0.0.1:6443", true),
-            (Some("dev"), "https://0.0.0.0:6550", true),
-            (None, "https://kubernetes.docker.internal:6443", true),
-            // An SSH tunnel, a port-forward of a bastion, `kubectl proxy`.
-            (Some("prod"), "https://127.0.0.1:6443", false),
-            (Some("prod"), "https://localhost:8443", false),
-            (Some("prod"), "https://[::1]:6443", false),
-            (None, "http://127.0.0.1:8001", false),
-            (Some("kindergarten"), "https://127.0.0.1:6443", false),
-            (Some("minikube-prod"), "https://10.0.0.1:6443", false),
-            (
-                Some("prod"),
-                "https://A.gr7.eu-central-1.eks.amazonaws.com",
-                false,
-            ),
-        ] {
-            let config = Config::new(server.parse().unwrap());
-            assert_eq!(is_local(context, &config), expected, "{context:?} {server}");
-        }
-    }
 }

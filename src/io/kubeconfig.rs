@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_saphyr::Error as YamlError;
 
 use super::files;
-use crate::error::Failure;
+use crate::error::{Failure, plain};
 
 /// The fields of a kubeconfig (`k8s.io/client-go/tools/clientcmd/api/v1`): only these are named in an error.
 const FIELDS: [&str; 38] = [
@@ -113,7 +113,11 @@ pub(super) fn unusable(error: &KubeconfigError) -> Failure {
 fn reason(error: &KubeconfigError) -> String {
     let field = |name: &str, error: &LoadDataError| match error {
         LoadDataError::ReadFile(error, path) => {
-            format!("`{name}`: could not read `{}`: {error}", path.display())
+            format!(
+                "`{name}`: could not read `{}`: {}",
+                path.display(),
+                plain(error)
+            )
         }
         LoadDataError::DecodeBase64(_) => format!("`{name}-data` is not base64"),
         LoadDataError::NoBase64DataOrFile => format!("`{name}` is missing"),
@@ -126,7 +130,7 @@ fn reason(error: &KubeconfigError) -> String {
         KubeconfigError::ParseCertificates(_) => {
             "`certificate-authority-data`, or the file of `certificate-authority`, holds no certificates in PEM".to_owned()
         }
-        other => other.to_string(),
+        other => plain(other),
     }
 }
 
@@ -165,20 +169,55 @@ fn field_of(line: &str) -> Option<&'static str> {
 
 /// An error of kube's client without values of the kubeconfig, and without the output of its exec plugin, which is tokens.
 pub(super) fn without_secrets(error: kube::Error) -> Box<dyn Error + Send + Sync> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    of_credentials(&error).map_or_else(|| error.into(), Into::into)
+}
+
+/// The words for an error about what the kubeconfig holds; `None` for any other error.
+pub(super) fn of_credentials(error: &kube::Error) -> Option<String> {
+    if let kube::Error::HttpError(_) = error {
+        return Some(
+            "a value for a header, such as that of `--as`, holds characters that an HTTP header cannot have"
+                .to_owned(),
+        );
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(inner) = inner.downcast_ref::<AuthError>() {
-            return unauthenticated(inner).into();
+            return Some(unauthenticated(inner));
         }
         if let Some(inner) = inner.downcast_ref::<KubeconfigError>() {
-            return reason(inner).into();
+            return Some(reason(inner));
         }
-        if let Some(RustlsTlsError::InvalidIdentityPem(_)) = inner.downcast_ref() {
-            return "the client certificate or the key of the kubeconfig is not PEM".into();
+        if let Some(unusable) = inner.downcast_ref().and_then(unusable_certificate) {
+            return Some(unusable);
         }
         cause = inner.source();
     }
-    error.into()
+    None
+}
+
+/// Why the client certificate and its key, or the CA of the server, cannot be used.
+fn unusable_certificate(error: &RustlsTlsError) -> Option<String> {
+    let words = match error {
+        RustlsTlsError::InvalidIdentityPem(_) => "the client certificate or its key is not PEM",
+        RustlsTlsError::MissingPrivateKey | RustlsTlsError::UnknownPrivateKeyFormat => {
+            "the file of the client certificate's key holds no private key in PEM"
+        }
+        RustlsTlsError::MissingCertificate => {
+            "the file of the client certificate holds no certificate in PEM"
+        }
+        RustlsTlsError::InvalidPrivateKey(_) => {
+            "the private key does not belong to the client certificate, or is of an unknown kind"
+        }
+        RustlsTlsError::AddRootCertificate(error) => {
+            return Some(format!(
+                "the CA certificates for the API server cannot be used: {}",
+                plain(error)
+            ));
+        }
+        _ => return None,
+    };
+    Some(words.to_owned())
 }
 
 fn unauthenticated(error: &AuthError) -> String {
@@ -195,12 +234,13 @@ fn unauthenticated(error: &AuthError) -> String {
             )
         }
         AuthError::AuthExecStart(error) => {
-            format!("the exec plugin of the kubeconfig could not be started: {error}")
+            format!("the exec plugin of the kubeconfig could not be started: {}", plain(error))
         }
         AuthError::ReadTokenFile(error, path) => {
             format!(
-                "could not read the token file `{}`: {error}",
-                path.display()
+                "could not read the token file `{}`: {}",
+                path.display(),
+                plain(error)
             )
         }
         AuthError::InvalidBasicAuth(_) => {

@@ -32,4 +32,5 @@ pub mod runtime;
 pub mod staging;
 pub mod store;
 pub mod terminal;
+mod unreachable;
 pub mod written;

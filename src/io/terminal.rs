@@ -7,6 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use colored::Colorize;
 
 use super::interrupt::is_mine_to_tell;
+use super::platform;
 use super::progress::Progress;
 use crate::error::{Exit, Failure};
 use crate::resources::printable::{printable, printable_in_colour, printable_line};
@@ -204,6 +205,9 @@ fn raw(text: &str) {
 
 /// Prints a result that is stored nowhere else. Unlike [`Terminal::data`], fails if stdout was closed.
 pub fn hand_over(text: &str) -> Result<(), Failure> {
+    if platform::was_stdout_closed() {
+        return Err(unprinted(io::Error::other("it is closed")));
+    }
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     printed.map_err(unprinted)

@@ -16,34 +16,46 @@ const API_GROUP: &str = "rbac.authorization.k8s.io";
 const ANY_NAME: &str =
     "RBAC cannot limit `create` to names: it makes new objects, and changes none that exist";
 
-/// A permission that is left out of the Roles, and the flag that adds it.
-pub fn left_out(permission: &Permission) -> String {
-    let flag = permission.only_with.as_deref().unwrap_or_default();
-    if flag == PRUNE {
-        return format!(
-            "left out, because it would be a right to delete entries of the inventory: {} of {} ({})\n  the right to prune: add `{flag}`",
-            permission.verbs.join(", "),
-            permission.qualified_resource(),
-            permission.place(),
-        );
-    }
+/// The permissions that are left out of the Roles without a flag, by the commands that need them, and the command with the flag.
+pub fn left_out(flag: &str, without: &[(&str, &Permission)], completed: &str) -> String {
+    let reason = if flag == PRUNE {
+        "it would be a right to delete entries of the inventory"
+    } else {
+        "it would be a right over the objects of everybody else"
+    };
     format!(
-        "left out, because without names it would be a right over the objects of everybody else: {} of {} ({})\n  the right for one object: add `{flag}`",
-        permission.verbs.join(", "),
-        permission.qualified_resource(),
-        permission.place(),
+        "left out, because without `{flag}` {reason}:\n{}  the Roles with it:\n    {completed}",
+        by_command(without)
     )
 }
 
-/// A permission that `--check` skipped, and the flag that includes it.
-pub fn not_checked(permission: &Permission) -> String {
+/// The permissions that `--check` skipped without a flag, by the commands that need them, and the command with the flag.
+pub fn not_checked(flag: &str, without: &[(&str, &Permission)], completed: &str) -> String {
     format!(
-        "not checked without `{}`: {} of {} ({})",
-        permission.only_with.as_deref().unwrap_or_default(),
-        permission.verbs.join(", "),
-        permission.qualified_resource(),
-        permission.place(),
+        "not checked without `{flag}`:\n{}  the check with it:\n    {completed}",
+        by_command(without)
     )
+}
+
+/// A line for each kind of object, and whether a command fails without the permission.
+fn by_command(permissions: &[(&str, &Permission)]) -> String {
+    let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+    for (command, permission) in permissions {
+        let row = format!(
+            "{} for `{command}`, {} ({}): ",
+            permission.need(),
+            permission.qualified_resource(),
+            permission.place()
+        );
+        let verbs = permission.verbs.iter().map(String::as_str);
+        match rows.iter_mut().find(|(known, _)| *known == row) {
+            Some((_, known)) => known.extend(verbs),
+            None => rows.push((row, verbs.collect())),
+        }
+    }
+    rows.iter()
+        .map(|(row, verbs)| format!("  {row}{}\n", verbs.join(", ")))
+        .collect()
 }
 
 /// One YAML document per Role and binding; above each rule a comment with its purpose.
@@ -204,10 +216,10 @@ fn rule_with_reasons(rule: &Rule) -> Result<String, Failure> {
 pub fn section(command: &str, permissions: &[Permission]) -> String {
     let row = |permission: &Permission| {
         vec![
-            format!("  {}", permission.place()),
+            format!("  {}", permission.need()),
+            permission.place().to_owned(),
             permission.verbs.join(","),
             permission.qualified_resource(),
-            if permission.required { "" } else { "optional" }.to_owned(),
         ]
     };
     let rows: Vec<Vec<String>> = permissions.iter().map(row).collect();

@@ -63,6 +63,15 @@ impl Permission {
         }
     }
 
+    /// Whether the command needs the permission, as a word.
+    pub fn need(&self) -> &'static str {
+        if self.required {
+            "required"
+        } else {
+            "optional"
+        }
+    }
+
     /// The place of the permission, as text.
     pub fn place(&self) -> &str {
         match self.namespace.as_str() {

@@ -126,6 +126,14 @@ fn names_that_the_cluster_knows_are_completed() {
     assert!(has(&["list-clients", "--authority", ""], "kyma-mtls"));
     let gateway = format!("{}/kyma-mtls-gateway", desk.namespace);
     assert!(has(&["list-clients", "--gateway", ""], &gateway));
+    for flag in ["--ingress-namespace", "--istio-namespace"] {
+        assert!(has(&["rbac", flag, ""], "istio-system"), "{flag}");
+    }
+    let ingress = "istio-system/istio-ingressgateway";
+    let offered = values(&["expose", "httpbin", "--ingress", ""]);
+    assert!(offered.contains(&ingress.to_owned()), "{offered:?}");
+    let own = format!("{}/httpbin", desk.namespace);
+    assert!(!offered.contains(&own), "{offered:?}");
     let roles = values(&["rbac", "--role", ""]).join("\n");
     for role in ["viewer", "issuer", "operator", "admin"] {
         assert!(roles.contains(&format!("{role}\t")), "{roles}");

@@ -83,6 +83,22 @@ fn a_reader_that_went_away_and_a_closed_stdout_are_no_failure_and_harm_no_file()
 }
 
 #[test]
+fn a_key_that_is_printed_and_stored_nowhere_else_is_not_lost_in_a_closed_stdout() {
+    let offline = Offline::new();
+    let line = "\"$0\" issue-client bob --ca-dir ca --format secret";
+    let output = shell(&offline, &format!("{line} >&-"));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = said(&output);
+    assert!(
+        said.starts_with("error: could not write the result to stdout: it is closed"),
+        "{said}"
+    );
+    // Who throws the result away says so.
+    let output = shell(&offline, &format!("{line} > /dev/null"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn arguments_that_are_no_text_are_one_error_and_paths_may_be() {
     let offline = Offline::new();
     let odd = OsStr::from_bytes(b"\xff\xfe");

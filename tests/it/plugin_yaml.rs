@@ -233,17 +233,24 @@ fn rbac_says_what_it_leaves_out_and_the_flag_that_narrows_it_to_one_object() {
         let arguments = [&["rbac"], arguments, &["-n", "shop"]].concat();
         crate::lab::plugin(Path::new("."), &[], &arguments).exits(0)
     };
-    let everybody = "warning: left out, because without names it would be a right over the objects of everybody else: ";
-    let policies = "authorizationpolicies.security.istio.io (ingress gateway's namespace)\n  the right for one object: add `--service`";
-    for (command, verbs) in [
-        ("expose", &["create, patch", "update", "delete"][..]),
-        ("unexpose", &["delete"]),
+    let policies = "authorizationpolicies.security.istio.io (ingress gateway's namespace)";
+    for (command, needs) in [
+        (
+            "expose",
+            &["optional for `expose`, POLICIES: create, patch, update, delete"][..],
+        ),
+        ("unexpose", &["required for `unexpose`, POLICIES: delete"]),
     ] {
         let run = rbac(&[command]);
-        for verbs in verbs {
-            let caveat = format!("{everybody}{verbs} of {policies}\n");
-            assert!(run.stderr.contains(&caveat), "{caveat} in {run:#?}");
-        }
+        let lines: Vec<String> = needs
+            .iter()
+            .map(|need| format!("  {}", need.replace("POLICIES", policies)))
+            .collect();
+        let expected = format!(
+            "warning: left out, because without `--service` it would be a right over the objects of everybody else:\n{}\n  the Roles with it:\n    kubectl mtls rbac {command} -n shop --service SERVICE\n",
+            lines.join("\n")
+        );
+        assert_eq!(run.stderr, expected);
         let named = rbac(&[command, "--service", "httpbin"]);
         assert_eq!(named.stderr, "", "nothing is left out");
         // With the flag and without it: beside the proxies nothing is written without its name.
@@ -261,10 +268,23 @@ fn rbac_says_what_it_leaves_out_and_the_flag_that_narrows_it_to_one_object() {
             }
         }
     }
-    rbac(&["register-domain"]).says(&format!(
-        "{everybody}get, update of secrets (namespace of -n)\n  the right for one object: add `--domain`"
-    ));
-    rbac(&["list-clients"]).says(
-        "warning: left out, because it would be a right to delete entries of the inventory: get, update, delete of configmaps (kubectl-mtls-clients)\n  the right to prune: add `--prune`",
+    rbac(&["register-domain"])
+        .says("required for `register-domain`, secrets (namespace of -n): get, update")
+        .says("kubectl mtls rbac register-domain -n shop --domain DOMAIN");
+    rbac(&["list-clients"])
+        .says("it would be a right to delete entries of the inventory")
+        .says("for `list-clients`, configmaps (kubectl-mtls-clients): get, update, delete")
+        .says("kubectl mtls rbac list-clients -n shop --prune");
+    let warnings = rbac(&["--role", "operator", "--to", "group:developers"]).stderr;
+    assert_eq!(
+        warnings.matches("without `--service`").count(),
+        1,
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains(
+            "kubectl mtls rbac --role operator -n shop --to group:developers --service SERVICE\n"
+        ),
+        "{warnings}"
     );
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -21,6 +23,10 @@ use crate::sums::sha256;
 const LARGEST_PROGRAM: usize = 16_000_000;
 /// What an archive may weigh, in bytes.
 const LARGEST_ARCHIVE: usize = 7_000_000;
+/// What the program may take to start and to print its version: the shell starts it for every completion.
+const LONGEST_START: Duration = Duration::from_millis(10);
+/// How often the program is started, of which the fastest counts: all others waited for something else.
+const STARTS: usize = 20;
 /// The name under which krew wants its manifest.
 const KREW: &str = "mtls.yaml";
 /// The sums of all files, as `sha256sum` reads them.
@@ -46,6 +52,9 @@ pub fn run(platforms: &[Platform], out: &Path) -> Result<()> {
     let programs = build::programs(&chosen, time)?;
     let runs_here = chosen.iter().find(|platform| platform.is_native());
     let runs_here = runs_here.map(|platform| program_path(*platform));
+    if let Some(program) = &runs_here {
+        check_start(program)?;
+    }
     let shared = contents::shared(&packages, runs_here.as_deref())?;
     fs::create_dir_all(out).map_err(Error::at(out))?;
     let mut images = Vec::new();
@@ -153,6 +162,39 @@ fn check_size(name: &str, size: usize, largest: usize) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a program that is slow to start.
+fn check_start(program: &Path) -> Result<()> {
+    let mut fastest = Duration::MAX;
+    for _ in 0..STARTS {
+        let began = Instant::now();
+        let mut command = Command::new(program);
+        let status = command.arg("version").stdout(Stdio::null()).status();
+        let name = || format!("{} version", program.display());
+        let status = status.map_err(|source| Error::Program {
+            program: name(),
+            source,
+        })?;
+        if !status.success() {
+            return Err(Error::Failed(name()));
+        }
+        fastest = fastest.min(began.elapsed());
+    }
+    check_time("kubectl-mtls version", fastest)
+}
+
+fn check_time(name: &str, taken: Duration) -> Result<()> {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let taken_ms = milliseconds(taken);
+    if taken >= LONGEST_START {
+        return Err(Error::Other(format!(
+            "`{name}` takes {taken_ms:.1} ms, and may take less than {:.0} ms",
+            milliseconds(LONGEST_START)
+        )));
+    }
+    println!("{name}: {taken_ms:.1} ms");
+    Ok(())
+}
+
 fn write(out: &Path, name: &str, content: &[u8]) -> Result<()> {
     let path = out.join(name);
     fs::write(&path, content).map_err(Error::at(&path))
@@ -170,6 +212,15 @@ fn rfc3339(time: u64) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_slow_to_start_is_named() {
+        let just_below = LONGEST_START.saturating_sub(Duration::from_micros(100));
+        check_time("program version", just_below).unwrap();
+        let error = check_time("program version", LONGEST_START).unwrap_err();
+        let expected = "`program version` takes 10.0 ms, and may take less than 10 ms";
+        assert_eq!(error.to_string(), expected);
+    }
 
     #[test]
     fn what_weighs_too_much_is_named() {

@@ -1,5 +1,6 @@
 //! Candidates for the word under the cursor, in the format that kubectl reads from `kubectl_complete-mtls`.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +20,11 @@ const NO_FILES_NO_SPACE: u8 = NO_FILES + 2;
 /// The candidates for the last one of these words, which may be empty: one line each, `VALUE` or `VALUE<tab>HELP`, and a last line
 /// with the directive.
 pub(super) fn answer(command: Command, words: &[OsString], began: Instant) -> String {
+    // `help COMMAND` is `COMMAND --help`.
+    let words = match words {
+        [help, command] if help == "help" => std::slice::from_ref(command),
+        words => words,
+    };
     let current = words.last().cloned().unwrap_or_default();
     let source = Arc::new(source(&command, words, began));
     let mut command = live(command, &source);
@@ -112,7 +118,6 @@ fn live(command: Command, source: &Arc<Source>) -> Command {
     })
 }
 
-/// The values that begin with the word; in a list with commas, with the part after the last comma.
 fn candidates(
     source: &Source,
     value: Value,
@@ -122,13 +127,45 @@ fn candidates(
     let Some(current) = current.to_str() else {
         return Vec::new();
     };
-    let (before, begun) = match current.rsplit_once(',') {
-        Some((before, begun)) if splits => (format!("{before},"), begun),
-        _ => (String::new(), current),
-    };
-    let values = source.values(value).into_iter();
-    values
-        .filter(|value| value.starts_with(begun))
-        .map(|value| CompletionCandidate::new(format!("{before}{value}")))
+    completed(value, &source.values(value), splits, current)
+        .into_iter()
+        .map(CompletionCandidate::new)
         .collect()
+}
+
+/// The values that begin with the word; in a list with commas, with the part after the last comma, and without those before it.
+fn completed(value: Value, values: &BTreeSet<String>, splits: bool, current: &str) -> Vec<String> {
+    let (before, begun) = match current.rsplit_once(',') {
+        Some((before, begun)) if splits => (before, begun),
+        _ => ("", current),
+    };
+    let given: Vec<&str> = before.split(',').map(|word| value.plain(word)).collect();
+    let plain = value.plain(begun);
+    // What stays as it was typed: the values before the last comma, and a kind before the name.
+    let typed = &current[..current.len() - plain.len()];
+    values
+        .iter()
+        .filter(|value| value.starts_with(plain) && !given.contains(&value.as_str()))
+        .map(|value| format!("{typed}{value}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_before_a_name_and_values_before_a_comma_stay_and_none_comes_twice() {
+        let names = ["alice", "alma", "bob"].map(str::to_owned).into();
+        let clients = |begun: &str| completed(Value::Client, &names, true, begun);
+        assert_eq!(clients("al"), ["alice", "alma"]);
+        assert_eq!(clients("client/al"), ["client/alice", "client/alma"]);
+        assert_eq!(clients("alice,"), ["alice,alma", "alice,bob"]);
+        assert_eq!(clients("client/alice,al"), ["client/alice,alma"]);
+        let services = ["httpbin".to_owned()].into();
+        for kind in ["svc/", "service/", ""] {
+            let found = completed(Value::Service, &services, false, &format!("{kind}h"));
+            assert_eq!(found, [format!("{kind}httpbin")]);
+        }
+    }
 }

@@ -5,15 +5,21 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::commands::names::{plain_client, plain_service};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect, kubeconfig_names};
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
+use crate::pki::crl::Reason;
+use crate::pki::key::KeyType;
+use crate::plan::ingress::HTTPS;
 use crate::plan::list_clients::{entries, inventories, inventory};
 use crate::plan::{Query, QueryResult, authority};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::gateway::Gateway;
 use crate::resources::names::FIRST_AUTHORITY;
+use crate::resources::permissions::Permissions;
+use crate::resources::service::Service;
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object};
 
@@ -40,11 +46,18 @@ pub(super) enum Value {
     Cluster,
     /// Users of the kubeconfig.
     User,
+    /// Services with an HTTPS port as `NAMESPACE/NAME`.
+    Ingress,
+    /// Commands that need permissions.
+    Command,
+    /// Reasons of a revocation.
+    Reason,
+    /// Kinds of keys.
+    KeyType,
 }
 
 impl Value {
-    /// The kind of object that an argument of a command names; `None` where its values are not
-    /// live.
+    /// The kind of object that an argument of a command names; `None` where clap knows its values, or nobody does.
     pub fn of(command: &str, argument: &str) -> Option<Self> {
         Some(match (command, argument) {
             ("expose" | "unexpose" | "rbac", "service") => Self::Service,
@@ -55,12 +68,25 @@ impl Value {
             (_, "gateway") => Self::Gateway,
             ("expose", "host") => return None,
             (_, "host") => Self::Host,
-            (_, "namespace") => Self::Namespace,
+            (_, "namespace") | ("rbac", "ingress_namespace" | "istio_namespace") => Self::Namespace,
+            ("expose", "ingress") => Self::Ingress,
+            ("rbac", "commands") => Self::Command,
+            ("revoke-client", "reason") => Self::Reason,
+            (_, "key_type" | "ca_key_type") => Self::KeyType,
             (_, "context") => Self::Context,
             (_, "cluster") => Self::Cluster,
             (_, "user") => Self::User,
             _ => return None,
         })
+    }
+
+    /// What a word names, without the kind that may stand before a name (`client/alice`, `svc/httpbin`).
+    pub fn plain(self, word: &str) -> &str {
+        match self {
+            Self::Client => plain_client(word),
+            Self::Service | Self::HostOrService => plain_service(word),
+            _ => word,
+        }
     }
 }
 
@@ -82,6 +108,9 @@ impl Source {
     pub fn values(&self, value: Value) -> BTreeSet<String> {
         let found = match value {
             Value::Context | Value::Cluster | Value::User => self.of_kubeconfig(value),
+            Value::Command => commands(),
+            Value::Reason => Some(Reason::ALL.map(|reason| reason.name().to_owned()).into()),
+            Value::KeyType => Some(KeyType::ALL.map(|kind| kind.name().to_owned()).into()),
             Value::Client if self.ca_dir.is_some() => self.of_directory(),
             _ => self.of_cluster(value),
         };
@@ -163,9 +192,21 @@ impl Source {
             Value::Authority => vec![authority::others()],
             Value::Gateway => vec![metadata(Kind::Gateway, None)],
             Value::Namespace => vec![metadata(Kind::Namespace, None)],
-            Value::Context | Value::Cluster | Value::User => Vec::new(),
+            Value::Ingress => vec![Query::everywhere(Kind::Service)],
+            Value::Context
+            | Value::Cluster
+            | Value::User
+            | Value::Command
+            | Value::Reason
+            | Value::KeyType => Vec::new(),
         }
     }
+}
+
+/// The commands that need permissions.
+fn commands() -> Option<BTreeSet<String>> {
+    let permissions = Permissions::load().ok()?;
+    Some(permissions.commands().map(str::to_owned).collect())
 }
 
 /// The completion values that an object provides.
@@ -175,6 +216,15 @@ fn named(query: &Query, value: Value, object: &Object) -> Vec<String> {
     };
     match (value, kind) {
         (Value::Gateway, _) => vec![format!("{}/{}", object.namespace(), object.name())],
+        (Value::Ingress, _) => {
+            let service = Service::read(object).ok();
+            let serves = service.is_some_and(|service| {
+                let mut ports = service.tcp_ports();
+                ports.any(|port| port.port == HTTPS)
+            });
+            let name = || format!("{}/{}", object.namespace(), object.name());
+            serves.then(name).into_iter().collect()
+        }
         (Value::Host | Value::HostOrService, Kind::Gateway) => {
             let gateway = Gateway::read(object).ok();
             let servers = gateway.iter().flat_map(Gateway::tls_servers);

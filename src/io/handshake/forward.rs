@@ -12,8 +12,8 @@ use tokio::io::DuplexStream;
 
 use super::exchange::{Exchanged, exchange};
 use super::{LIMIT, no_answer};
-use crate::error::plain;
 use crate::io::cluster::Cluster;
+use crate::io::unreachable::Unreachable;
 use crate::plan::probe::Outcome;
 use crate::resources::ObjectRef;
 
@@ -65,7 +65,7 @@ fn reason(error: &kube::Error) -> Unforwarded {
     let status = match error {
         kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => *status,
         kube::Error::Api(status) => http::StatusCode::from_u16(status.code).unwrap_or_default(),
-        other => return Unforwarded::Failed(plain(other)),
+        other => return Unforwarded::Failed(Unreachable::because(other).reason),
     };
     if status == http::StatusCode::FORBIDDEN {
         return Unforwarded::Denied("you may not `get` and `create` `pods/portforward`".to_owned());

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat, stat};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tempfile::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -58,6 +58,22 @@ pub(in crate::io) fn is_pipe(kind: FileType) -> bool {
 /// Whether both metadata are of the same file, under whichever names.
 pub(in crate::io) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Whether stdout was closed when this program began: the standard library then opens `/dev/null` for reading and writing in its place,
+/// where a shell opens it for writing only.
+pub(in crate::io) fn was_stdout_closed() -> bool {
+    let out = io::stdout();
+    let is_open_both_ways = || {
+        let flags = fcntl_getfl(&out);
+        flags.is_ok_and(|flags| flags.contains(OFlags::RDWR))
+    };
+    match (fstat(&out), stat("/dev/null")) {
+        (Ok(out), Ok(null)) => {
+            (out.st_dev, out.st_ino) == (null.st_dev, null.st_ino) && is_open_both_ways()
+        }
+        _ => false,
+    }
 }
 
 /// Overwrites bytes within a file.

@@ -4,6 +4,7 @@
 //! Secret, because istiod would trust another CA without it. Other users of a Gateway or a Secret are looked for directly before its
 //! deletion. Between the route and all else it waits until no proxy that can be asked routes the host any more.
 
+mod elsewhere;
 mod extent;
 mod release;
 mod report;
@@ -56,7 +57,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
             observed.change_of(object).is_some() || try_live(observed, object)?.found().is_some();
     }
     if !extent.is_recorded && !is_any_there {
-        return Err(not_exposed(request, own.route()).into());
+        return Err(elsewhere::not_exposed(request, own.route(), observed)?.into());
     }
     let notes = delete_all(request, &own, &extent, observed)?;
     let report = report::done(request, observed, &doomed, &extent)?;
@@ -150,21 +151,6 @@ fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String
     };
     let noted = listed.iter().filter(is_own).flat_map(noted);
     Ok(noted.chain([INGRESS_NAMESPACE.to_owned()]).collect())
-}
-
-fn not_exposed(request: &Request, route: &ObjectRef) -> Failure {
-    let failure = Failure::refused(format!(
-        "the Service `{}/{}` is not exposed: {route} does not exist",
-        request.namespace, request.service
-    ));
-    let failure = if request.gateway_too {
-        failure.hint("no Gateway was made for this Service either")
-    } else {
-        failure
-    };
-    failure
-        .hint("every host behind mutual TLS:")
-        .hint("kubectl mtls status")
 }
 
 /// The read of an object; for a Secret only of its metadata, without the key.

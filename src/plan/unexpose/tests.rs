@@ -1,5 +1,6 @@
 //! A cluster in memory: each decision, with others who act in between, and killed after each write.
 
+mod elsewhere;
 mod waiting;
 mod whole;
 

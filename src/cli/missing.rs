@@ -1,0 +1,84 @@
+//! The other ways to say what a command shall work on, for who has named nothing.
+
+use clap::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Commands, and what may stand in the place of the argument that each requires.
+const OTHER_WAYS: &[(&str, &[&str])] = &[
+    ("expose", &["the sample: kubectl mtls expose --sample"]),
+    (
+        "issue-client",
+        &["the clients of a table: kubectl mtls issue-client -f TABLE"],
+    ),
+    (
+        "renew-client",
+        &[
+            "all that end soon: kubectl mtls renew-client --expiring-within 30d",
+            "all of a CA that a rotation has retired: kubectl mtls renew-client --retired-ca",
+        ],
+    ),
+    (
+        "revoke-client",
+        &[
+            "by serial number: kubectl mtls revoke-client --serial HEX",
+            "by file: kubectl mtls revoke-client --certificate FILE",
+            "all that have a successor: kubectl mtls revoke-client --superseded",
+        ],
+    ),
+    (
+        "completion",
+        &["for `kubectl mtls`: kubectl mtls completion --install"],
+    ),
+];
+
+/// Adds the other ways of the command to an error about its missing argument.
+pub(super) fn with_other_ways(mut error: Error) -> Error {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return error;
+    }
+    let lacks_argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) => missing.iter().any(|name| name.starts_with('<')),
+        _ => false,
+    };
+    let usage = error
+        .get(ContextKind::Usage)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let of_usage = |command: &&str| usage.split_whitespace().any(|word| word == *command);
+    let ways = OTHER_WAYS.iter().find(|(command, _)| of_usage(command));
+    if let Some((_, ways)) = ways.filter(|_| lacks_argument) {
+        let ways = ways.iter().map(|&way| way.into()).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(ways));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn refused(words: &[&str]) -> String {
+        let words = std::iter::once(&"kubectl-mtls").chain(words);
+        let error = Cli::try_parse_from(words).unwrap_err();
+        with_other_ways(error).to_string()
+    }
+
+    #[test]
+    fn who_names_nothing_is_told_the_other_ways_and_each_of_them_is_one() {
+        for (command, ways) in OTHER_WAYS {
+            let said = refused(&[command]);
+            for way in *ways {
+                assert!(said.contains(&format!("  tip: {way}\n")), "{said}");
+                let (_, line) = way.split_once(": kubectl mtls ").unwrap();
+                let line = line.replace("TABLE", "clients.csv");
+                let words = std::iter::once("kubectl-mtls").chain(line.split_whitespace());
+                Cli::try_parse_from(words).unwrap();
+            }
+        }
+        let of_flag = refused(&["ca-rotate", "--from-cert", "a.crt"]);
+        assert!(!of_flag.contains("tip:"), "{of_flag}");
+    }
+}
