@@ -139,7 +139,7 @@ fn a_user_with_a_token_and_a_binding_alone_does_the_work_of_the_role() {
         .collect();
     unbind(&stage, &others);
     let left = stage.desk.kubectl(&["get", ROLES, "-A", "-o", "name"], "");
-    assert!(!left.contains("kubectl-mtls-operator"), "{left}");
+    assert!(!left.contains("kubectl-mtls-operator-user"), "{left}");
 }
 
 #[test]
