@@ -122,13 +122,15 @@ pub(crate) fn moved_from_before() {
 
     let state = desk.get("kubectl-mtls", "configmap", &authority);
     std::fs::write(desk.folder.path().join("devices.csv"), "name\none\ntwo\n").unwrap();
+    // That version does not make output folders.
+    std::fs::create_dir(desk.folder.path().join("devices")).unwrap();
     for command in writing(&host, &authority) {
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let (run, written) = writes(&desk, || desk.run_with(&before, &command));
         let run = run.exits(2);
         // A renewal looks at the client's CA first, and knows none.
         if command[0] != "renew-client" {
-            run.says("the format is `2`");
+            run.says("its format is `2`");
         }
         assert_eq!(written, Vec::<String>::new(), "{command:?}");
     }
