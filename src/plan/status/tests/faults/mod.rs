@@ -22,6 +22,7 @@ mod route;
 mod server;
 mod server_chain;
 mod visibility;
+mod shell;
 
 use counts::count;
 pub use remedies::repaired;
