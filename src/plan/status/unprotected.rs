@@ -326,13 +326,27 @@ fn weakened(
             format!("the Gateway {name} has no server for `{host}`"),
         ),
     };
-    let gateway = name.reference();
-    let remedy = expose(routed.map(|routed| &routed.route));
-    Finding::new(
-        check,
-        seen,
-        remedy.unwrap_or_else(|| command_line::kubectl("delete", &gateway)),
-    )
+    let reference = name.reference();
+    let remedy = if gateway.is_ours {
+        let expose = expose(routed.map(|routed| &routed.route));
+        expose.unwrap_or_else(|| command_line::kubectl("delete", &reference))
+    } else {
+        made_mutual(gateway, serving).unwrap_or_else(|| command_line::edit(&reference))
+    };
+    Finding::new(check, seen, remedy)
+}
+
+/// The command that sets the mode of a server which serves HTTPS with a certificate of its own; `expose` does not change Gateways of others.
+fn made_mutual(gateway: &Gateway, serving: Option<&Server>) -> Option<String> {
+    let server = serving.filter(|server| matches!(&*server.mode, "SIMPLE" | "OPTIONAL_MUTUAL"))?;
+    let place = gateway.servers.iter().position(|one| one == server)?;
+    let path = format!("/spec/servers/{place}/tls/mode");
+    let patch = json!([{"op": "replace", "path": path, "value": "MUTUAL"}]);
+    Some(command_line::patch(
+        &gateway.name.reference(),
+        "json",
+        &patch,
+    ))
 }
 
 /// The command that rewrites the Gateway of a route.
