@@ -3,6 +3,7 @@
 //! [`facts`] sorts what was read, one module per link checks it, and `output` prints it.
 
 mod allowed;
+mod asked;
 mod authorities;
 mod authority;
 mod bundle;
@@ -119,7 +120,7 @@ pub fn reconcile(
         hosts = outside::hosts(request, &facts);
     }
     if hosts.is_empty() && unprotected.is_empty() {
-        hosts::check_asked_for(request, &facts)?;
+        asked::check(request, &facts)?;
     }
     let mut hosts = rivals::relevant(hosts, &unprotected, &facts);
     hosts::find_candidates(&mut hosts, observed)?;

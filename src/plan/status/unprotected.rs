@@ -35,6 +35,18 @@ impl Unprotected {
         Ok(queries)
     }
 
+    fn reader(&self, route: &Route, facts: &Facts<'_>) -> Reconciled<subsets::Reader> {
+        let proxies = routes::proxies_of(&self.gateway, route, facts);
+        subsets::Reader::of(&facts.ingress(&self.gateway), proxies, facts.observed)
+    }
+
+    /// The namespace of the host's route, or of its Gateway.
+    pub fn namespace(&self) -> &str {
+        let route = self.route.as_ref().map(Route::reference);
+        let gateway = &self.gateway.namespace;
+        route.map_or(gateway, |route| &route.namespace)
+    }
+
     /// Whether the finding is about this Gateway, so that its missing route need not be reported.
     pub fn is_about(&self, gateway: &GatewayName) -> bool {
         self.gateway == *gateway || self.meant.as_ref() == Some(gateway)
