@@ -63,6 +63,51 @@ pub fn root_namespaces(
 }
 
 /// The address of a control plane outside of the cluster, where nothing in the cluster tells how it is configured.
+/// The mesh configurations of an ingress gateway that were read.
+pub fn read_configs<'a>(
+    ingress: &IngressGateway,
+    observed: &'a Observed,
+) -> Reconciled<Vec<&'a Object>> {
+    let configs = mesh_configs(ingress, observed)?;
+    observed.prefetch(configs.iter().cloned().map(Query::Get))?;
+    let mut read = Vec::new();
+    for config in &configs {
+        read.extend(observed.try_get(config)?.found().copied());
+    }
+    Ok(read)
+}
+
+/// A policy of some workload by which istiod denies all requests, since a mesh configuration does not define its external authorizer; with
+/// the words for the reason.
+pub fn without_authorizer<'a>(
+    policies: &[&'a Object],
+    labels: Labels<'_>,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<Option<(&'a Object, String)>> {
+    for config in read_configs(ingress, observed)? {
+        let Some(defined) = environment::authorizers(config) else {
+            continue;
+        };
+        if let Some(policy) = unresolved(policies.iter().copied(), labels, &defined) {
+            let name = authorizer(policy);
+            let reference = policy.reference();
+            let reason = if defined.contains(name) {
+                format!(
+                    "{reference} names the external authorizer `{name}`, and another policy names another one"
+                )
+            } else {
+                format!(
+                    "{reference} names the external authorizer `{name}`, which no entry of `extensionProviders` in {} defines",
+                    config.reference()
+                )
+            };
+            return Ok(Some((policy, reason)));
+        }
+    }
+    Ok(None)
+}
+
 pub fn unseen_outside(ingress: &IngressGateway, observed: &Observed) -> Reconciled<Option<String>> {
     for plane in named(ingress, observed)? {
         let config = observed.try_get(&plane.mesh_config())?;

@@ -269,7 +269,9 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         queries.extend(server_source::query(&host.server));
     }
     let route = host.route.iter();
-    queries.extend(route.flat_map(|found| subsets::queries(found, &roots, facts)));
+    let ingress = &host.gateway.ingress;
+    let reader = subsets::Reader::of(ingress, &ingress.namespace, facts.observed)?;
+    queries.extend(route.flat_map(|found| reader.queries(found, facts)));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(
             &service,

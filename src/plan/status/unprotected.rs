@@ -30,7 +30,7 @@ impl Unprotected {
     pub fn queries(&self, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         let mut queries: Vec<Query> = self.service().map(Query::Get).into_iter().collect();
         if let Some(found) = &self.route {
-            queries.extend(subsets::queries(found, &facts.roots(&self.gateway)?, facts));
+            queries.extend(self.reader(found, facts)?.queries(found, facts));
         }
         Ok(queries)
     }
