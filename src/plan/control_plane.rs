@@ -9,6 +9,7 @@ use crate::resources::control_plane::ControlPlane;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::{self, Istiod};
 use crate::resources::names::ISTIO_NAMESPACE;
+use crate::resources::workload_access::{Labels, authorizer, unresolved};
 use crate::resources::{Kind, Object, ObjectRef, environment};
 
 /// The Deployments of istiod in a namespace.
@@ -62,7 +63,6 @@ pub fn root_namespaces(
     planes.into_iter().map(root).collect()
 }
 
-/// The address of a control plane outside of the cluster, where nothing in the cluster tells how it is configured.
 /// The mesh configurations of an ingress gateway that were read.
 pub fn read_configs<'a>(
     ingress: &IngressGateway,
@@ -108,6 +108,7 @@ pub fn without_authorizer<'a>(
     Ok(None)
 }
 
+/// The address of a control plane outside of the cluster, where nothing in the cluster tells how it is configured.
 pub fn unseen_outside(ingress: &IngressGateway, observed: &Observed) -> Reconciled<Option<String>> {
     for plane in named(ingress, observed)? {
         let config = observed.try_get(&plane.mesh_config())?;

@@ -1,13 +1,13 @@
 //! Whether the Pods of an exposed Service reject requests that come through its mutual-TLS host.
 
-use super::{Exposed, Workload, entrances};
+use super::{Exposed, Workload, entrances, labels_of};
 use crate::plan::check::{self, Finding};
 use crate::plan::command_line;
-use crate::plan::{Observed, Reconciled};
+use crate::plan::{Observed, Reconciled, control_plane};
 use crate::resources::Object;
 use crate::resources::listing::shortened;
 use crate::resources::virtual_service::RULE_NAME;
-use crate::resources::workload_access::{Access, Arrival, Principal, of_connections};
+use crate::resources::workload_access::{Access, Arrival, Labels, Principal, of_connections};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
@@ -37,11 +37,25 @@ pub fn rejection(
         policy.label(RULE_NAME).is_none()
             && workload.access_by(&[*policy], &arrival) == Access::Checked
     };
-    let mut findings: Vec<Finding> = authorizing
-        .into_iter()
-        .filter(demands)
-        .map(|policy| authorized(policy, exposed))
+    let of_pod = workload.pods.first().map(|pod| labels_of(pod));
+    let labels = Labels {
+        are_complete: of_pod.is_some(),
+        known: of_pod.as_ref().unwrap_or(&workload.selector),
+    };
+    let of_others: Vec<&Object> = authorizing
+        .iter()
+        .copied()
+        .filter(|policy| policy.label(RULE_NAME).is_none())
         .collect();
+    let ingress = exposed.proxies;
+    let mut findings = Vec::new();
+    match control_plane::without_authorizer(&of_others, labels, ingress, observed)? {
+        Some((policy, reason)) => findings.push(undefined(policy, &reason, exposed)),
+        None => {
+            let demanding = authorizing.into_iter().filter(demands);
+            findings.extend(demanding.map(|policy| authorized(policy, exposed)));
+        }
+    }
     let access = workload.access_by(&deciding, &arrival);
     let rejects = |policy: &&Object| match access {
         Access::Shut => workload.access_by(&[*policy], &arrival) == Access::Shut,
@@ -96,6 +110,16 @@ fn rejected(policies: &[&Object], access: Access, exposed: &Exposed<'_>) -> Opti
     })
 }
 
+/// The finding on a policy whose external authorizer istiod does not know.
+fn undefined(policy: &Object, reason: &str, exposed: &Exposed<'_>) -> Finding {
+    let service = exposed.service;
+    Finding::new(
+        &check::WORKLOAD_SHUTS_GATEWAY,
+        format!("{reason}, so the Pods of {service} reject all requests"),
+        command_line::edit(policy.reference()),
+    )
+}
+
 fn authorized(policy: &Object, exposed: &Exposed<'_>) -> Finding {
     Finding::new(
         &check::WORKLOAD_OTHER_CHECK,
@@ -143,5 +167,6 @@ fn arrival(exposed: &Exposed<'_>, host: &str, observed: &Observed) -> Reconciled
         principal: entrances::principal(exposed, observed)?,
         hosts: Some(vec![host.to_owned()]),
         ports: None,
+        server_name: None,
     })
 }

@@ -74,6 +74,7 @@ pub(super) fn examine(
         principal: clients(host, facts, now)?,
         hosts: Some(vec![host.name.clone()]),
         ports: None,
+        server_name: (!host.name.contains('*')).then(|| host.name.clone()),
     };
     let judge = |policies: &[&Object]| access(policies.iter().copied(), complete, &arrival);
     let of_action = |action: &str| {
@@ -104,8 +105,14 @@ pub(super) fn examine(
     if is_decided(access) {
         link.add(shut(host, &of_action("ALLOW"), access));
     }
-    for policy in of_action("CUSTOM") {
-        link.add(authorized(host, policy));
+    let ingress = &host.gateway.ingress;
+    match control_plane::without_authorizer(&policies, complete, ingress, facts.observed)? {
+        Some((policy, reason)) => link.add(undefined(host, policy, &reason)),
+        None => link.extend(
+            of_action("CUSTOM")
+                .into_iter()
+                .map(|policy| authorized(host, policy)),
+        ),
     }
     let selective = selective(policies.iter().copied(), complete, &arrival);
     let of_others = selective.into_iter().filter(|policy| !policy.is_ours());
@@ -181,6 +188,18 @@ fn checking_tokens(host: &Host, policy: &Object) -> Finding {
             host.name
         ),
         command_line::edit(reference),
+    )
+}
+
+/// The finding on a policy whose external authorizer istiod does not know.
+fn undefined(host: &Host, policy: &Object, reason: &str) -> Finding {
+    Finding::new(
+        &check::INGRESS_POLICY_SHUTS_HOST,
+        format!(
+            "{reason}, so the proxies reject all requests for `{}`",
+            host.name
+        ),
+        command_line::edit(policy.reference()),
     )
 }
 

@@ -1,5 +1,6 @@
 //! Services behind which nothing takes requests.
 
+use super::visibility::{OPA, with_mesh};
 use super::*;
 
 /// An `EndpointSlice` of the Service whose endpoints are Ready, or not.
@@ -195,7 +196,8 @@ fn an_external_authorizer_of_the_pods_is_worth_a_note() {
 
 #[test]
 fn a_policy_for_another_identity_than_the_gateways() {
-    for mut cluster in both() {
+    for cluster in both() {
+        let mut cluster = with_mesh(cluster, OPA);
         let names = cluster.objects.keys();
         let is_own =
             |name: &&ObjectRef| name.kind == Kind::AuthorizationPolicy && name.namespace == "shop";
