@@ -36,7 +36,7 @@ pub(super) fn examine(
         limits_check(host, handshakes),
     ];
     let checks = checks.into_iter().flatten();
-    for check in checks.chain(rivals::checks(host, facts)) {
+    for check in checks.chain(rivals::checks(host, facts)?) {
         link.add(check);
     }
     let pods = facts.observed.try_list(&probe::pods(&gateway.ingress))?;
