@@ -154,7 +154,7 @@ pub(crate) const SERVER_CERTIFICATE_NOT_LOADED: Check = Check {
 
 pub(crate) const SERVER_CERTIFICATE_REJECTED: Check = Check {
     id: "server-certificate/rejected",
-    severity: Severity::Warning,
+    severity: Severity::Error,
     cause: "A proxy rejected the newest content of the server Secret: the key does not match the certificate, or one of them cannot be read",
     found_by: "each proxy's counter of rejected updates and the version of the Secret that it accepted last, where the user may read that Secret and the proxies' statistics include `sds`, which Istio leaves out unless `proxyStatsMatcher` names it",
     why: "the proxy keeps the previous certificate until it restarts, and then has none",

@@ -133,7 +133,7 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
         finding
     } else {
         let why = "clients that verify the outdated proxies refuse them";
-        finding.graded(Severity::Error).because(why)
+        finding.because(why)
     })
 }
 

@@ -135,7 +135,7 @@ fn a_certificate_that_was_renewed_and_not_loaded_is_told_and_one_that_ends_is_re
         body["status"]["notAfter"] = "2036-01-01T00:00:00Z".into();
     });
     let id = "server-certificate/not-loaded";
-    only(&mut cluster, id, Severity::Warning);
+    only(&mut cluster, id, Severity::Error);
 
     let mut cluster = exposed();
     cluster.now += time::Duration::days(380);

@@ -221,7 +221,7 @@ fn a_replica_that_has_not_loaded_the_renewed_certificate_is_named() {
     let finding = only(
         &mut cluster,
         "server-certificate/not-loaded",
-        Severity::Warning,
+        Severity::Error,
     );
     assert_eq!(
         finding.remedy,
@@ -236,7 +236,7 @@ fn a_replica_that_has_not_loaded_the_renewed_certificate_is_named() {
     let finding = only(
         &mut cluster,
         "server-certificate/not-loaded",
-        Severity::Warning,
+        Severity::Error,
     );
     let both = "istio-ingressgateway-1 istio-ingressgateway-2";
     assert!(finding.remedy.ends_with(both), "{finding:#?}");
