@@ -29,6 +29,7 @@ mod guards;
 mod hosts;
 mod ingress;
 mod ingress_policies;
+mod issuer;
 mod kyma;
 mod left_over;
 mod listed;
@@ -267,6 +268,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         queries.extend(elsewhere::query(host));
         queries.extend(client_ca::queries(&host.server));
         queries.extend(server_source::query(&host.server));
+        queries.extend(issuer::query(host, facts));
     }
     let route = host.route.iter();
     let ingress = &host.gateway.ingress;
