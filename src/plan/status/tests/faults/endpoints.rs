@@ -36,6 +36,37 @@ fn a_service_without_a_ready_endpoint() {
 }
 
 #[test]
+fn a_service_that_lost_its_selector_has_no_endpoint() {
+    for mut cluster in both() {
+        edit(&mut cluster, &httpbin(), |spec| {
+            spec.as_object_mut().unwrap().remove("selector");
+        });
+        let words = "has no selector, and none of its endpoints is Ready";
+        for ready in [None, Some(vec![]), Some(vec![false])] {
+            if let Some(ready) = ready {
+                add(&mut cluster, &slice(&ready));
+            }
+            let finding = only(&mut cluster, "service/no-endpoints", Severity::Error);
+            assert!(finding.seen.ends_with(words), "{}", finding.seen);
+            assert_eq!(finding.remedy, "kubectl edit services -n shop httpbin");
+        }
+        // Somebody writes its endpoints.
+        add(&mut cluster, &slice(&[true]));
+        assert_eq!(findings(&mut cluster), []);
+        edit(&mut cluster, &httpbin(), |spec| {
+            spec["type"] = "ExternalName".into();
+            spec["externalName"] = "httpbin.example.org".into();
+        });
+        add(&mut cluster, &slice(&[]));
+        let found = findings(&mut cluster);
+        assert!(
+            !found.iter().any(|(id, _)| *id == "service/no-endpoints"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn one_ready_endpoint_is_enough() {
     for ready in [vec![true], vec![false, true]] {
         for mut cluster in both() {
@@ -182,7 +213,8 @@ fn policies_of_the_pods_that_reject_the_gateway() {
 
 #[test]
 fn an_external_authorizer_of_the_pods_is_worth_a_note() {
-    for mut cluster in both() {
+    for cluster in both() {
+        let mut cluster = with_mesh(cluster, OPA);
         let spec = json!({"action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{}]});
         add(&mut cluster, &policy(&spec));
         let finding = only(&mut cluster, "workload/other-check", Severity::Note);
@@ -196,8 +228,7 @@ fn an_external_authorizer_of_the_pods_is_worth_a_note() {
 
 #[test]
 fn a_policy_for_another_identity_than_the_gateways() {
-    for cluster in both() {
-        let mut cluster = with_mesh(cluster, OPA);
+    for mut cluster in both() {
         let names = cluster.objects.keys();
         let is_own =
             |name: &&ObjectRef| name.kind == Kind::AuthorizationPolicy && name.namespace == "shop";
