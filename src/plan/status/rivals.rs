@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::hosts::Host;
 use super::unprotected::Unprotected;
-use super::{Finding, Severity, check};
+use super::{Finding, Severity, check, visibility};
 use crate::plan::probe::{IngressProxies, kubernetes_gateways};
 use crate::plan::{Reconciled, command_line};
 use crate::resources::gateway::{Gateway, Server, specificity};
@@ -25,6 +25,10 @@ pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>>
     let mut found = Vec::new();
     for (rival, standing) in rivals {
         let reference = rival.name.reference();
+        // The istiod of the proxies does not read it.
+        if visibility::of_gateway(&rival.name, facts)?.is_some() {
+            continue;
+        }
         let is_older = age_of(&rival.name, facts) < own;
         // A younger one of ours tells so itself.
         if !is_older && rival.is_ours && matches!(standing, Standing::Same) {

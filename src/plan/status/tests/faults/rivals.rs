@@ -101,6 +101,16 @@ fn gateways_with_other_hosts_or_broader_ones_take_nothing() {
     }
 }
 
+#[test]
+fn a_gateway_for_an_istiod_of_another_revision_takes_no_host() {
+    for mut cluster in both() {
+        let (pattern, _) = hosts(&cluster);
+        let rival = other("2020-01-01T00:00:00Z", &pattern, &modes()[0]);
+        add(&mut cluster, &rival.with_label("istio.io/rev", "canary"));
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
 /// A Gateway of the Kubernetes Gateway API on the same proxies, made at this time, with a listener for this host.
 fn of_kubernetes(created: &str, host: &Value) -> Object {
     let service = "istio-ingressgateway.istio-system.svc.cluster.local";

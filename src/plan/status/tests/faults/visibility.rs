@@ -205,3 +205,27 @@ fn a_mesh_without_tls_of_its_own() {
     add(&mut cluster, &Object::new(name).with("spec", spec));
     assert_eq!(findings(&mut cluster), []);
 }
+
+/// istiod sends the requests of a workload to one external authorizer at most.
+#[test]
+fn two_external_authorizers_of_the_same_proxies() {
+    let proxies = json!({"matchLabels": {"istio": "ingressgateway"}});
+    let both_defined = "extensionProviders:\n- {name: opa, envoyExtAuthzGrpc: {service: opa}}\n- {name: oauth, envoyExtAuthzHttp: {service: oauth}}\n";
+    for cluster in both() {
+        let mut cluster = with_mesh(cluster, both_defined);
+        let first = authorizing("istio-system", "a", &proxies);
+        let mut spec = first.at(&["spec"]).unwrap().clone();
+        add(&mut cluster, &first);
+        add(&mut cluster, &authorizing("istio-system", "b", &proxies));
+        assert_eq!(findings(&mut cluster), []);
+        spec["provider"]["name"] = "oauth".into();
+        let name = ObjectRef::new(Kind::AuthorizationPolicy, "istio-system", "b");
+        add(&mut cluster, &Object::new(name).with("spec", spec));
+        let finding = only(&mut cluster, "ingress-policy/shuts-host", ERROR);
+        assert!(
+            finding.seen.contains("names another one"),
+            "{}",
+            finding.seen
+        );
+    }
+}
