@@ -146,7 +146,7 @@ pub(crate) const SERVER_CERTIFICATE_ISSUER_NOT_READY: Check = Check {
     id: "server-certificate/issuer-not-ready",
     severity: Severity::Warning,
     cause: "The issuer of the server certificate is gone or not Ready, or its Certificate is being deleted",
-    found_by: "the Issuer or ClusterIssuer of cert-manager that the Certificate names, and the Certificate's `deletionTimestamp`",
+    found_by: "the Issuer or ClusterIssuer in the cluster that the Certificate names, and the Certificate's `deletionTimestamp`",
     why: "the server certificate will not be renewed, and clients that verify the gateway refuse it when it ends",
     remedy: "kubectl describe clusterissuers.cert-manager.io NAME",
     consequences: &[

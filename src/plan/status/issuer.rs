@@ -9,7 +9,7 @@ use crate::resources::certificate::Certificate;
 use crate::resources::issuer::{IssuerName, fault};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The read of the issuer of the Certificate that fills the host's server Secret, where that is one of cert-manager.
+/// The read of the issuer of the Certificate that fills the host's server Secret, where it is in the cluster.
 pub(super) fn query(host: &Host, facts: &Facts<'_>) -> Option<Query> {
     let secret = host.server.secret(&host.server.credential);
     let certificates = facts.certificates(&secret.namespace);
@@ -18,10 +18,11 @@ pub(super) fn query(host: &Host, facts: &Facts<'_>) -> Option<Query> {
     Some(list(&of(object, certificate)?))
 }
 
-/// The issuer of a Certificate of cert-manager; `None` where another controller signs.
+/// The issuer of a Certificate; `None` where that is outside of the cluster, as Gardener's default one, or of another API group.
 fn of(object: &Object, certificate: &Certificate) -> Option<ObjectRef> {
-    if certificate.kind != Kind::CertManagerCertificate {
-        return None;
+    if certificate.kind == Kind::Certificate {
+        let (namespace, name) = certificate.issuer.split_once('/')?;
+        return Some(ObjectRef::new(Kind::Issuer, namespace, name));
     }
     let IssuerName { kind, name } = IssuerName::from(certificate.issuer.as_str());
     let namespace = match kind {
