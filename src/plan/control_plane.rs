@@ -9,7 +9,7 @@ use crate::resources::control_plane::ControlPlane;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::{self, Istiod};
 use crate::resources::names::ISTIO_NAMESPACE;
-use crate::resources::workload_access::{Labels, authorizer, unresolved};
+use crate::resources::workload_access::authorizer;
 use crate::resources::{Kind, Object, ObjectRef, environment};
 
 /// The Deployments of istiod in a namespace.
@@ -77,35 +77,19 @@ pub fn read_configs<'a>(
     Ok(read)
 }
 
-/// A policy of some workload by which istiod denies all requests, since a mesh configuration does not define its external authorizer; with
-/// the words for the reason.
-pub fn without_authorizer<'a>(
-    policies: &[&'a Object],
-    labels: Labels<'_>,
+/// The mesh configuration of an ingress gateway that does not define the external authorizer of a policy.
+pub fn without_authorizer(
+    policy: &Object,
     ingress: &IngressGateway,
     observed: &Observed,
-) -> Reconciled<Option<(&'a Object, String)>> {
-    for config in read_configs(ingress, observed)? {
-        let Some(defined) = environment::authorizers(config) else {
-            continue;
-        };
-        if let Some(policy) = unresolved(policies.iter().copied(), labels, &defined) {
-            let name = authorizer(policy);
-            let reference = policy.reference();
-            let reason = if defined.contains(name) {
-                format!(
-                    "{reference} names the external authorizer `{name}`, and another policy names another one"
-                )
-            } else {
-                format!(
-                    "{reference} names the external authorizer `{name}`, which no entry of `extensionProviders` in {} defines",
-                    config.reference()
-                )
-            };
-            return Ok(Some((policy, reason)));
-        }
-    }
-    Ok(None)
+) -> Reconciled<Option<ObjectRef>> {
+    let name = authorizer(policy);
+    let configs = read_configs(ingress, observed)?;
+    let lacks = |config: &&Object| {
+        environment::authorizers(config).is_some_and(|defined| !defined.contains(name))
+    };
+    let config = configs.into_iter().find(lacks);
+    Ok(config.map(|config| config.reference().clone()))
 }
 
 /// The address of a control plane outside of the cluster, where nothing in the cluster tells how it is configured.

@@ -1,13 +1,15 @@
 //! Whether the Pods of an exposed Service reject requests that come through its mutual-TLS host.
 
-use super::{Exposed, Workload, entrances, labels_of};
+use super::{Exposed, Workload, entrances};
 use crate::plan::check::{self, Finding};
 use crate::plan::command_line;
 use crate::plan::{Observed, Reconciled, control_plane};
-use crate::resources::Object;
 use crate::resources::listing::shortened;
 use crate::resources::virtual_service::RULE_NAME;
-use crate::resources::workload_access::{Access, Arrival, Labels, Principal, of_connections};
+use crate::resources::workload_access::{
+    Access, Arrival, Principal, authorizer, denying, of_connections,
+};
+use crate::resources::{Object, ObjectRef};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
@@ -37,24 +39,16 @@ pub fn rejection(
         policy.label(RULE_NAME).is_none()
             && workload.access_by(&[*policy], &arrival) == Access::Checked
     };
-    let of_pod = workload.pods.first().map(|pod| labels_of(pod));
-    let labels = Labels {
-        are_complete: of_pod.is_some(),
-        known: of_pod.as_ref().unwrap_or(&workload.selector),
-    };
-    let of_others: Vec<&Object> = authorizing
-        .iter()
-        .copied()
-        .filter(|policy| policy.label(RULE_NAME).is_none())
-        .collect();
-    let ingress = exposed.proxies;
     let mut findings = Vec::new();
-    match control_plane::without_authorizer(&of_others, labels, ingress, observed)? {
-        Some((policy, reason)) => findings.push(undefined(policy, &reason, exposed)),
-        None => {
-            let demanding = authorizing.into_iter().filter(demands);
-            findings.extend(demanding.map(|policy| authorized(policy, exposed)));
-        }
+    for policy in authorizing.into_iter().filter(demands) {
+        let access = workload.access_by(&[&denying(policy)], &arrival);
+        let config = control_plane::without_authorizer(policy, exposed.proxies, observed)?;
+        findings.push(match config {
+            Some(config) if matches!(access, Access::Shut | Access::Checked) => {
+                undefined(policy, &config, exposed)
+            }
+            _ => authorized(policy, exposed),
+        });
     }
     let access = workload.access_by(&deciding, &arrival);
     let rejects = |policy: &&Object| match access {
@@ -110,12 +104,16 @@ fn rejected(policies: &[&Object], access: Access, exposed: &Exposed<'_>) -> Opti
     })
 }
 
-/// The finding on a policy whose external authorizer istiod does not know.
-fn undefined(policy: &Object, reason: &str, exposed: &Exposed<'_>) -> Finding {
-    let service = exposed.service;
+/// The finding on a policy whose external authorizer this mesh configuration does not define.
+fn undefined(policy: &Object, config: &ObjectRef, exposed: &Exposed<'_>) -> Finding {
     Finding::new(
         &check::WORKLOAD_SHUTS_GATEWAY,
-        format!("{reason}, so the Pods of {service} reject all requests"),
+        format!(
+            "{} rejects the requests of the ingress gateway to the {}, because no entry of `extensionProviders` in {config} defines its external authorizer `{}`",
+            policy.reference(),
+            exposed.service,
+            authorizer(policy)
+        ),
         command_line::edit(policy.reference()),
     )
 }
@@ -127,7 +125,7 @@ fn authorized(policy: &Object, exposed: &Exposed<'_>) -> Finding {
             "{} sends the requests of the ingress gateway to the {} to the external authorizer `{}` first",
             policy.reference(),
             exposed.service,
-            policy.text(&["spec", "provider", "name"])
+            authorizer(policy)
         ),
         command_line::edit(policy.reference()),
     )

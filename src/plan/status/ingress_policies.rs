@@ -12,8 +12,10 @@ use crate::plan::{Observed, Query, Reconciled, control_plane, probe};
 use crate::resources::inventory::Entry;
 use crate::resources::listing::shortened;
 use crate::resources::names::ISTIO_NAMESPACE;
-use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access, selective};
-use crate::resources::{Kind, Object};
+use crate::resources::workload_access::{
+    Access, Arrival, Labels, Principal, access, authorizer, denying, selective,
+};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
@@ -105,14 +107,13 @@ pub(super) fn examine(
     if is_decided(access) {
         link.add(shut(host, &of_action("ALLOW"), access));
     }
-    let ingress = &host.gateway.ingress;
-    match control_plane::without_authorizer(&policies, complete, ingress, facts.observed)? {
-        Some((policy, reason)) => link.add(undefined(host, policy, &reason)),
-        None => link.extend(
-            of_action("CUSTOM")
-                .into_iter()
-                .map(|policy| authorized(host, policy)),
-        ),
+    for policy in of_action("CUSTOM") {
+        let ingress = &host.gateway.ingress;
+        let config = control_plane::without_authorizer(policy, ingress, facts.observed)?;
+        link.add(match config {
+            Some(config) => undefined(host, policy, judge(&[&denying(policy)]), &config),
+            None => authorized(host, policy),
+        });
     }
     let selective = selective(policies.iter().copied(), complete, &arrival);
     let of_others = selective.into_iter().filter(|policy| !policy.is_ours());
@@ -191,16 +192,23 @@ fn checking_tokens(host: &Host, policy: &Object) -> Finding {
     )
 }
 
-/// The finding on a policy whose external authorizer istiod does not know.
-fn undefined(host: &Host, policy: &Object, reason: &str) -> Finding {
-    Finding::new(
-        &check::INGRESS_POLICY_SHUTS_HOST,
-        format!(
-            "{reason}, so the proxies reject all requests for `{}`",
-            host.name
+/// The finding on a policy whose external authorizer this mesh configuration does not define.
+fn undefined(host: &Host, policy: &Object, access: Access, config: &ObjectRef) -> Finding {
+    let (check, which) = match access {
+        Access::Shut => (&check::INGRESS_POLICY_SHUTS_HOST, "all requests"),
+        Access::Checked => (
+            &check::INGRESS_POLICY_SHUTS_HOST,
+            "requests without a token",
         ),
-        command_line::edit(policy.reference()),
-    )
+        _ => (&check::INGRESS_POLICY_SOME_REQUESTS, "some requests"),
+    };
+    let seen = format!(
+        "{} keeps {which} for `{}` out, because no entry of `extensionProviders` in {config} defines its external authorizer `{}`",
+        policy.reference(),
+        host.name,
+        authorizer(policy)
+    );
+    Finding::new(check, seen, command_line::edit(policy.reference()))
 }
 
 fn authorized(host: &Host, policy: &Object) -> Finding {
@@ -210,7 +218,7 @@ fn authorized(host: &Host, policy: &Object) -> Finding {
             "{} sends requests for `{}` to the external authorizer `{}`",
             policy.reference(),
             host.name,
-            policy.text(&["spec", "provider", "name"])
+            authorizer(policy)
         ),
         command_line::edit(policy.reference()),
     )

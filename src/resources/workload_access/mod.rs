@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::Object;
 use crate::resources::istiod::REVISION;
 
-pub use authorizers::{authorizer, unresolved};
+pub use authorizers::{authorizer, denying};
 pub use connections::of_connections;
 use hosts::host;
 pub use labels::Labels;

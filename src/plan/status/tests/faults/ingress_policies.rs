@@ -152,8 +152,7 @@ fn policies_for_other_hosts_other_proxies_or_on_trial_keep_nobody_out() {
         json!({"selector": proxies(), "action": "ALLOW", "rules": [{}]}),
         json!({"selector": proxies(), "action": "CUSTOM", "provider": {"name": "opa"}, "rules": rules}),
     ] {
-        for cluster in both() {
-            let mut cluster = with_mesh(cluster, OPA);
+        for mut cluster in both() {
             add(&mut cluster, &policy(&spec));
             assert_eq!(findings(&mut cluster), [], "{spec}");
         }
