@@ -177,15 +177,24 @@ fn passes(failure: &Failure) -> bool {
     matches!(failure.kind(), Kind::Failed | Kind::Refused)
 }
 
-/// The host of a URL, the name in `service/NAME`, or the text itself.
+/// The host of a URL, also of one without its scheme, the name in `service/NAME`, or the text itself.
 fn host_or_service(text: &str) -> String {
-    if text.contains("://")
-        && let Ok(url) = text.parse::<http::Uri>()
-        && let Some(host) = url.host()
-    {
-        return host.to_owned();
+    let service = plain_service(text);
+    if service != text {
+        return service.to_owned();
     }
-    plain_service(text).to_owned()
+    let url = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("https://{text}")
+    };
+    let url = url.parse::<http::Uri>().ok();
+    // As DNS and URLs do, hosts are compared whatever the case, and with or without the last dot.
+    let host = url
+        .as_ref()
+        .and_then(http::Uri::host)
+        .map(|host| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase());
+    host.unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -204,6 +213,18 @@ mod tests {
                 "httpbin.mtls.example.com",
             ),
             ("httpbin.mtls.example.com", "httpbin.mtls.example.com"),
+            ("HTTPBIN.mtls.Example.com", "httpbin.mtls.example.com"),
+            ("httpbin.mtls.example.com.", "httpbin.mtls.example.com"),
+            ("httpbin.mtls.example.com:443", "httpbin.mtls.example.com"),
+            (
+                "httpbin.mtls.example.com/get?x=1",
+                "httpbin.mtls.example.com",
+            ),
+            ("*.mtls.example.com", "*.mtls.example.com"),
+            (
+                "https://Httpbin.mtls.example.com.",
+                "httpbin.mtls.example.com",
+            ),
             ("svc/httpbin", "httpbin"),
             ("service/httpbin", "httpbin"),
             ("httpbin", "httpbin"),

@@ -6,13 +6,25 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::resources::ObjectRef;
 
+/// A word of a POSIX shell.
+pub fn quoted(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./@+,".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// A kubectl command on one object.
 pub fn kubectl(verb: &str, object: &ObjectRef) -> String {
+    let resource = object.kind.resource();
+    if object.namespace.is_empty() {
+        return format!("kubectl {verb} {resource} {}", object.name);
+    }
     format!(
-        "kubectl {verb} {} -n {} {}",
-        object.kind.resource(),
-        object.namespace,
-        object.name
+        "kubectl {verb} {resource} -n {} {}",
+        object.namespace, object.name
     )
 }
 
@@ -34,7 +46,8 @@ pub fn edit(object: &ObjectRef) -> String {
 
 /// The command that patches an object; `kind` is the value of kubectl's `--type`.
 pub fn patch(object: &ObjectRef, kind: &str, patch: &Value) -> String {
-    format!("{} --type={kind} -p '{patch}'", kubectl("patch", object))
+    let patch = quoted(&patch.to_string());
+    format!("{} --type={kind} -p {patch}", kubectl("patch", object))
 }
 
 /// The command that makes cert-manager issue a Certificate again, as its own command `cmctl renew` does: `now` marks the start of the new
@@ -63,6 +76,17 @@ pub fn expose(service: &ObjectRef) -> String {
     )
 }
 
+/// A command of this plugin on clients of an authority.
+pub fn on_clients(command: &str, names: &[&str], authority: &str) -> String {
+    let words: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let words = words.join(" ");
+    if names.iter().any(|name| name.starts_with('-')) {
+        // Otherwise it is taken for a flag.
+        return format!("kubectl mtls {command} --authority {authority} -- {words}");
+    }
+    format!("kubectl mtls {command} {words} --authority {authority}")
+}
+
 /// The `ca-rotate` command on an authority; `flags` begin with a blank.
 pub fn ca_rotate(flags: &str, authority: &str) -> String {
     format!("kubectl mtls ca-rotate{flags} --authority {authority}")
@@ -71,4 +95,16 @@ pub fn ca_rotate(flags: &str, authority: &str) -> String {
 /// The command that restores an authority.
 pub fn restore(authority: &str) -> String {
     ca_rotate(" --restore --accept-loss", authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_with_blanks_and_quotes_stays_one_word_of_the_shell() {
+        assert_eq!(quoted("alice.crt"), "alice.crt");
+        assert_eq!(quoted("it's a.crt"), "'it'\\''s a.crt'");
+        assert_eq!(quoted(""), "''");
+    }
 }

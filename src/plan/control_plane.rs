@@ -10,6 +10,7 @@ use crate::resources::environment::{trusts_forwarded_headers, trusts_forwarded_h
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::{self, Istiod};
 use crate::resources::names::ISTIO_NAMESPACE;
+use crate::resources::workload_access::authorizer;
 use crate::resources::{Kind, Object, ObjectRef, environment};
 
 /// The Deployments of istiod in a namespace.
@@ -83,6 +84,35 @@ pub fn root_namespaces(
         Ok(said.unwrap_or(plane.namespace))
     };
     planes.into_iter().map(root).collect()
+}
+
+/// The mesh configurations of an ingress gateway that were read.
+pub fn read_configs<'a>(
+    ingress: &IngressGateway,
+    observed: &'a Observed,
+) -> Reconciled<Vec<&'a Object>> {
+    let configs = mesh_configs(ingress, observed)?;
+    observed.prefetch(configs.iter().cloned().map(Query::Get))?;
+    let mut read = Vec::new();
+    for config in &configs {
+        read.extend(observed.try_get(config)?.found().copied());
+    }
+    Ok(read)
+}
+
+/// The mesh configuration of an ingress gateway that does not define the external authorizer of a policy.
+pub fn without_authorizer(
+    policy: &Object,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<Option<ObjectRef>> {
+    let name = authorizer(policy);
+    let configs = read_configs(ingress, observed)?;
+    let lacks = |config: &&Object| {
+        environment::authorizers(config).is_some_and(|defined| !defined.contains(name))
+    };
+    let config = configs.into_iter().find(lacks);
+    Ok(config.map(|config| config.reference().clone()))
 }
 
 /// The address of a control plane outside of the cluster, where nothing in the cluster tells how it is configured.

@@ -1,5 +1,7 @@
 //! The kind of cluster, and its default domain.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -142,6 +144,30 @@ pub fn default_exports(mesh_config: &Object, kind: Kind) -> Vec<String> {
     said.unwrap_or_default()
 }
 
+/// The external authorizers that a mesh configuration defines, by their names; `None` where it cannot be read.
+pub fn authorizers(mesh_config: &Object) -> Option<BTreeSet<String>> {
+    let is_one = |provider: &&Value| {
+        let fields = provider.as_object();
+        fields.is_some_and(|fields| {
+            let mut names = fields
+                .keys()
+                .map(|name| name.replace('_', "").to_lowercase());
+            names.any(|name| name.starts_with("envoyextauthz"))
+        })
+    };
+    let mesh = mesh(Some(mesh_config))?;
+    let providers = mesh.extension_providers.as_array();
+    let authorizers = providers.into_iter().flatten().filter(is_one);
+    let names = authorizers.filter_map(|provider| provider.get("name")?.as_str());
+    Some(names.map(str::to_owned).collect())
+}
+
+/// Whether proxies use mutual TLS of the mesh where no `DestinationRule` says otherwise (`enableAutoMtls`), which is the default.
+pub fn has_auto_mtls(mesh_config: &Object) -> bool {
+    let said = mesh(Some(mesh_config)).and_then(|mesh| mesh.enable_auto_mtls);
+    said.unwrap_or(true)
+}
+
 /// The mesh's trust domain, the first part of principals in policies. Istio replaces `cluster.local` by the mesh's own.
 pub fn trust_domain(mesh_config: Option<&Object>) -> String {
     match mesh(mesh_config) {
@@ -162,6 +188,10 @@ struct Mesh {
     trust_domain_aliases: Vec<String>,
     root_namespace: String,
     default_config: Value,
+    #[serde(alias = "extension_providers")]
+    extension_providers: Value,
+    #[serde(alias = "enable_auto_mtls")]
+    enable_auto_mtls: Option<bool>,
     #[serde(alias = "default_service_export_to")]
     default_service_export_to: Option<Vec<String>>,
     #[serde(alias = "default_virtual_service_export_to")]

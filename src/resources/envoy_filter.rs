@@ -74,27 +74,20 @@ pub fn acts_on(filter: &Object, labels: Labels<'_>) -> bool {
 /// The parts that the patches of a filter may change at an ingress gateway for the server of these
 /// hosts.
 pub fn subjects(filter: &Object, hosts: &[String]) -> BTreeSet<Subject> {
-    let patches = filter
-        .at(&["spec", "configPatches"])
-        .and_then(Value::as_array);
     let mut found = BTreeSet::new();
-    for patch in patches.into_iter().flatten() {
-        let text = |pointer: &str| patch.pointer(pointer).and_then(Value::as_str);
-        let place = text("/applyTo").unwrap_or_default();
-        let is_of_gateways = !matches!(
-            text("/match/context"),
-            Some("SIDECAR_INBOUND" | "SIDECAR_OUTBOUND")
-        );
-        let sni = text("/match/listener/filterChain/sni");
-        let is_of_others = sni.is_some_and(|sni| !hosts.iter().any(|host| host == sni));
-        if !is_of_gateways || is_of_others || !(CHECKING.contains(&place) || place == ROUTE) {
+    for Patch {
+        place,
+        operation,
+        whole,
+    } in patches(filter, hosts)
+    {
+        if !(CHECKING.contains(&place) || place == ROUTE) {
             continue;
         }
-        let operation = text("/patch/operation").unwrap_or_default();
-        collect(&patch["patch"], &mut found);
+        collect(&whole["patch"], &mut found);
         // What is inserted beside a filter does not change that filter.
         if !operation.starts_with("INSERT") {
-            collect(&patch["match"], &mut found);
+            collect(&whole["match"], &mut found);
         }
         if matches!(operation, "REMOVE" | "REPLACE") {
             match place {
@@ -105,6 +98,97 @@ pub fn subjects(filter: &Object, hosts: &[String]) -> BTreeSet<Subject> {
         }
     }
     found
+}
+
+/// A patch of a filter that may act at an ingress gateway.
+struct Patch<'a> {
+    place: &'a str,
+    operation: &'a str,
+    whole: &'a Value,
+}
+
+/// The patches of a filter that may act at an ingress gateway on the server of these hosts.
+fn patches<'a>(filter: &'a Object, hosts: &'a [String]) -> impl Iterator<Item = Patch<'a>> {
+    let all = filter
+        .at(&["spec", "configPatches"])
+        .and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|whole| {
+        let text = |pointer: &str| whole.pointer(pointer).and_then(Value::as_str);
+        let is_of_gateways = !matches!(
+            text("/match/context"),
+            Some("SIDECAR_INBOUND" | "SIDECAR_OUTBOUND")
+        );
+        let sni = text("/match/listener/filterChain/sni");
+        let is_of_others = sni.is_some_and(|sni| !hosts.iter().any(|host| host == sni));
+        (is_of_gateways && !is_of_others).then(|| Patch {
+            place: text("/applyTo").unwrap_or_default(),
+            operation: text("/patch/operation").unwrap_or_default(),
+            whole,
+        })
+    })
+}
+
+/// HTTP filters of Envoy that answer requests themselves, by parts of their names and types without `_` and in lower case, as text
+/// (<https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/http_filters>).
+const ANSWERING: [(&str, &str); 8] = [
+    ("filters.http.fault", "faults"),
+    ("filters.http.extauthz", "an external authorizer"),
+    ("filters.http.extproc", "an external processor"),
+    ("filters.http.lua", "a Lua script"),
+    ("filters.http.localratelimit", "a rate limit"),
+    ("filters.http.ratelimit", "a rate limit"),
+    ("filters.http.wasm", "a WebAssembly module"),
+    ("filters.http.jwtauthn", "a check of tokens"),
+];
+
+/// HTTP filters that a filter inserts at an ingress gateway and that may answer requests in the place of the Service, as text.
+pub fn answering(filter: &Object, hosts: &[String]) -> BTreeSet<&'static str> {
+    let inserted = inserted(filter, hosts);
+    let names = inserted.map(|value| value.to_string().to_lowercase().replace('_', ""));
+    let names: Vec<String> = names.collect();
+    let is_named = |(part, _): &&(&str, &str)| names.iter().any(|name| name.contains(part));
+    let found = ANSWERING.iter().filter(is_named);
+    found.map(|(_, text)| *text).collect()
+}
+
+/// Whether a filter inserts a fault that aborts every request
+/// (`envoy/extensions/filters/http/fault/v3/fault.proto`).
+pub fn aborts_all(filter: &Object, hosts: &[String]) -> bool {
+    inserted(filter, hosts).any(|value| {
+        let config = value.get("typed_config").unwrap_or(&Value::Null);
+        let config = config.get("value").unwrap_or(config);
+        let Some(abort) = config.get("abort") else {
+            return false;
+        };
+        let is_fixed = ["http_status", "httpStatus", "grpc_status", "grpcStatus"]
+            .iter()
+            .any(|field| abort.get(field).is_some());
+        let numerator = abort
+            .pointer("/percentage/numerator")
+            .and_then(Value::as_u64);
+        let whole = match abort
+            .pointer("/percentage/denominator")
+            .and_then(Value::as_str)
+        {
+            None | Some("HUNDRED") => 100,
+            Some("TEN_THOUSAND") => 10_000,
+            Some(_) => 1_000_000,
+        };
+        let is_for_some = ["headers", "upstream_cluster", "downstream_nodes"]
+            .iter()
+            .any(|field| config.get(field).is_some());
+        is_fixed && !is_for_some && numerator.is_some_and(|numerator| numerator >= whole)
+    })
+}
+
+/// The HTTP filters that a filter inserts.
+fn inserted<'a>(filter: &'a Object, hosts: &'a [String]) -> impl Iterator<Item = &'a Value> {
+    let is_inserted = |patch: &Patch<'_>| {
+        let inserts = patch.operation.starts_with("INSERT") || patch.operation == "ADD";
+        patch.place == "HTTP_FILTER" && inserts
+    };
+    let patches = patches(filter, hosts).filter(is_inserted);
+    patches.filter_map(|patch| patch.whole.pointer("/patch/value"))
 }
 
 /// The filter by which a listener expects headers of the PROXY protocol.
@@ -227,6 +311,55 @@ mod tests {
         assert!(subjects(&filter(&json!({"configPatches": [beside]})), &[]).is_empty());
         let timeout = json!({"typed_config": {"stream_idle_timeout": "30s"}});
         assert_eq!(told("NETWORK_FILTER", "GATEWAY", &merge(&timeout)), []);
+    }
+
+    #[test]
+    fn inserted_filters_that_answer_requests_are_told() {
+        let insert = |operation: &str, value: &Value| {
+            let patch = json!({"operation": operation, "value": value});
+            let patch =
+                json!({"applyTo": "HTTP_FILTER", "match": {"context": "GATEWAY"}, "patch": patch});
+            filter(&json!({"configPatches": [patch]}))
+        };
+        let typed = |name: &str, config: Value| {
+            let mut config = config;
+            config["@type"] =
+                format!("type.googleapis.com/envoy.extensions.filters.http.{name}").into();
+            json!({"name": "theirs", "typed_config": config})
+        };
+        for (name, text) in [
+            ("ext_authz.v3.ExtAuthz", "an external authorizer"),
+            ("lua.v3.Lua", "a Lua script"),
+            ("local_ratelimit.v3.LocalRateLimit", "a rate limit"),
+            ("wasm.v3.Wasm", "a WebAssembly module"),
+            ("fault.v3.HTTPFault", "faults"),
+        ] {
+            let value = typed(name, json!({}));
+            let told = |operation: &str| answering(&insert(operation, &value), &[]);
+            assert_eq!(told("INSERT_BEFORE"), [text].into());
+            assert_eq!(told("MERGE"), BTreeSet::new());
+            assert!(!aborts_all(&insert("INSERT_BEFORE", &value), &[]));
+        }
+        let buffer = typed("buffer.v3.Buffer", json!({}));
+        assert_eq!(
+            answering(&insert("INSERT_FIRST", &buffer), &[]),
+            BTreeSet::new()
+        );
+        let aborts = |abort: Value| {
+            let value = typed("fault.v3.HTTPFault", json!({"abort": abort}));
+            aborts_all(&insert("INSERT_BEFORE", &value), &[])
+        };
+        let percentage = |numerator: u32, denominator: &str| json!({"http_status": 503, "percentage": {"numerator": numerator, "denominator": denominator}});
+        assert!(aborts(
+            json!({"http_status": 503, "percentage": {"numerator": 100}})
+        ));
+        assert!(aborts(percentage(100, "HUNDRED")));
+        assert!(aborts(percentage(1_000_000, "MILLION")));
+        assert!(!aborts(percentage(100, "MILLION")));
+        assert!(!aborts(percentage(1, "HUNDRED")));
+        assert!(!aborts(
+            json!({"header_abort": {}, "percentage": {"numerator": 100}})
+        ));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! cert-manager's Issuer and `ClusterIssuer`, which sign Certificates, and whether they can.
+//! The issuers that sign Certificates, and whether they can: cert-manager's Issuer and `ClusterIssuer`, and Gardener's Issuer.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::progress::Progress;
 use super::{Kind, Object, Unreadable};
 
 /// The API group of cert-manager's own issuers.
@@ -83,6 +84,10 @@ pub fn signs_no_wildcard(issuer: &Object) -> bool {
 
 /// Why an issuer cannot sign, in its controller's words; `None` if it is Ready.
 pub fn fault(issuer: &Object) -> Result<Option<String>, Unreadable> {
+    if issuer.reference().kind == Kind::Issuer {
+        let progress = Progress::read(issuer)?;
+        return Ok((progress.state != "Ready").then(|| progress.said()));
+    }
     let status: Status = issuer.read("status")?;
     let mut conditions = status.conditions.into_iter();
     let ready = conditions.find(|condition| condition.r#type == "Ready");

@@ -37,6 +37,8 @@ pub enum Kind {
     CertManagerIssuer,
     /// cert-manager.io/v1 `ClusterIssuer`, which serves all namespaces
     ClusterIssuer,
+    /// cert.gardener.cloud/v1alpha1 Issuer, which serves all namespaces; cert-manager's kind has the same name
+    Issuer,
     /// gateway.kyma-project.io/v2 `APIRule`
     ApiRule,
     /// security.istio.io/v1 `AuthorizationPolicy`
@@ -79,7 +81,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -94,6 +96,7 @@ impl Kind {
         Self::CertManagerCertificate,
         Self::CertManagerIssuer,
         Self::ClusterIssuer,
+        Self::Issuer,
         Self::ApiRule,
         Self::AuthorizationPolicy,
         Self::DnsProvider,
@@ -163,6 +166,7 @@ impl Kind {
                 "clusterissuers",
                 false,
             ),
+            Self::Issuer => api("cert.gardener.cloud", "v1alpha1", "Issuer", "issuers", true),
             Self::ApiRule => api("gateway.kyma-project.io", "v2", "APIRule", "apirules", true),
             Self::AuthorizationPolicy => api(
                 "security.istio.io",
@@ -338,7 +342,7 @@ impl Kind {
             | Self::PeerAuthentication
             | Self::RequestAuthentication => "Istio (on Kyma: the `istio` module)",
             Self::KymaIstio => "the Kyma `istio` module",
-            Self::Certificate => "Gardener's shoot-cert-service",
+            Self::Certificate | Self::Issuer => "Gardener's shoot-cert-service",
             Self::CertManagerCertificate | Self::CertManagerIssuer | Self::ClusterIssuer => {
                 "cert-manager"
             }

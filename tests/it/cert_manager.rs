@@ -311,6 +311,9 @@ fn every_command_works_under_its_roles_and_uses_those_for_cert_manager() {
         .run(&["issue-client", "alice", "--force", "--another"])
         .exits(0);
     run(2, 0, &["httpbin"]);
+    site.issuer(None, "shared", true);
+    run(0, 0, &["httpbin", "--issuer", "ClusterIssuer/shared"]);
+    run(2, 0, &["httpbin"]);
     run(1, 0, &["httpbin", "--purge", "--yes"]);
 
     let mut wrong = Vec::new();

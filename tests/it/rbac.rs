@@ -94,6 +94,11 @@ pub(crate) fn is_for_cert_manager(rule: &Rule) -> bool {
     rule.group == "cert-manager.io"
 }
 
+/// Whether `status` needs a rule for an issuer of Gardener in the cluster only, not for the default one.
+fn is_for_an_own_issuer(rule: &Rule) -> bool {
+    rule.group == "cert.gardener.cloud" && rule.resources == ["issuers"]
+}
+
 /// Whether a command needs a rule for another ingress gateway than Istio's default one only.
 fn is_for_another_ingress(cast: &Cast, rule: &Rule) -> bool {
     let is_for_others = rule.resources == ["deployments"]
@@ -388,7 +393,7 @@ fn disagreements(cast: &Cast, events: &[AuditEvent]) -> Vec<String> {
     let events: Vec<AuditEvent> = events.iter().filter(is_asked_for).cloned().collect();
     let needed = |rule: &&Rule| {
         let elsewhere = is_for_istio_alone(rule) || is_for_a_new_namespace(rule);
-        let elsewhere = elsewhere || is_for_cert_manager(rule);
+        let elsewhere = elsewhere || is_for_cert_manager(rule) || is_for_an_own_issuer(rule);
         let elsewhere = elsewhere || is_for_another_ingress(cast, rule);
         let is_of_clients = ["issue-client", "renew-client"].contains(&cast.command);
         !is_for_a_gateway_elsewhere(rule) && (is_of_clients || !elsewhere)

@@ -7,12 +7,13 @@ use crate::environment::Environment;
 /// What istiod and the proxies claim to be; istiod adapts to older proxies.
 pub(crate) const ISTIO_VERSION: &str = "1.31.0";
 
-/// Without automatic mutual TLS, as there are no sidecars; the access log goes to the replica's log file.
+/// The access log goes to the replica's log file.
 const CONFIG: &str = "\
-enableAutoMtls: false
 accessLogFile: /dev/stdout
 accessLogEncoding: TEXT
 ";
+/// There are no sidecars, which the objects claim to be there.
+const WITHOUT_SIDECARS: &str = "enableAutoMtls: false\n";
 
 /// Where istiod runs and what it is told.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +63,13 @@ impl Mesh {
         }
     }
 
-    /// The mesh configuration, YAML.
+    /// The mesh configuration of istiod, YAML.
     pub(crate) fn config(self) -> String {
+        WITHOUT_SIDECARS.to_owned() + &self.stated_config()
+    }
+
+    /// The mesh configuration as the cluster shows it: that of a mesh with sidecars.
+    fn stated_config(self) -> String {
         format!(
             "{CONFIG}rootNamespace: {}\ntrustDomain: cluster.local\n",
             self.namespace
@@ -93,7 +99,7 @@ impl Mesh {
                     "name": self.revisioned("istio"), "namespace": self.namespace,
                     "labels": {"istio.io/rev": self.revision},
                 },
-                "data": {"mesh": self.config(), "meshNetworks": "networks: {}"},
+                "data": {"mesh": self.stated_config(), "meshNetworks": "networks: {}"},
             }));
         }
         objects

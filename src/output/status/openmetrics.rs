@@ -1,12 +1,11 @@
 //! The result of `status` as metrics. The text is `OpenMetrics` 1.0, restricted to what Prometheus's older format allows, which a
 //! Pushgateway and `node_exporter` read.
 
-use std::fmt::Display;
+mod family;
 
-use time::OffsetDateTime;
+use family::Family;
 
 use crate::plan::status::{Finding, Report, Severity};
-use crate::resources::printable::printable;
 
 /// Number of clients with a series of their own, those whose certificates end first: more would burden a monitoring system, and
 /// `kubectl_mtls_client_certificates` counts all.
@@ -220,55 +219,6 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// One metric family: its description, and its samples so far.
-struct Family {
-    name: String,
-    text: String,
-}
-
-impl Family {
-    fn gauge(name: &str, help: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            text: format!("# TYPE {name} gauge\n# HELP {name} {help}\n"),
-        }
-    }
-
-    /// A gauge of timestamps. Its name includes the unit, as the format requires.
-    fn expiry(subject: &str, help: &str) -> Self {
-        let name = format!("{subject}_expiry_timestamp_seconds");
-        Self {
-            text: format!("# TYPE {name} gauge\n# UNIT {name} seconds\n# HELP {name} {help}\n"),
-            name,
-        }
-    }
-
-    fn sample(mut self, labels: &[(&str, &str)], value: impl Display) -> Self {
-        let labels = labels
-            .iter()
-            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
-        let labels = labels.collect::<Vec<_>>().join(",");
-        self.text += &format!("{}{{{labels}}} {value}\n", self.name);
-        self
-    }
-
-    fn value(self, labels: &[(&str, &str)], value: usize) -> Self {
-        self.sample(labels, value)
-    }
-
-    fn end(self, labels: &[(&str, &str)], end: OffsetDateTime) -> Self {
-        self.sample(labels, end.unix_timestamp())
-    }
-}
-
-/// A label's value without control characters, with the three escapes of the format.
-fn escaped(value: &str) -> String {
-    printable(value)
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -277,7 +227,7 @@ mod tests {
     use crate::plan::check;
     use crate::plan::status::{
         AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, CrlReport, HostReport,
-        Keys, Role,
+        Keys, Role, ServerCertificate,
     };
     use crate::resources::rotation::Phase;
 
@@ -359,6 +309,29 @@ mod tests {
         has(
             "kubectl_mtls_client_certificate_expiry_timestamp_seconds{authority=\"kyma-mtls\",client=\"a \\\"b\\\"\\\\\\nc\"} 1798070400",
         );
+    }
+
+    #[test]
+    fn a_series_is_written_once_although_two_gateways_have_the_host() {
+        let mut report = report();
+        let shown = ServerCertificate {
+            fingerprint: "5f".repeat(32),
+            serial: "01".to_owned(),
+            subject: "CN=a".to_owned(),
+            issuer: "CN=ca".to_owned(),
+            not_before: datetime!(2026-11-27 0:00 UTC),
+            not_after: datetime!(2031-11-27 0:00 UTC),
+            shown_by: vec!["gw-1".to_owned()],
+        };
+        report.hosts[0].server_certificates = vec![shown];
+        report.hosts.push(report.hosts[0].clone());
+        let text = render(&report);
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        let mut series: Vec<&str> = series.filter_map(|line| line.rsplit(' ').nth(1)).collect();
+        let all = series.len();
+        series.sort_unstable();
+        series.dedup();
+        assert_eq!(series.len(), all, "{text}");
     }
 
     #[test]

@@ -12,6 +12,16 @@ pub(crate) const GATEWAY_MISSING: Check = Check {
     consequences: &["route/failed"],
 };
 
+pub(crate) const GATEWAY_OTHER_REVISION: Check = Check {
+    id: "gateway/other-revision",
+    severity: Severity::Error,
+    cause: "The Gateway is for an istiod of another revision",
+    found_by: "the label `istio.io/rev` of the Gateway, and the revision of the istiod that the proxies' Pods name",
+    why: "the istiod of the proxies does not read the Gateway, so nothing serves the host with mutual TLS",
+    remedy: "kubectl label gateways.networking.istio.io -n NAMESPACE NAME istio.io/rev-",
+    consequences: &["server-certificate/*", "proxy/*", "guard/*", "client-ca/*"],
+};
+
 pub(crate) const GATEWAY_WEAKENED: Check = Check {
     id: "gateway/weakened",
     severity: Severity::Error,
@@ -211,6 +221,7 @@ pub(crate) const KYMA_GATEWAY_SHAPE: Check = Check {
 /// All checks of this module, in the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &GATEWAY_MISSING,
+    &GATEWAY_OTHER_REVISION,
     &GATEWAY_WEAKENED,
     &GATEWAY_NO_SERVER,
     &GATEWAY_SKIPS_VERIFICATION,

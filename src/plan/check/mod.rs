@@ -77,13 +77,15 @@ impl Check {
         hops.into_iter().flatten().copied()
     }
 
-    /// Whether a finding of this check explains one of the `other`.
+    /// Whether a finding of this check explains one of the `other`: where each names the other, the one that does so by its whole id.
     pub fn explains(&self, other: &Self) -> bool {
-        let is_it = |pattern: &&str| match pattern.strip_suffix('*') {
-            Some(stem) => other.id.starts_with(stem),
-            None => other.id == *pattern,
+        let names = |one: &Self, other: &Self| one.consequences.contains(&other.id);
+        let is_covered = || {
+            let stems = self.consequences.iter();
+            let mut stems = stems.filter_map(|pattern| pattern.strip_suffix('*'));
+            stems.any(|stem| other.id.starts_with(stem)) && !names(other, self)
         };
-        self.id != other.id && self.consequences.iter().any(is_it)
+        self.id != other.id && (names(self, other) || is_covered())
     }
 
     /// The link to the check's description in `docs/faults.md`.
@@ -153,15 +155,18 @@ impl Finding {
                 .position(|cause| cause.check.explains(finding.check))
         };
         let causes: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
-        let root_of = |mut place: usize| {
-            // As many steps as there are findings end every chain, and leave a circle.
-            for _ in 0..causes.len() {
-                match causes.get(place).copied().flatten() {
-                    Some(cause) => place = cause,
-                    None => break,
+        let root_of = |place: usize| {
+            let mut chain = vec![place];
+            let mut last = place;
+            while let Some(cause) = causes.get(last).copied().flatten() {
+                if let Some(begin) = chain.iter().position(|known| *known == cause) {
+                    // Of findings that explain each other the first one is the cause.
+                    return chain[begin..].iter().copied().min().unwrap_or(place);
                 }
+                chain.push(cause);
+                last = cause;
             }
-            place
+            last
         };
         let roots: Vec<usize> = (0..findings.len()).map(root_of).collect();
         let mut nested: Vec<Option<Self>> = vec![None; findings.len()];

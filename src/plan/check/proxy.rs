@@ -70,6 +70,7 @@ pub(crate) const PROXY_LISTENER_REJECTED: Check = Check {
     why: "until this is repaired, the proxy uses its earlier configuration: it serves no new host, and enforces no changed guard",
     remedy: "kubectl get envoyfilters.networking.istio.io -A",
     consequences: &[
+        "proxy/added-filter",
         "guard/not-enforced",
         "proxy/accepts-everybody",
         "proxy/requests-no-certificate",
@@ -114,6 +115,16 @@ pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
         "proxy/not-checked",
         "server-certificate/not-shown",
     ],
+};
+
+pub(crate) const PROXY_ADDED_FILTER: Check = Check {
+    id: "proxy/added-filter",
+    severity: Severity::Note,
+    cause: "An EnvoyFilter adds a filter to the ingress gateway that may answer requests in the place of the Service",
+    found_by: "the types of the HTTP filters that EnvoyFilters insert: fault injection, external authorizers and processors, Lua, rate limits, WebAssembly and checks of tokens",
+    why: "requests that the filter rejects do not reach the Service, whatever certificate the client has",
+    remedy: "kubectl edit envoyfilters.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
 };
 
 pub(crate) const PROXY_NOT_READY: Check = Check {
@@ -167,6 +178,7 @@ pub(super) const ALL: &[&Check] = &[
     &PROXY_LISTENER_REJECTED,
     &PROXY_CUT_OFF,
     &PROXY_ENVOY_FILTER,
+    &PROXY_ADDED_FILTER,
     &PROXY_NOT_READY,
     &PROXY_UNREACHABLE,
     &PROXY_NOT_CHECKED,

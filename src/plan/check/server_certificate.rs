@@ -142,9 +142,26 @@ pub(crate) const SERVER_CERTIFICATE_NOT_YET_VALID: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const SERVER_CERTIFICATE_ISSUER_NOT_READY: Check = Check {
+    id: "server-certificate/issuer-not-ready",
+    severity: Severity::Warning,
+    cause: "The issuer of the server certificate is gone or not Ready, or its Certificate is being deleted",
+    found_by: "the Issuer or ClusterIssuer in the cluster that the Certificate names, and the Certificate's `deletionTimestamp`",
+    why: "the server certificate will not be renewed, and clients that verify the gateway refuse it when it ends",
+    remedy: "kubectl describe clusterissuers.cert-manager.io NAME",
+    consequences: &[
+        "server-certificate/pending",
+        "server-certificate/issuer-failed",
+        "server-certificate/secret-missing",
+        "server-certificate/not-shown",
+        "server-certificate/ending",
+        "server-certificate/expired",
+    ],
+};
+
 pub(crate) const SERVER_CERTIFICATE_NOT_LOADED: Check = Check {
     id: "server-certificate/not-loaded",
-    severity: Severity::Warning,
+    severity: Severity::Error,
     cause: "A proxy still shows the server certificate that was renewed",
     found_by: "the certificates that the proxies show, and the end of the one in the Secret",
     why: "when the old certificate ends, clients that verify this proxy refuse it",
@@ -221,6 +238,7 @@ pub(super) const ALL: &[&Check] = &[
     &SERVER_CERTIFICATE_EXPIRED,
     &SERVER_CERTIFICATE_ENDING,
     &SERVER_CERTIFICATE_NOT_YET_VALID,
+    &SERVER_CERTIFICATE_ISSUER_NOT_READY,
     &SERVER_CERTIFICATE_NOT_LOADED,
     &SERVER_CERTIFICATE_REJECTED,
     &SERVER_CERTIFICATE_CHAIN_INCOMPLETE,

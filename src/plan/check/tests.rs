@@ -142,3 +142,29 @@ fn what_follows_from_a_finding_stands_under_it_and_chains_end_at_their_first_cau
         ]
     );
 }
+
+#[test]
+fn findings_that_explain_each_other_are_not_lost() {
+    let of = |check: &'static Check| Finding::new(check, check.id, "");
+    let nested = |checks: &[&'static Check]| -> Vec<(&str, usize)> {
+        let nested = Finding::nest(checks.iter().map(|check| of(check)).collect());
+        let nested = nested.into_iter();
+        nested
+            .map(|finding| (finding.check.id, finding.consequences.len()))
+            .collect()
+    };
+    let circle: [&'static Check; 3] = [
+        &SERVER_CERTIFICATE_PENDING,
+        &SERVER_CERTIFICATE_ISSUER_FAILED,
+        &SERVER_CERTIFICATE_NOT_SHOWN,
+    ];
+    assert_eq!(nested(&circle), [("server-certificate/pending", 2)]);
+    assert_eq!(nested(&circle[..2]), [("server-certificate/pending", 1)]);
+    // The issuer is why the Certificate waits, in whatever order they are found.
+    let cause: [&'static Check; 2] = [
+        &SERVER_CERTIFICATE_PENDING,
+        &SERVER_CERTIFICATE_ISSUER_NOT_READY,
+    ];
+    let id = "server-certificate/issuer-not-ready";
+    assert_eq!(nested(&cause), [(id, 1)]);
+}

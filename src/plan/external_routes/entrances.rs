@@ -189,6 +189,7 @@ impl Found<'_> {
             principal,
             hosts: Some(hosts).filter(|hosts| !hosts.is_empty()),
             ports: self.ports.clone(),
+            server_name: None,
         }
     }
 

@@ -294,6 +294,7 @@ impl<'w> Workload<'w> {
             principal: Principal::Nobody,
             hosts: None,
             ports: None,
+            server_name: None,
         };
         match (self.access(&neighbour), &self.policies) {
             (Access::Open, _) => Some(

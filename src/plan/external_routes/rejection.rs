@@ -3,11 +3,13 @@
 use super::{Exposed, Workload, entrances};
 use crate::plan::check::{self, Finding};
 use crate::plan::command_line;
-use crate::plan::{Observed, Reconciled};
-use crate::resources::Object;
+use crate::plan::{Observed, Reconciled, control_plane};
 use crate::resources::listing::shortened;
 use crate::resources::virtual_service::RULE_NAME;
-use crate::resources::workload_access::{Access, Arrival, Principal, of_connections};
+use crate::resources::workload_access::{
+    Access, Arrival, Principal, authorizer, denying, of_connections,
+};
+use crate::resources::{Object, ObjectRef};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
@@ -37,11 +39,17 @@ pub fn rejection(
         policy.label(RULE_NAME).is_none()
             && workload.access_by(&[*policy], &arrival) == Access::Checked
     };
-    let mut findings: Vec<Finding> = authorizing
-        .into_iter()
-        .filter(demands)
-        .map(|policy| authorized(policy, exposed))
-        .collect();
+    let mut findings = Vec::new();
+    for policy in authorizing.into_iter().filter(demands) {
+        let access = workload.access_by(&[&denying(policy)], &arrival);
+        let config = control_plane::without_authorizer(policy, exposed.proxies, observed)?;
+        findings.push(match config {
+            Some(config) if matches!(access, Access::Shut | Access::Checked) => {
+                undefined(policy, &config, exposed)
+            }
+            _ => authorized(policy, exposed),
+        });
+    }
     let access = workload.access_by(&deciding, &arrival);
     let rejects = |policy: &&Object| match access {
         Access::Shut => workload.access_by(&[*policy], &arrival) == Access::Shut,
@@ -96,6 +104,20 @@ fn rejected(policies: &[&Object], access: Access, exposed: &Exposed<'_>) -> Opti
     })
 }
 
+/// The finding on a policy whose external authorizer this mesh configuration does not define.
+fn undefined(policy: &Object, config: &ObjectRef, exposed: &Exposed<'_>) -> Finding {
+    Finding::new(
+        &check::WORKLOAD_SHUTS_GATEWAY,
+        format!(
+            "{} rejects the requests of the ingress gateway to the {}, because no entry of `extensionProviders` in {config} defines its external authorizer `{}`",
+            policy.reference(),
+            exposed.service,
+            authorizer(policy)
+        ),
+        command_line::edit(policy.reference()),
+    )
+}
+
 fn authorized(policy: &Object, exposed: &Exposed<'_>) -> Finding {
     Finding::new(
         &check::WORKLOAD_OTHER_CHECK,
@@ -103,7 +125,7 @@ fn authorized(policy: &Object, exposed: &Exposed<'_>) -> Finding {
             "{} sends the requests of the ingress gateway to the {} to the external authorizer `{}` first",
             policy.reference(),
             exposed.service,
-            policy.text(&["spec", "provider", "name"])
+            authorizer(policy)
         ),
         command_line::edit(policy.reference()),
     )
@@ -143,5 +165,6 @@ fn arrival(exposed: &Exposed<'_>, host: &str, observed: &Observed) -> Reconciled
         principal: entrances::principal(exposed, observed)?,
         hosts: Some(vec![host.to_owned()]),
         ports: None,
+        server_name: None,
     })
 }

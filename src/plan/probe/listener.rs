@@ -56,6 +56,11 @@ impl<'a> IngressProxies<'a> {
         })
     }
 
+    /// The Gateways of the Kubernetes Gateway API that configure these proxies, as Gateways of Istio.
+    pub fn kubernetes_gateways(&self) -> &[Gateway] {
+        &self.kubernetes_gateways
+    }
+
     /// These Gateways and those of the Kubernetes Gateway API.
     pub fn all_gateways<'g>(
         &self,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
-use super::authority;
 use super::facts::{Facts, blind, readable};
 use super::report::{
     AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, HistoryReport, Role,
 };
+use super::{NAMES_SHOWN, authority};
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Reconciled, command_line};
@@ -16,9 +16,6 @@ use crate::resources::audit;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::rotation::Phase;
-
-/// How many clients the suggested command names.
-const NAMES_IN_COMMAND: usize = 20;
 
 /// The authorities of these names, as far as their states can be read.
 pub(super) fn report(
@@ -138,16 +135,14 @@ fn next(state: &AuthorityState, live: &[&Entry], is_inventory_read: bool) -> Opt
                 .collect();
             names.sort_unstable();
             names.dedup();
-            names.truncate(NAMES_IN_COMMAND);
             Some(if !is_inventory_read {
                 rotate(" --status")
             } else if names.is_empty() {
                 rotate(" --finish")
+            } else if names.len() > NAMES_SHOWN {
+                format!("kubectl mtls renew-client --retired-ca --authority {authority}")
             } else {
-                format!(
-                    "kubectl mtls renew-client {} --authority {authority}",
-                    names.join(" ")
-                )
+                command_line::on_clients("renew-client", &names, authority)
             })
         }
     }

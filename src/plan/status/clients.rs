@@ -140,7 +140,7 @@ fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
         "clients that are revoked in the inventory are on no revocation list",
         &accepted,
         names,
-        "kubectl mtls revoke-client",
+        "revoke-client",
     )
 }
 
@@ -158,7 +158,7 @@ fn unrecorded(live: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
         "clients on a revocation list are valid in the inventory",
         &rejected,
         |entry| format!("`{}` (serial {})", entry.name, entry.serial),
-        "kubectl mtls revoke-client",
+        "revoke-client",
     )
 }
 
@@ -212,7 +212,7 @@ impl Inventory<'_> {
             left < soon && self.is_trusted(entry)
         };
         let ending: Vec<&Entry> = self.last().filter(is_ending).collect();
-        finding(
+        let finding = finding(
             &check::CLIENT_ENDING,
             "certificates end soon",
             &ending,
@@ -223,8 +223,21 @@ impl Inventory<'_> {
                     when::end(entry.not_after, self.now)
                 )
             },
-            "kubectl mtls renew-client",
-        )
+            "renew-client",
+        )?;
+        // It leaves out what was perhaps never delivered.
+        let are_issued = ending.iter().all(|entry| entry.state == EntryState::Issued);
+        let last = ending.iter().map(|entry| entry.not_after).max()?;
+        if ending.len() <= NAMES_SHOWN || !are_issued {
+            return Some(finding);
+        }
+        let left = last - self.now;
+        let whole = left.whole_days();
+        let days = whole + i64::from(left > Duration::days(whole));
+        let authority = &self.state.authority;
+        let remedy =
+            format!("kubectl mtls renew-client --expiring-within {days}d --authority {authority}");
+        Some(Finding { remedy, ..finding })
     }
 
     /// The finding on clients whose certificates have all expired, and that nobody revoked.
@@ -256,7 +269,7 @@ impl Inventory<'_> {
             "the last certificates of clients have expired",
             &told,
             |entry| format!("`{}` on {}", entry.name, entry.not_after.date()),
-            "kubectl mtls renew-client",
+            "renew-client",
         )?;
         Some(finding.graded(severity))
     }
@@ -271,7 +284,7 @@ impl Inventory<'_> {
             &lost,
             |entry| format!("`{}`", entry.name),
             // `renew-client` takes the names from the certificate, which must be signed by a CA of the authority.
-            "kubectl mtls issue-client --another",
+            "issue-client --another",
         )
     }
 
@@ -292,7 +305,6 @@ impl Inventory<'_> {
         )?;
         let serials: String = lost
             .iter()
-            .take(NAMES_SHOWN)
             .map(|entry| format!(" --serial {}", entry.serial))
             .collect();
         Some(Finding {
@@ -316,15 +328,11 @@ fn finding(
     let first = entries.first()?;
     let texts: Vec<String> = entries.iter().map(text).collect();
     let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    names.sort_unstable();
     names.dedup();
-    names.truncate(NAMES_SHOWN);
     Some(Finding::new(
         check,
         format!("{says}: {}", shortened(&texts, NAMES_SHOWN)),
-        format!(
-            "{command} {} --authority {}",
-            names.join(" "),
-            first.authority
-        ),
+        command_line::on_clients(command, &names, &first.authority),
     ))
 }

@@ -2,7 +2,7 @@
 //! make the Pods accept.
 //!
 //! Without a `DestinationRule` the gateway uses mesh TLS for Pods whose sidecar accepts it, and plain HTTP for all others (istiod,
-//! `pilot/pkg/xds/endpoints/mtls_checker.go`). A `Sidecar` does not change this: istiod gives gateways its default one
+//! `pilot/pkg/xds/endpoints/mtls_checker.go`), unless `enableAutoMtls` of the mesh is off: then plain HTTP for all. A `Sidecar` does not change this: istiod gives gateways its default one
 //! (`pilot/pkg/model/push_context.go`, `doGetSidecarScope`), and a sidecar forwards traffic to a port that none of its listeners names.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,8 @@ use crate::plan::command_line;
 use crate::plan::external_routes::{Exposed, needs_identity};
 use crate::plan::{Observed, Query, Reconciled, control_plane};
 use crate::resources::destination_rule::tls_mode;
+use crate::resources::environment::has_auto_mtls;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::peer_authentication::{Mode, mode};
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -44,13 +46,23 @@ pub(super) fn tell(
         return Ok(());
     };
     let roots = control_plane::root_namespaces(&host.gateway.ingress, observed)?;
-    let proxies = &host.gateway.ingress.namespace;
-    let rule = match subsets::rules(&workload.service, proxies, &roots, observed)? {
-        Ok(rules) => tls_mode(&rules, workload.port),
+    let ingress = &host.gateway.ingress;
+    let reader = subsets::Reader::of(ingress, &ingress.namespace, observed)?;
+    let rule = match reader.rules(&workload.service, observed)? {
+        Ok(rules) => tls_mode(&rules, workload.port).map(|(rule, said)| Said {
+            mode: said,
+            words: format!("tls.mode: {said}"),
+            by: rule,
+            remedy: without_tls(rule),
+        }),
         Err(unseen) => {
             link.add(unseen.because("whether the gateway reaches the Service is not known"));
             return Ok(());
         }
+    };
+    let rule = match rule {
+        Some(rule) => Some(rule),
+        None => of_mesh(ingress, observed)?,
     };
     let mut policies = Vec::new();
     for query in queries(&workload.service, &roots) {
@@ -69,21 +81,19 @@ pub(super) fn tell(
     let taken = mode(policies, workload.labels(), workload.target, &roots);
     let (taken, policy) = taken.unwrap_or((Mode::Permissive, None));
     let service = &workload.service;
-    if let Some((rule, said)) = rule
-        && let Some(but) = opposed(said, taken, policy, workload.has_sidecar)
+    if let Some(rule) = &rule
+        && let Some(but) = opposed(rule.mode, taken, policy, workload.has_sidecar)
     {
-        let reference = rule.reference();
+        let (reference, words) = (rule.by.reference(), &rule.words);
         link.find(
             &check::SERVICE_TLS_MISMATCH,
-            format!("{reference} sets `tls.mode: {said}` for {service}, {but}"),
-            without_tls(rule),
+            format!("{reference} sets `{words}` for {service}, {but}"),
+            &rule.remedy,
         );
         return Ok(());
     }
     let nameless = match (rule, policy) {
-        (Some((rule, said)), _) if said != MESH => {
-            Some((rule, format!("tls.mode: {said}"), without_tls(rule)))
-        }
+        (Some(rule), _) if rule.mode != MESH => Some((rule.by, rule.words, rule.remedy)),
         (None, Some(policy)) if taken == Mode::Disable => {
             Some((policy, "mtls.mode: DISABLE".to_owned(), permissive(policy)))
         }
@@ -100,6 +110,28 @@ pub(super) fn tell(
         );
     }
     Ok(())
+}
+
+/// The TLS mode of the gateway's connections to the Pods, where an object sets it.
+struct Said<'a> {
+    mode: &'a str,
+    /// The field with its value.
+    words: String,
+    by: &'a Object,
+    /// The command that leaves the mode to istiod.
+    remedy: String,
+}
+
+/// The mode of a mesh in which proxies use its TLS only where a `DestinationRule` says so.
+fn of_mesh<'a>(ingress: &IngressGateway, observed: &'a Observed) -> Reconciled<Option<Said<'a>>> {
+    let configs = control_plane::read_configs(ingress, observed)?;
+    let config = configs.into_iter().find(|config| !has_auto_mtls(config));
+    Ok(config.map(|config| Said {
+        mode: "DISABLE",
+        words: "enableAutoMtls: false".to_owned(),
+        by: config,
+        remedy: command_line::edit(config.reference()),
+    }))
 }
 
 /// Why Pods do not accept the gateway's connections in a mode, as the end of a sentence.

@@ -12,6 +12,9 @@ use crate::resources::pod::is_ready;
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef, endpoint_slices};
 
+/// The kind of Services that stand for a name outside of the cluster.
+const EXTERNAL_NAME: &str = "ExternalName";
+
 /// The endpoints of all Services of a namespace.
 pub(super) fn slices(service: &ObjectRef) -> Query {
     Query::within(Kind::EndpointSlice, &service.namespace)
@@ -91,12 +94,14 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
     let Some((service, found)) = workload::service(host, observed)? else {
         return Ok(());
     };
-    if found.selector.is_empty() {
+    // Its name is resolved instead.
+    if found.kind == EXTERNAL_NAME {
         return Ok(());
     }
     let port = workload::port(host, &found);
     let counted = match state(&service, port, observed)? {
         Seen::Found(counted) => counted,
+        Seen::Missing if found.selector.is_empty() => Endpoints::of(0, 0),
         Seen::Missing => {
             let query = external_routes::pods(&service, &found.selector);
             let pods = match query {
@@ -124,6 +129,10 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
         None => subsets::without_pods(host, &service, &found, facts)?,
     };
     if let Some((labels, finding)) = finding {
+        if labels.is_empty() {
+            link.add(finding);
+            return Ok(());
+        }
         link.extend(unless_outside(&service, &labels, finding, observed)?);
     }
     Ok(())
@@ -149,6 +158,11 @@ fn without_endpoint(
             return Some(Finding::new(&check::SERVICE_TARGET_PORT, seen, remedy));
         }
         (1.., _) => return None,
+        (0, _) if service.selector.is_empty() => {
+            let seen = format!("{reference} has no selector, and none of its endpoints is Ready");
+            let remedy = command_line::edit(reference);
+            return Some(Finding::new(&check::SERVICE_NO_ENDPOINTS, seen, remedy));
+        }
         (0, _) => match counted.all {
             0 => format!("no Pod has the labels that {reference} selects"),
             1 => format!("the only Pod behind {reference} is not Ready"),

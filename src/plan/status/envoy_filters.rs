@@ -11,7 +11,9 @@ use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
 use crate::plan::probe::{self, Outcome};
 use crate::plan::{Observed, Query, Reconciled};
-use crate::resources::envoy_filter::{Subject, acts_on, has_value, subjects};
+use crate::resources::envoy_filter::{
+    Subject, aborts_all, acts_on, answering, has_value, subjects,
+};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object};
 
@@ -63,9 +65,35 @@ pub(super) fn examine(
         if !subjects.is_empty() && acts_on(filter, labels) {
             is_about_policies |= subjects.contains(&Subject::Policies);
             link.add(judge(host, filter, &subjects, handshakes, facts)?);
+        } else if acts_on(filter, labels) {
+            link.extend(answering_check(host, filter));
         }
     }
     Ok(is_about_policies)
+}
+
+/// The finding on a filter that inserts others which answer requests themselves: an error where one answers all of them.
+fn answering_check(host: &Host, filter: &Object) -> Option<Finding> {
+    let hosts = &host.server.hosts;
+    let named: Vec<&str> = answering(filter, hosts).into_iter().collect();
+    if named.is_empty() {
+        return None;
+    }
+    let reference = filter.reference();
+    let finding = |seen: String| {
+        let remedy = command_line::edit(reference);
+        Finding::new(&check::PROXY_ADDED_FILTER, seen, remedy)
+    };
+    Some(if aborts_all(filter, hosts) {
+        finding(format!(
+            "{reference} aborts every request at the ingress gateway"
+        ))
+        .graded(Severity::Error)
+        .because("no request reaches the Service, whatever certificate the client has")
+    } else {
+        let named = named.join(" and ");
+        finding(format!("{reference} adds {named} to the ingress gateway"))
+    })
 }
 
 fn judge(

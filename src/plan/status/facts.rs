@@ -292,11 +292,6 @@ impl<'a> Facts<'a> {
         Ok((found, unseen))
     }
 
-    /// The root namespaces of the mesh that a Gateway's proxies belong to; those of a default installation where it is gone.
-    pub fn roots(&self, gateway: &GatewayName) -> Reconciled<BTreeSet<String>> {
-        control_plane::root_namespaces(&self.ingress(gateway), self.observed)
-    }
-
     /// The ingress gateway that a Gateway configures; that of a default installation where the Gateway is gone.
     pub fn ingress(&self, gateway: &GatewayName) -> IngressGateway {
         let mut gateways = self.gateways.readable.iter();

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::{Finding, Link, Severity, allowed, check, guards, rivals};
+use super::{Finding, Link, Severity, allowed, check, guards, rivals, visibility};
 use crate::plan::command_line;
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::{Gateway, Server};
@@ -25,6 +25,7 @@ pub(super) fn examine(
     let is_unseen = handshakes.ways.ways.is_empty();
     let mut link = Link::new(NAME, says(host, handshakes));
     let checks = [
+        visibility::of_gateway(&gateway.name, facts)?,
         trust_check(host, facts),
         credential_check(host, facts),
         verification_check(host),
@@ -35,7 +36,7 @@ pub(super) fn examine(
         limits_check(host, handshakes),
     ];
     let checks = checks.into_iter().flatten();
-    for check in checks.chain(rivals::checks(host, facts)) {
+    for check in checks.chain(rivals::checks(host, facts)?) {
         link.add(check);
     }
     let pods = facts.observed.try_list(&probe::pods(&gateway.ingress))?;

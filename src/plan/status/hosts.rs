@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::Request;
 use super::facts::Facts;
 use super::routes::{Backend, Route, Routed, all, object};
-use crate::error::Failure;
 use crate::plan::command_line;
 use crate::plan::probe::Served;
 use crate::plan::{Observed, Query, Reconciled};
@@ -113,6 +112,13 @@ impl Host {
         proxies
     }
 
+    /// The namespace of the host's route, or of its Gateway.
+    pub fn namespace(&self) -> &str {
+        let route = self.route.as_ref().map(Route::reference);
+        let gateway = &self.gateway.name.namespace;
+        route.map_or(gateway, |route| &route.namespace)
+    }
+
     fn is_within(&self, namespace: &str) -> bool {
         let route = self.route.as_ref().map(Route::reference);
         self.gateway.name.namespace == namespace
@@ -182,40 +188,6 @@ pub(super) fn find_candidates(hosts: &mut [Host], observed: &Observed) -> Reconc
         host.candidate = named.or(only).map(|service| service.reference().clone());
     }
     Ok(())
-}
-
-/// Refuses a requested host or Service that is known not to be behind mutual TLS.
-pub(super) fn check_asked_for(request: &Request, facts: &Facts<'_>) -> Result<(), Failure> {
-    let Some(only) = &request.only else {
-        return Ok(());
-    };
-    if facts.are_gateways_unseen() {
-        return Ok(());
-    }
-    let all = Request {
-        only: None,
-        ..request.clone()
-    };
-    let hosts = find(&all, facts);
-    let known: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
-    Err(not_found(only, &known, facts))
-}
-
-fn not_found(only: &str, known: &[String], facts: &Facts<'_>) -> Failure {
-    let mut failure = Failure::refused(format!(
-        "no host and no Service `{only}` was found behind mutual TLS"
-    ));
-    for unlisted in facts.unlisted() {
-        failure = failure.hint(unlisted.seen);
-    }
-    for damage in facts.damages(None) {
-        failure = failure.hint(damage.seen);
-    }
-    failure.hint(if known.is_empty() {
-        "`kubectl mtls expose SERVICE` puts a Service behind mutual TLS".to_owned()
-    } else {
-        format!("hosts behind mutual TLS: {}", known.join(", "))
-    })
 }
 
 fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host> {

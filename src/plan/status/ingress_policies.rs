@@ -12,8 +12,10 @@ use crate::plan::{Observed, Query, Reconciled, control_plane, probe};
 use crate::resources::inventory::Entry;
 use crate::resources::listing::shortened;
 use crate::resources::names::ISTIO_NAMESPACE;
-use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access, selective};
-use crate::resources::{Kind, Object};
+use crate::resources::workload_access::{
+    Access, Arrival, Labels, Principal, access, authorizer, denying, selective,
+};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
@@ -74,6 +76,7 @@ pub(super) fn examine(
         principal: clients(host, facts, now)?,
         hosts: Some(vec![host.name.clone()]),
         ports: None,
+        server_name: (!host.name.contains('*')).then(|| host.name.clone()),
     };
     let judge = |policies: &[&Object]| access(policies.iter().copied(), complete, &arrival);
     let of_action = |action: &str| {
@@ -105,7 +108,12 @@ pub(super) fn examine(
         link.add(shut(host, &of_action("ALLOW"), access));
     }
     for policy in of_action("CUSTOM") {
-        link.add(authorized(host, policy));
+        let ingress = &host.gateway.ingress;
+        let config = control_plane::without_authorizer(policy, ingress, facts.observed)?;
+        link.add(match config {
+            Some(config) => undefined(host, policy, judge(&[&denying(policy)]), &config),
+            None => authorized(host, policy),
+        });
     }
     let selective = selective(policies.iter().copied(), complete, &arrival);
     let of_others = selective.into_iter().filter(|policy| !policy.is_ours());
@@ -184,6 +192,25 @@ fn checking_tokens(host: &Host, policy: &Object) -> Finding {
     )
 }
 
+/// The finding on a policy whose external authorizer this mesh configuration does not define.
+fn undefined(host: &Host, policy: &Object, access: Access, config: &ObjectRef) -> Finding {
+    let (check, which) = match access {
+        Access::Shut => (&check::INGRESS_POLICY_SHUTS_HOST, "all requests"),
+        Access::Checked => (
+            &check::INGRESS_POLICY_SHUTS_HOST,
+            "requests without a token",
+        ),
+        _ => (&check::INGRESS_POLICY_SOME_REQUESTS, "some requests"),
+    };
+    let seen = format!(
+        "{} keeps {which} for `{}` out, because no entry of `extensionProviders` in {config} defines its external authorizer `{}`",
+        policy.reference(),
+        host.name,
+        authorizer(policy)
+    );
+    Finding::new(check, seen, command_line::edit(policy.reference()))
+}
+
 fn authorized(host: &Host, policy: &Object) -> Finding {
     Finding::new(
         &check::INGRESS_POLICY_OTHER_CHECK,
@@ -191,7 +218,7 @@ fn authorized(host: &Host, policy: &Object) -> Finding {
             "{} sends requests for `{}` to the external authorizer `{}`",
             policy.reference(),
             host.name,
-            policy.text(&["spec", "provider", "name"])
+            authorizer(policy)
         ),
         command_line::edit(policy.reference()),
     )

@@ -3,6 +3,7 @@
 //! [`facts`] sorts what was read, one module per link checks it, and `output` prints it.
 
 mod allowed;
+mod asked;
 mod authorities;
 mod authority;
 mod bundle;
@@ -28,6 +29,7 @@ mod guards;
 mod hosts;
 mod ingress;
 mod ingress_policies;
+mod issuer;
 mod kyma;
 mod left_over;
 mod listed;
@@ -119,7 +121,7 @@ pub fn reconcile(
         hosts = outside::hosts(request, &facts);
     }
     if hosts.is_empty() && unprotected.is_empty() {
-        hosts::check_asked_for(request, &facts)?;
+        asked::check(request, &facts)?;
     }
     let mut hosts = rivals::relevant(hosts, &unprotected, &facts);
     hosts::find_candidates(&mut hosts, observed)?;
@@ -266,9 +268,12 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         queries.extend(elsewhere::query(host));
         queries.extend(client_ca::queries(&host.server));
         queries.extend(server_source::query(&host.server));
+        queries.extend(issuer::query(host, facts));
     }
     let route = host.route.iter();
-    queries.extend(route.flat_map(|found| subsets::queries(found, &roots, facts)));
+    let ingress = &host.gateway.ingress;
+    let reader = subsets::Reader::of(ingress, &ingress.namespace, facts.observed)?;
+    queries.extend(route.flat_map(|found| reader.queries(found, facts)));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(
             &service,

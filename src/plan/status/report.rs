@@ -10,8 +10,8 @@ pub use authority::{
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::clock;
 use crate::pki::inspect::Certificate;
-
 use crate::plan::check::{Check, Finding, Severity};
 
 /// The state of a link.
@@ -266,16 +266,8 @@ impl Report {
 
     /// Keeps the findings that `other`, a report on the same facts by another clock, has too; the rest become consequences of `skew`.
     pub(super) fn agree_with(&mut self, other: &Self, mut skew: Finding) {
-        let all = || {
-            let found = other.findings.iter();
-            found.flat_map(|finding| std::iter::once(finding).chain(&finding.consequences))
-        };
-        // A certificate that has expired by the one and is about to expire by the other is no matter of clocks alone.
-        let subject = |finding: &Finding| finding.check.id.split('/').next();
-        let is_found = |finding: &Finding| all().any(|known| subject(known) == subject(finding));
-        (self.findings, skew.consequences) = std::mem::take(&mut self.findings)
-            .into_iter()
-            .partition(is_found);
+        let found = std::mem::take(&mut self.findings);
+        (self.findings, skew.consequences) = clock::agreed(found, &other.findings);
         self.findings.push(skew);
         self.findings
             .sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -3,11 +3,12 @@
 use super::facts::Facts;
 use super::hosts::Host;
 use super::unprotected::Unprotected;
-use super::{Finding, Severity, check};
-use crate::plan::command_line;
-use crate::resources::Object;
+use super::{Finding, Severity, check, visibility};
+use crate::plan::probe::{IngressProxies, kubernetes_gateways};
+use crate::plan::{Reconciled, command_line};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::names::GatewayName;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// How another Gateway's host string compares with the server of a host.
 enum Standing {
@@ -18,22 +19,52 @@ enum Standing {
 }
 
 /// The findings on Gateways that take a host from its own one, or lose it to that.
-pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>> {
     let rivals = rivals(&host.gateway, &host.server, &host.probe, facts);
-    let found = rivals
-        .into_iter()
-        .filter_map(|(rival, standing)| match standing {
-            Standing::Closer(pattern) => {
-                host.route.as_ref().map(|_| shadowed(host, rival, &pattern))
-            }
-            Standing::Same if is_older(&rival.name, &host.gateway.name, facts) => {
-                Some(duplicate(host, rival))
-            }
-            // It tells so itself.
-            Standing::Same if rival.is_ours => None,
-            Standing::Same => Some(dropped(host, rival)),
-        });
-    found.collect()
+    let own = age_of(&host.gateway.name, facts);
+    let mut found = Vec::new();
+    for (rival, standing) in rivals {
+        let reference = rival.name.reference();
+        // The istiod of the proxies does not read it.
+        if visibility::of_gateway(&rival.name, facts)?.is_some() {
+            continue;
+        }
+        let is_older = age_of(&rival.name, facts) < own;
+        // A younger one of ours tells so itself.
+        if !is_older && rival.is_ours && matches!(standing, Standing::Same) {
+            continue;
+        }
+        found.extend(judge(host, rival, &reference, &standing, is_older));
+    }
+    let listed = facts.observed.try_list(&kubernetes_gateways())?;
+    let objects = listed.found().copied().unwrap_or_default();
+    let proxies = IngressProxies::of(facts.observed, &host.gateway.ingress)?;
+    for rival in proxies.kubernetes_gateways() {
+        let GatewayName { namespace, name } = &rival.name;
+        let reference = ObjectRef::new(Kind::KubernetesGateway, namespace, name);
+        if let Some(standing) = standing(rival, &host.server, &host.probe) {
+            let is_older = age(&reference, objects) < own;
+            found.extend(judge(host, rival, &reference, &standing, is_older));
+        }
+    }
+    Ok(found)
+}
+
+fn judge(
+    host: &Host,
+    rival: &Gateway,
+    reference: &ObjectRef,
+    standing: &Standing,
+    is_older: bool,
+) -> Option<Finding> {
+    match standing {
+        Standing::Closer(pattern) => {
+            let is_routed = host.route.is_some();
+            is_routed.then(|| shadowed(host, rival, reference, pattern))
+        }
+        Standing::Same if is_older => Some(duplicate(host, reference)),
+        Standing::Same => Some(dropped(host, reference)),
+    }
 }
 
 /// The hosts without those of servers that another host's finding reports already, or whose route is reported elsewhere.
@@ -50,7 +81,8 @@ pub(super) fn relevant(
         }
         Standing::Same => {
             let shares = |pattern: &String| other.server.hosts.contains(pattern);
-            let is_dropped = is_older(&other.gateway.name, &host.gateway.name, facts);
+            let age = |host: &Host| age_of(&host.gateway.name, facts);
+            let is_dropped = age(other) < age(host);
             host.server.hosts.iter().any(shares) && (is_dropped || host.route.is_none())
         }
     };
@@ -81,61 +113,92 @@ fn rivals<'a>(
     host: &str,
     facts: &'a Facts<'_>,
 ) -> Vec<(&'a Gateway, Standing)> {
-    let own = server.pattern_for(host).map(specificity);
     let others = facts.gateways.readable.iter().map(|(_, other)| other);
     others
         .filter(|other| other.name != gateway.name && other.shares_proxies_with(&gateway.ingress))
-        .filter_map(|other| {
-            let mut hosts = server.hosts.iter();
-            if hosts.any(|host| other.server_with_host(host).is_some()) {
-                return Some((other, Standing::Same));
-            }
-            let pattern = other.server_for(host)?.pattern_for(host)?;
-            (Some(specificity(pattern)) > own)
-                .then(|| (other, Standing::Closer(pattern.to_owned())))
-        })
+        .filter_map(|other| Some((other, standing(other, server, host)?)))
         .collect()
 }
 
-/// Whether one Gateway is older: istiod merges the older one first (`pilot/pkg/model/config.go`, `sortConfigByCreationTime`), and drops
-/// every later server with an existing host string (`pilot/pkg/model/gateway.go`, `MergeGateways`).
-fn is_older(one: &GatewayName, other: &GatewayName, facts: &Facts<'_>) -> bool {
-    let age = |name: &GatewayName| {
-        let reference = name.reference();
-        let mut objects = facts.gateways.readable.iter().map(|(object, _)| object);
-        let found: Option<&&Object> = objects.find(|object| *object.reference() == reference);
-        let created = found.map(|object| object.text(&["metadata", "creationTimestamp"]));
-        (created, format!("{}.{}", name.name, name.namespace))
-    };
-    age(one) < age(other)
+/// How another Gateway on the same proxies compares with the server of a host; `None` if it does not want the host.
+fn standing(other: &Gateway, server: &Server, host: &str) -> Option<Standing> {
+    let mut hosts = server.hosts.iter();
+    if hosts.any(|host| other.server_with_host(host).is_some()) {
+        return Some(Standing::Same);
+    }
+    let own = server.pattern_for(host).map(specificity);
+    let pattern = other.server_for(host)?.pattern_for(host)?;
+    (Some(specificity(pattern)) > own).then(|| Standing::Closer(pattern.to_owned()))
 }
 
-fn duplicate(host: &Host, rival: &Gateway) -> Finding {
+/// When a Gateway was made, and its name: istiod merges the older one first (`pilot/pkg/model/config.go`, `sortConfigByCreationTime`), and
+/// drops every later server with an existing host string (`pilot/pkg/model/gateway.go`, `MergeGateways`).
+type Age = (Option<String>, String);
+
+fn age<'a>(reference: &ObjectRef, objects: impl IntoIterator<Item = &'a Object>) -> Age {
+    let mut objects = objects.into_iter();
+    let found = objects.find(|object| object.reference() == reference);
+    let created = found.map(|object| object.text(&["metadata", "creationTimestamp"]).to_owned());
+    (
+        created,
+        format!("{}.{}", reference.name, reference.namespace),
+    )
+}
+
+/// The age of a Gateway of Istio.
+fn age_of(name: &GatewayName, facts: &Facts<'_>) -> Age {
+    let gateways = facts.gateways.readable.iter();
+    age(&name.reference(), gateways.map(|(object, _)| *object))
+}
+
+/// A Gateway in messages; one of the Kubernetes Gateway API is named as such.
+fn called(reference: &ObjectRef) -> String {
+    let ObjectRef {
+        namespace, name, ..
+    } = reference;
+    match reference.kind {
+        Kind::KubernetesGateway => {
+            format!("Gateway {namespace}/{name} of the Kubernetes Gateway API")
+        }
+        _ => format!("Gateway {namespace}/{name}"),
+    }
+}
+
+/// The command against a Gateway with the same host; of the Kubernetes Gateway API it may have other listeners.
+fn without(reference: &ObjectRef) -> String {
+    match reference.kind {
+        Kind::KubernetesGateway => command_line::edit(reference),
+        _ => command_line::kubectl("delete", reference),
+    }
+}
+
+fn duplicate(host: &Host, rival: &ObjectRef) -> Finding {
     Finding::new(
         &check::GATEWAY_DUPLICATE_HOST,
         format!(
-            "the older Gateway {} has the host `{}` too, so Istio drops the server of the Gateway {}",
-            rival.name,
+            "the older {} has the host `{}` too, so Istio drops the server of the Gateway {}",
+            called(rival),
             host.server.hosts.join("`, `"),
             host.gateway.name
         ),
-        command_line::kubectl("delete", &rival.name.reference()),
+        without(rival),
     )
     .because(format!(
-        "the Gateway {} answers for `{}`, whatever certificate check this Gateway has",
-        rival.name, host.name
+        "the {} answers for `{}`, whatever certificate check this Gateway has",
+        called(rival),
+        host.name
     ))
 }
 
-fn dropped(host: &Host, rival: &Gateway) -> Finding {
+fn dropped(host: &Host, rival: &ObjectRef) -> Finding {
     Finding::new(
         &check::GATEWAY_DUPLICATE_HOST,
         format!(
-            "the younger Gateway {} has the host `{}` too, so Istio drops the younger one's server",
-            rival.name,
+            "the younger {} has the host `{}` too, so Istio drops the younger one's server",
+            called(rival),
             host.server.hosts.join("`, `")
         ),
-        command_line::kubectl("delete", &rival.name.reference()),
+        without(rival),
     )
     .because(format!(
         "the younger Gateway takes the host as soon as the Gateway {} is deleted and created again",
@@ -144,15 +207,17 @@ fn dropped(host: &Host, rival: &Gateway) -> Finding {
     .graded(Severity::Warning)
 }
 
-fn shadowed(host: &Host, rival: &Gateway, pattern: &str) -> Finding {
+fn shadowed(host: &Host, rival: &Gateway, reference: &ObjectRef, pattern: &str) -> Finding {
     let server = rival.server_for(&host.probe);
     let mode = server.map_or("", |server| &server.mode);
     Finding::new(
         &check::GATEWAY_SHADOWED,
         format!(
-            "the Gateway {} takes the host `{}` from the Gateway {}: the first one serves `{pattern}` in mode {mode}",
-            rival.name, host.name, host.gateway.name
+            "the {} takes the host `{}` from the Gateway {}: the first one serves `{pattern}` in mode {mode}",
+            called(reference),
+            host.name,
+            host.gateway.name
         ),
-        command_line::edit(&rival.name.reference()),
+        command_line::edit(reference),
     )
 }

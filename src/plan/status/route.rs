@@ -51,7 +51,8 @@ pub(super) fn of(
             if let Some(object) = object {
                 link.extend(edited(object, strayed));
                 link.extend(visibility::of_route(object, gateway, proxies, facts)?);
-                subsets::undefined(object, proxies, &facts.roots(gateway)?, facts, &mut link)?;
+                let reader = subsets::Reader::of(&facts.ingress(gateway), proxies, facts.observed)?;
+                subsets::undefined(object, &reader, facts, &mut link)?;
             }
             object.and_then(identity)
         }

@@ -41,7 +41,7 @@ pub(super) fn examine(
     let is_served = !shown.is_empty()
         && servers().all(|server| server.is_valid_at(now) && server.covers_host(&host.probe));
     let source = Source::of(host, facts)?;
-    source.faults(facts, is_served, &mut link);
+    source.faults(facts, is_served, &mut link)?;
     let known: Vec<Certificate> = shown
         .iter()
         .flat_map(|((_, chain), _)| chain.clone())
@@ -133,7 +133,7 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
         finding
     } else {
         let why = "clients that verify the outdated proxies refuse them";
-        finding.graded(Severity::Error).because(why)
+        finding.because(why)
     })
 }
 

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::facts::{Certificates, Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::route::because;
-use super::{Finding, Link, Severity, check};
+use super::{Finding, Link, Severity, check, issuer};
 use crate::pki::inspect;
 use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -140,14 +140,20 @@ impl<'a> Source<'a> {
 
     /// Adds the findings on the source of the certificate. `is_served`: whether all proxies use a valid one, which has not `expired` on any
     /// of them.
-    pub fn faults(&self, facts: &Facts<'_>, is_served: bool, link: &mut Link) {
+    pub fn faults(&self, facts: &Facts<'_>, is_served: bool, link: &mut Link) -> Reconciled<()> {
         self.unseen(link);
         if self.secret.is_none() {
-            return;
+            return Ok(());
         }
         let is_gone = matches!(self.secret, Some(Seen::Missing));
         if let Some((object, certificate)) = self.certificate {
-            issuer(object, certificate, is_served, link);
+            told(object, certificate, is_served, link);
+            link.extend(issuer::check(
+                object,
+                certificate,
+                is_served,
+                facts.observed,
+            )?);
         } else if self
             .certificates
             .iter()
@@ -159,7 +165,7 @@ impl<'a> Source<'a> {
                     finding.severity = Severity::Error;
                 }
                 link.add(finding);
-                return;
+                return Ok(());
             }
         }
         if is_gone {
@@ -177,6 +183,7 @@ impl<'a> Source<'a> {
                 restored.unwrap_or_else(|| self.host.expose_command()),
             );
         }
+        Ok(())
     }
 
     /// The finding on a Secret that no Certificate fills although one should.
@@ -303,7 +310,7 @@ impl<'a> Source<'a> {
 }
 
 /// The finding on the issuer's status. While a valid certificate `is_served`, work on the next one is not a fault.
-fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
+fn told(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
     let progress = &certificate.progress;
     let reference = object.reference();
     if progress.is_ready() {

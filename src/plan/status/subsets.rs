@@ -6,9 +6,11 @@ use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
 use super::routes::{self, Route};
 use super::{Finding, Link, check, workload};
-use crate::plan::{Observed, Query, Reconciled, command_line, external_routes};
+use crate::plan::{Observed, Query, Reconciled, command_line, control_plane, external_routes};
 use crate::resources::destination_rule::{closest, is_exported_to, is_private, subset};
 use crate::resources::http_routes::subsets;
+use crate::resources::ingress::IngressGateway;
+use crate::resources::istiod::REVISION;
 use crate::resources::listing::label_selector;
 use crate::resources::pod::is_ready;
 use crate::resources::service::Service;
@@ -22,74 +24,128 @@ const OF_PLACE: [&str; 3] = [
     "kubernetes.io/hostname",
 ];
 
-/// The reads of the gateway's protocol to the Services of a route: their `DestinationRules`, and those of the mesh's root namespaces.
-pub(super) fn queries(route: &Route, roots: &BTreeSet<String>, facts: &Facts<'_>) -> Vec<Query> {
-    let object = routes::object(route, facts);
-    let named = object.map(subsets).unwrap_or_default();
-    let named = named.into_iter().map(|(service, _)| service);
-    let services = named.chain(route.backend().map(|behind| behind.service));
-    services
-        .flat_map(|service| lists(&service, roots))
-        .collect()
+/// The proxies for whose connections istiod looks up `DestinationRules`.
+pub(super) struct Reader {
+    /// Their namespace.
+    proxies: String,
+    /// The mesh's root namespaces.
+    roots: BTreeSet<String>,
+    /// The revisions of their istiods; none if no Pod was read.
+    revisions: BTreeSet<String>,
 }
 
-/// The queries for the `DestinationRules` of a Service.
-fn lists(service: &ObjectRef, roots: &BTreeSet<String>) -> Vec<Query> {
-    let others = roots.iter().filter(|root| **root != service.namespace);
-    std::iter::once(&service.namespace)
-        .chain(others)
-        .map(|namespace| Query::within(Kind::DestinationRule, namespace))
-        .collect()
-}
-
-/// The `DestinationRules` that act on connections to a Service from proxies in a namespace, which istiod merges, the oldest first; a finding
-/// if they could not be listed.
-///
-/// Private rules of the root namespace come first for proxies there, then the rules of the Service's namespace, then those of the root
-/// namespace; those of one namespace count (istiod, `pilot/pkg/model/push_context.go`, `destinationRule`). Rules in the namespace of a
-/// gateway that is in neither are not read.
-pub(super) fn rules<'a>(
-    service: &ObjectRef,
-    proxies: &str,
-    roots: &BTreeSet<String>,
-    observed: &'a Observed,
-) -> Reconciled<Result<Vec<&'a Object>, Finding>> {
-    if roots.contains(proxies) {
-        let listed = observed.try_list(&Query::within(Kind::DestinationRule, proxies))?;
-        let all = listed.found().copied().unwrap_or_default().iter();
-        let found = closest(all.filter(|rule| is_private(rule)), service);
-        if !found.is_empty() {
-            return Ok(Ok(found));
-        }
+impl Reader {
+    /// The proxies of an ingress gateway in one of its namespaces.
+    pub fn of(ingress: &IngressGateway, proxies: &str, observed: &Observed) -> Reconciled<Self> {
+        let planes = control_plane::named(ingress, observed)?;
+        Ok(Self {
+            proxies: proxies.to_owned(),
+            roots: control_plane::root_namespaces(ingress, observed)?,
+            revisions: planes.into_iter().map(|plane| plane.revision).collect(),
+        })
     }
-    for query in lists(service, roots) {
-        let listed = observed.try_list(&query)?;
+
+    /// The reads of the gateway's protocol to the Services of a route: the `DestinationRules` that may act.
+    pub fn queries(&self, route: &Route, facts: &Facts<'_>) -> Vec<Query> {
+        let object = routes::object(route, facts);
+        let named = object.map(subsets).unwrap_or_default();
+        let named = named.into_iter().map(|(service, _)| service);
+        let services = named.chain(route.backend().map(|behind| behind.service));
+        let lists = services.flat_map(|service| {
+            let others = self.lists(&service);
+            self.own().into_iter().chain(others)
+        });
+        lists.collect()
+    }
+
+    /// The query for the rules in the proxies' own namespace.
+    fn own(&self) -> Option<Query> {
+        let is_root = self.roots.contains(&self.proxies);
+        (!is_root).then(|| Query::within(Kind::DestinationRule, &self.proxies))
+    }
+
+    /// The queries for the rules of others on a Service.
+    fn lists(&self, service: &ObjectRef) -> Vec<Query> {
+        let roots = self.roots.iter();
+        let others = roots.filter(|root| **root != service.namespace);
+        std::iter::once(&service.namespace)
+            .chain(others)
+            .map(|namespace| Query::within(Kind::DestinationRule, namespace))
+            .collect()
+    }
+
+    /// Whether an istiod of the proxies reads a rule.
+    fn reads(&self, rule: &Object) -> bool {
+        let label = rule.label(REVISION);
+        label.is_none_or(|label| self.revisions.is_empty() || self.revisions.contains(label))
+    }
+
+    /// The rules in a list that an istiod of the proxies reads; a finding if they could not be listed.
+    fn listed<'a>(
+        &self,
+        query: &Query,
+        observed: &'a Observed,
+    ) -> Reconciled<Result<Vec<&'a Object>, Finding>> {
+        let listed = observed.try_list(query)?;
         if let Some(reason) = blind(&listed) {
             let seen = format!("the DestinationRules could not be listed: {reason}");
             let unseen = Finding::new(&check::ROUTE_NOT_CHECKED, seen, remedy(&listed));
             return Ok(Err(unseen));
         }
         let all = listed.found().copied().unwrap_or_default().iter();
-        let seen = all.filter(|rule| rule.namespace() == proxies || !is_private(rule));
-        let mut found = closest(seen, service);
-        found.retain(|rule| is_exported_to(rule, proxies));
-        if !found.is_empty() {
-            return Ok(Ok(found));
-        }
+        Ok(Ok(all.filter(|rule| self.reads(rule)).collect()))
     }
-    Ok(Ok(Vec::new()))
+
+    /// The `DestinationRules` that act on the proxies' connections to a Service, which istiod merges, the oldest first; a finding if they
+    /// could not be listed.
+    ///
+    /// The rules of the proxies' namespace come first, and of the root namespace only private ones for proxies there; then those of the
+    /// Service's namespace, then those of the root namespace; the first namespace with any counts (istiod,
+    /// `pilot/pkg/model/push_context.go`, `destinationRule`).
+    pub fn rules<'a>(
+        &self,
+        service: &ObjectRef,
+        observed: &'a Observed,
+    ) -> Reconciled<Result<Vec<&'a Object>, Finding>> {
+        let proxies = self.proxies.as_str();
+        let own = Query::within(Kind::DestinationRule, proxies);
+        let is_root = self.roots.contains(proxies);
+        match self.listed(&own, observed)? {
+            Err(unseen) if !is_root => return Ok(Err(unseen)),
+            Err(_) => {}
+            Ok(rules) => {
+                let rules = rules.into_iter();
+                let found = closest(rules.filter(|rule| !is_root || is_private(rule)), service);
+                if !found.is_empty() {
+                    return Ok(Ok(found));
+                }
+            }
+        }
+        for query in self.lists(service) {
+            let rules = match self.listed(&query, observed)? {
+                Ok(rules) => rules.into_iter(),
+                Err(unseen) => return Ok(Err(unseen)),
+            };
+            let seen = rules.filter(|rule| rule.namespace() == proxies || !is_private(rule));
+            let mut found = closest(seen, service);
+            found.retain(|rule| is_exported_to(rule, proxies));
+            if !found.is_empty() {
+                return Ok(Ok(found));
+            }
+        }
+        Ok(Ok(Vec::new()))
+    }
 }
 
-/// Adds the findings on subsets that no `DestinationRule` defines for proxies in a namespace.
+/// Adds the findings on subsets that no `DestinationRule` defines for these proxies.
 pub(super) fn undefined(
     object: &Object,
-    proxies: &str,
-    roots: &BTreeSet<String>,
+    reader: &Reader,
     facts: &Facts<'_>,
     link: &mut Link,
 ) -> Reconciled<()> {
     for (service, name) in subsets(object) {
-        match rules(&service, proxies, roots, facts.observed)? {
+        match reader.rules(&service, facts.observed)? {
             Err(unseen) => {
                 link.add(unseen);
                 return Ok(());
@@ -122,10 +178,10 @@ pub(super) fn without_pods(
     let Some(query) = external_routes::pods(reference, &service.selector) else {
         return Ok(None);
     };
-    let roots = facts.roots(&host.gateway.name)?;
-    let proxies = &host.gateway.ingress.namespace;
+    let ingress = &host.gateway.ingress;
+    let reader = Reader::of(ingress, &ingress.namespace, facts.observed)?;
     for (own, name) in object.map(subsets).unwrap_or_default() {
-        let rules = rules(reference, proxies, &roots, facts.observed)?;
+        let rules = reader.rules(reference, facts.observed)?;
         let Some(labels) = rules.ok().and_then(|rules| subset(&rules, &name)) else {
             continue;
         };

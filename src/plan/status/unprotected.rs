@@ -30,9 +30,21 @@ impl Unprotected {
     pub fn queries(&self, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         let mut queries: Vec<Query> = self.service().map(Query::Get).into_iter().collect();
         if let Some(found) = &self.route {
-            queries.extend(subsets::queries(found, &facts.roots(&self.gateway)?, facts));
+            queries.extend(self.reader(found, facts)?.queries(found, facts));
         }
         Ok(queries)
+    }
+
+    fn reader(&self, route: &Route, facts: &Facts<'_>) -> Reconciled<subsets::Reader> {
+        let proxies = routes::proxies_of(&self.gateway, route, facts);
+        subsets::Reader::of(&facts.ingress(&self.gateway), proxies, facts.observed)
+    }
+
+    /// The namespace of the host's route, or of its Gateway.
+    pub fn namespace(&self) -> &str {
+        let route = self.route.as_ref().map(Route::reference);
+        let gateway = &self.gateway.namespace;
+        route.map_or(gateway, |route| &route.namespace)
     }
 
     /// Whether the finding is about this Gateway, so that its missing route need not be reported.
@@ -326,13 +338,27 @@ fn weakened(
             format!("the Gateway {name} has no server for `{host}`"),
         ),
     };
-    let gateway = name.reference();
-    let remedy = expose(routed.map(|routed| &routed.route));
-    Finding::new(
-        check,
-        seen,
-        remedy.unwrap_or_else(|| command_line::kubectl("delete", &gateway)),
-    )
+    let reference = name.reference();
+    let remedy = if gateway.is_ours {
+        let expose = expose(routed.map(|routed| &routed.route));
+        expose.unwrap_or_else(|| command_line::kubectl("delete", &reference))
+    } else {
+        made_mutual(gateway, serving).unwrap_or_else(|| command_line::edit(&reference))
+    };
+    Finding::new(check, seen, remedy)
+}
+
+/// The command that sets the mode of a server which serves HTTPS with a certificate of its own; `expose` does not change Gateways of others.
+fn made_mutual(gateway: &Gateway, serving: Option<&Server>) -> Option<String> {
+    let server = serving.filter(|server| matches!(&*server.mode, "SIMPLE" | "OPTIONAL_MUTUAL"))?;
+    let place = gateway.servers.iter().position(|one| one == server)?;
+    let path = format!("/spec/servers/{place}/tls/mode");
+    let patch = json!([{"op": "replace", "path": path, "value": "MUTUAL"}]);
+    Some(command_line::patch(
+        &gateway.name.reference(),
+        "json",
+        &patch,
+    ))
 }
 
 /// The command that rewrites the Gateway of a route.

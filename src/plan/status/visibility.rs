@@ -22,6 +22,23 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// The annotation by which istiod hides a Service (<https://istio.io/latest/docs/reference/config/annotations>).
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
+/// The finding on a Gateway that the istiod of the proxies which it selects does not read.
+pub(super) fn of_gateway(gateway: &GatewayName, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let reference = gateway.reference();
+    let mut gateways = facts.gateways.readable.iter().map(|(object, _)| *object);
+    let Some(object) = gateways.find(|object| *object.reference() == reference) else {
+        return Ok(None);
+    };
+    let foreign = foreign_revision(object, gateway, facts)?;
+    Ok(foreign.map(|(label, revision)| {
+        Finding::new(
+            &check::GATEWAY_OTHER_REVISION,
+            format!("the label `{REVISION}={label}` of the Gateway {gateway} hides it from the istiod of the ingress gateway, whose revision is `{revision}`"),
+            format!("{} {REVISION}-", command_line::kubectl("label", &reference)),
+        )
+    }))
+}
+
 /// The finding on a `VirtualService` that the proxies of a Gateway in this namespace do not see.
 pub(super) fn of_route(
     object: &Object,

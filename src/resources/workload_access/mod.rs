@@ -3,7 +3,9 @@
 //! They are evaluated as Istio does (`security/v1beta1/authorization_policy.proto`): CUSTOM and DENY first, then ALLOW, of which one must
 //! match as soon as there is any. A condition that cannot be evaluated counts as unknown, never as denied.
 
+mod authorizers;
 mod connections;
+mod hosts;
 mod labels;
 #[cfg(test)]
 mod tests;
@@ -11,10 +13,11 @@ mod tests;
 use serde_json::Value;
 
 use super::Object;
-use crate::resources::gateway::overlap;
 use crate::resources::istiod::REVISION;
 
+pub use authorizers::{authorizer, denying};
 pub use connections::of_connections;
+use hosts::host;
 pub use labels::Labels;
 
 /// The annotation that makes a policy a trial: Istio reports its result and does not enforce it.
@@ -56,6 +59,8 @@ pub struct Arrival {
     pub hosts: Option<Vec<String>>,
     /// The workload's ports of the requests; `None` if they are not known.
     pub ports: Option<Vec<u16>>,
+    /// The server name of the TLS handshake; `None` if it is not known.
+    pub server_name: Option<String>,
 }
 
 /// Whether a rule matches arriving requests, the rarest result first.
@@ -251,6 +256,7 @@ fn condition(when: &Value, arrival: &Arrival) -> Match {
         "source.principal" => principal(&values, arrival),
         "source.namespace" => namespace(&values, arrival),
         "destination.port" => port(&values, arrival),
+        "connection.sni" => server_name(&values, arrival),
         key if key.starts_with("request.auth.") => Match::WithToken,
         _ => return Match::Unknown,
     };
@@ -345,38 +351,11 @@ fn namespace_of(identity: &str) -> Option<&str> {
     Some(rest.split_once('/')?.0)
 }
 
-fn host(patterns: &[&str], arrival: &Arrival) -> Match {
-    let Some(hosts) = &arrival.hosts else {
-        return Match::Some;
-    };
-    // In whatever case (Istio, `pilot/pkg/security/authz/matcher/header.go`, `HostMatcher`).
-    let patterns: Vec<String> = patterns.iter().map(|one| one.to_lowercase()).collect();
-    let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-    let each: Vec<Match> = hosts.iter().map(|host| one_host(&patterns, host)).collect();
-    if each.iter().all(|is| *is == Match::Always) {
-        Match::Always
-    } else if each.iter().all(|is| *is == Match::Never) {
-        Match::Never
-    } else {
-        Match::Some
-    }
-}
-
-/// The match of requests for a host, which may be a pattern; some of them include the port.
-fn one_host(patterns: &[&str], host: &str) -> Match {
-    let of_port = |pattern: &&str| pattern.trim_end_matches(":*") == host;
-    let is_prefix = |pattern: &&str| pattern.ends_with('*') && !pattern.ends_with(":*");
-    let overlaps = |pattern: &&str| overlap(pattern.trim_end_matches(":*"), host);
-    let (is_whole, is_some) = if host.contains('*') {
-        let is_some = patterns.iter().any(|is| overlaps(is) || is_prefix(is));
-        (patterns.contains(&host) || patterns.contains(&"*"), is_some)
-    } else {
-        (is_one_of(patterns, host), patterns.iter().any(of_port))
-    };
-    match (is_whole, is_some) {
-        (true, _) => Match::Always,
-        (false, true) => Match::Some,
-        (false, false) => Match::Never,
+fn server_name(patterns: &[&str], arrival: &Arrival) -> Match {
+    match &arrival.server_name {
+        None => Match::Unknown,
+        Some(name) if is_one_of(patterns, name) => Match::Always,
+        Some(_) => Match::Never,
     }
 }
 

@@ -16,6 +16,7 @@ fn by_gateway() -> Arrival {
         principal: Principal::OneOf(vec![GATEWAY.to_owned()]),
         hosts: Some(vec!["open.example.com".to_owned()]),
         ports: Some(vec![8080]),
+        server_name: None,
     }
 }
 
@@ -25,6 +26,7 @@ fn from_outside() -> Arrival {
         principal: Principal::Nobody,
         hosts: None,
         ports: Some(vec![8080]),
+        server_name: None,
     }
 }
 

@@ -24,7 +24,7 @@ impl Host {
         // What a failed test left.
         let left = [
             "delete",
-            "envoyfilters,requestauthentications",
+            "envoyfilters,requestauthentications,authorizationpolicies",
             "theirs",
             "--ignore-not-found",
         ];
@@ -184,6 +184,88 @@ fn filters_that_change_what_checks_clients_are_told_with_what_they_do() {
         eventually("the forged header arrives", arrives);
         host.finds("proxy/envoy-filter", "error");
     });
+}
+
+#[test]
+fn what_answers_in_the_place_of_the_service_is_told() {
+    let host = Host::new();
+    assert!(host.is_answered(Some("ada"), 200));
+    let mesh = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"mesh": "trustDomain: cluster.local\n"},
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+    });
+    host.desk().instance.create(vec![mesh]).unwrap();
+    let spec = json!({
+        "selector": {"matchLabels": {"istio": "ingressgateway"}},
+        "action": "CUSTOM", "provider": {"name": "nobody"}, "rules": [{}],
+    });
+    host.with("AuthorizationPolicy", "security.istio.io/v1", &spec, || {
+        eventually("every request is denied", || {
+            host.is_answered(Some("ada"), 403)
+        });
+        let finding = host.finds("ingress-policy/shuts-host", "error");
+        let seen = finding["seen"].as_str().unwrap();
+        assert!(seen.contains("`nobody`"), "{seen}");
+    });
+    host.desk()
+        .kubectl(&["-n", "istio-system", "delete", "configmap", "istio"], "");
+    let named = "envoy.filters.network.http_connection_manager";
+    let before = json!({"listener": {"filterChain": {"filter": {"name": named}}}});
+    let fault = json!({
+        "name": "theirs",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+            "abort": {"http_status": 418, "percentage": {"numerator": 100}},
+        },
+    });
+    let patch = json!({"operation": "INSERT_BEFORE", "value": fault});
+    let spec = filter("HTTP_FILTER", &before, &patch);
+    host.with("EnvoyFilter", FILTERS, &spec, || {
+        eventually("every request is aborted", || {
+            host.is_answered(Some("ada"), 418)
+        });
+        host.finds("proxy/added-filter", "error");
+    });
+    let script = json!({
+        "name": "theirs",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+            "inlineCode": "function envoy_on_request(handle) handle:respond({[\":status\"] = \"418\"}, \"\") end",
+        },
+    });
+    let patch = json!({"operation": "INSERT_BEFORE", "value": script});
+    let spec = filter("HTTP_FILTER", &before, &patch);
+    host.with("EnvoyFilter", FILTERS, &spec, || {
+        eventually("a script answers", || host.is_answered(Some("ada"), 418));
+        host.finds("proxy/added-filter", "note");
+    });
+}
+
+#[test]
+fn a_gateway_that_istiod_does_not_read_is_one_finding() {
+    let host = Host::new();
+    let label = |change: &str| {
+        let (namespace, gateway) = (&host.desk().namespace, "gateways.networking.istio.io");
+        let command = [
+            "-n",
+            namespace,
+            "label",
+            gateway,
+            "kyma-mtls-gateway",
+            change,
+        ];
+        host.desk().kubectl(&command, "");
+    };
+    label("istio.io/rev=canary");
+    let finding = host.finds("gateway/other-revision", "error");
+    let remedy = finding["remedy"].as_str().unwrap();
+    assert!(
+        remedy.ends_with(" kyma-mtls-gateway istio.io/rev-"),
+        "{remedy}"
+    );
+    label("istio.io/rev-");
+    eventually("nothing is found any more", || host.findings() == json!([]));
+    assert!(host.is_answered(Some("ada"), 200));
 }
 
 #[test]

@@ -59,3 +59,29 @@ fn an_api_rule_may_name_the_first_label_only() {
     );
     assert_eq!(cluster.report().hosts[0].host, HOST);
 }
+
+#[test]
+fn a_service_of_another_namespace_is_told_with_its_namespace() {
+    for (only, words) in [
+        (
+            "httpbin",
+            "`httpbin` is in the namespace `shop`: kubectl mtls status httpbin -n shop".to_owned(),
+        ),
+        (
+            HOST,
+            format!("`{HOST}` is in the namespace `shop`: kubectl mtls status {HOST} -n shop"),
+        ),
+    ] {
+        let request = Request {
+            only: Some(only.to_owned()),
+            namespace: Some("wrong".to_owned()),
+            ..Request::default()
+        };
+        let failure = Cluster::healthy().report_on(&request).unwrap_err();
+        assert!(
+            failure.to_string().ends_with("in the namespace `wrong`"),
+            "{failure}"
+        );
+        assert_eq!(failure.what_to_do(), [words]);
+    }
+}

@@ -90,6 +90,12 @@ impl Cluster {
         let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
         let service = Object::new(service).with("spec", json!({"ports": [{"port": 8000}]}));
         cluster.list(Query::within(Kind::Service, "shop"), [service]);
+        let slice = ObjectRef::new(Kind::EndpointSlice, "shop", "httpbin-abc");
+        let slice = Object::new(slice)
+            .with_label("kubernetes.io/service-name", "httpbin")
+            .with("endpoints", json!([{"addresses": ["10.0.0.1"]}]))
+            .with("ports", json!([{"name": "", "port": 8000}]));
+        cluster.list(Query::within(Kind::EndpointSlice, "shop"), [slice]);
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
         cluster.observed.resolved_to(HOST, here);
         cluster.list(crate::plan::probe::kubernetes_gateways(), []);

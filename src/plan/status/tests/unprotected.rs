@@ -60,6 +60,36 @@ fn a_gateway_of_ours_in_another_mode_is_an_error_however_it_is_asked_for() {
     assert_eq!(report.hosts, []);
 }
 
+/// `expose` does not change a Gateway that it did not make.
+#[test]
+fn a_weakened_gateway_of_somebody_else_is_patched_or_edited() {
+    let tls = |mode: &str| server(mode);
+    let mut plain = server("");
+    plain["port"] = json!({"name": "http", "number": 443, "protocol": "HTTP"});
+    plain.as_object_mut().unwrap().remove("tls");
+    let patch = r#"kubectl patch gateways.networking.istio.io -n shop kyma-mtls-gateway --type=json -p '[{"op":"replace","path":"/spec/servers/0/tls/mode","value":"MUTUAL"}]'"#;
+    let edit = "kubectl edit gateways.networking.istio.io -n shop kyma-mtls-gateway";
+    let moved = json!({
+        "hosts": [PATTERN], "port": {"name": "mtls", "number": 8443, "protocol": "HTTPS"},
+        "tls": {"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": FIELD},
+    });
+    for (server, id, remedy) in [
+        (tls("SIMPLE"), "gateway/weakened", patch),
+        (tls("OPTIONAL_MUTUAL"), "gateway/weakened", patch),
+        (tls("PASSTHROUGH"), "gateway/weakened", edit),
+        (plain, "gateway/weakened", edit),
+        (moved, "gateway/no-server", edit),
+    ] {
+        let mut cluster = with_servers(json!([server]));
+        let query = Query::everywhere(Kind::Gateway);
+        let theirs = cluster.observed.list(&query).unwrap()[0].clone();
+        let theirs = theirs.without_label("app.kubernetes.io/managed-by");
+        cluster.list(query, [theirs]);
+        let report = cluster.report();
+        assert_eq!(check(&report, id).remedy, remedy);
+    }
+}
+
 #[test]
 fn a_weakened_gateway_is_an_error_even_while_nothing_is_routed() {
     let mut cluster = with_servers(json!([server("SIMPLE")]));

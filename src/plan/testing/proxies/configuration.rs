@@ -3,6 +3,7 @@
 use super::*;
 use crate::resources::gateway_api;
 use crate::resources::ingress::default_selector;
+use crate::resources::istiod::{DEFAULT_REVISION, REVISION};
 
 /// What one proxy has loaded.
 #[derive(Clone, Default)]
@@ -50,7 +51,10 @@ impl Configuration {
         let mut loaded = Self::default();
         let mut ages = Vec::new();
         for object in objects.values() {
+            let revision = object.label(REVISION).unwrap_or(DEFAULT_REVISION);
             match object.reference().kind {
+                // The one istiod here leaves it to another one.
+                Kind::Gateway if revision != DEFAULT_REVISION => {}
                 Kind::Gateway | Kind::KubernetesGateway => {
                     let Some(gateway) = configuring(object, namespace) else {
                         continue;

@@ -135,7 +135,7 @@ fn a_certificate_that_was_renewed_and_not_loaded_is_told_and_one_that_ends_is_re
         body["status"]["notAfter"] = "2036-01-01T00:00:00Z".into();
     });
     let id = "server-certificate/not-loaded";
-    only(&mut cluster, id, Severity::Warning);
+    only(&mut cluster, id, Severity::Error);
 
     let mut cluster = exposed();
     cluster.now += time::Duration::days(380);
@@ -169,4 +169,84 @@ fn certificates_of_cert_manager_that_may_not_be_listed_are_told() {
     let denied = Seen::Denied("`list` certificates.cert-manager.io".to_owned());
     cluster.fixed.insert(list, denied);
     assert_eq!(findings(&mut cluster), []);
+}
+
+/// The issuer of the Certificate.
+fn issuer(cluster: &Cluster) -> ObjectRef {
+    let mut names = cluster.objects.keys();
+    let kinds = [Kind::ClusterIssuer, Kind::CertManagerIssuer];
+    names
+        .find(|name| kinds.contains(&name.kind))
+        .unwrap()
+        .clone()
+}
+
+/// The proxies get no certificate.
+fn unserved(cluster: &mut Cluster) {
+    edit(cluster, &secret("istio-system", "kyma-mtls"), |body| {
+        body["data"]["tls.crt"] = "".into();
+    });
+    cluster.proxies.have_certificates = false;
+    cluster.load();
+}
+
+#[test]
+fn an_issuer_that_is_gone_or_not_ready_renews_nothing() {
+    let id = "server-certificate/issuer-not-ready";
+    let mut gone = exposed();
+    gone.controllers.certificates = false;
+    let name = issuer(&gone);
+    gone.objects.remove(&name);
+    let finding = only(&mut gone, id, Severity::Warning);
+    assert!(finding.seen.contains("does not exist"), "{}", finding.seen);
+    assert_eq!(finding.remedy, format!("kubectl edit {RESOURCE}"));
+    unserved(&mut gone);
+    only(&mut gone, id, Severity::Error);
+
+    let mut broken = exposed();
+    broken.controllers.certificates = false;
+    edit(&mut broken, &name, |body| {
+        let told = condition("Ready", "False", "ErrVerifyACMEAccount", "no such account");
+        body["status"]["conditions"] = json!([told]);
+    });
+    let finding = only(&mut broken, id, Severity::Warning);
+    assert!(
+        finding.seen.ends_with("is not Ready: no such account"),
+        "{}",
+        finding.seen
+    );
+    assert!(!finding.remedy.contains("-n  "), "{}", finding.remedy);
+}
+
+#[test]
+fn a_certificate_that_is_being_deleted_is_renewed_no_more() {
+    let mut cluster = exposed();
+    cluster.controllers.certificates = false;
+    edit(&mut cluster, &certificate(), |body| {
+        body["metadata"]["deletionTimestamp"] = "2026-05-01T11:59:00Z".into();
+    });
+    let id = "server-certificate/issuer-not-ready";
+    let finding = only(&mut cluster, id, Severity::Warning);
+    assert!(
+        finding.seen.ends_with("is being deleted"),
+        "{}",
+        finding.seen
+    );
+}
+
+#[test]
+fn an_issuer_that_may_not_be_listed_is_not_checked() {
+    let mut cluster = exposed();
+    let name = issuer(&cluster);
+    let query = match name.kind {
+        Kind::ClusterIssuer => Query::everywhere(name.kind),
+        kind => Query::within(kind, &name.namespace),
+    };
+    let denied = Seen::Denied("you cannot list them".to_owned());
+    cluster.fixed.insert(query, denied);
+    only(
+        &mut cluster,
+        "server-certificate/not-checked",
+        Severity::Unknown,
+    );
 }

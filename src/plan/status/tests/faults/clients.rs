@@ -2,7 +2,7 @@
 
 use time::Duration;
 
-use super::{exposed_as, findings, kyma, only};
+use super::{exposed_as, findings, kyma, only, only_until_repaired, report, rotate};
 use crate::plan::check::Severity;
 use crate::plan::expose::{self, AccessChoice, Allow};
 use crate::plan::testing::kyma::expose_request;
@@ -36,6 +36,101 @@ fn a_client_whose_last_certificate_has_expired_is_a_warning_for_a_month_and_then
     only(&mut cluster, "client/expired", Severity::Note);
     cluster.revoke_in_inventory(1);
     assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_name_with_a_blank_or_a_quote_stays_one_word_of_the_command() {
+    for (name, word) in [
+        ("Ada Lovelace", "'Ada Lovelace'"),
+        ("o'neill; date", r"'o'\''neill; date'"),
+        ("$HOME", "'$HOME'"),
+    ] {
+        let mut cluster = kyma();
+        cluster.issue_for(name, Duration::days(7));
+        cluster.now += Duration::days(5);
+        let finding = only(&mut cluster, "client/ending", Severity::Warning);
+        let command = format!("kubectl mtls renew-client {word} --authority kyma-mtls");
+        assert_eq!(finding.remedy, command);
+    }
+    let mut cluster = kyma();
+    cluster.issue_for("--all", Duration::days(7));
+    cluster.now += Duration::days(5);
+    let finding = only(&mut cluster, "client/ending", Severity::Warning);
+    let command = "kubectl mtls renew-client --authority kyma-mtls -- --all";
+    assert_eq!(finding.remedy, command);
+}
+
+/// A cluster with six clients beside the first one, whose certificates are valid for a week.
+fn six() -> Cluster {
+    let mut cluster = kyma();
+    for number in 1..=6 {
+        cluster.issue_for(&format!("sensor {number}"), Duration::days(7));
+    }
+    cluster
+}
+
+#[test]
+fn one_command_renews_all_clients_whose_certificates_end_soon() {
+    let mut cluster = six();
+    cluster.now += Duration::days(5);
+    let finding = only_until_repaired(&mut cluster, "client/ending", Severity::Warning);
+    assert_eq!(
+        finding.remedy,
+        "kubectl mtls renew-client --expiring-within 2d --authority kyma-mtls"
+    );
+}
+
+#[test]
+fn one_command_renews_all_clients_whose_certificates_have_expired() {
+    let mut cluster = six();
+    cluster.now += Duration::days(8);
+    let finding = only_until_repaired(&mut cluster, "client/expired", Severity::Warning);
+    assert!(
+        finding.remedy.contains(" 'sensor 6' --authority "),
+        "{}",
+        finding.remedy
+    );
+}
+
+#[test]
+fn one_command_revokes_all_certificates_that_were_never_delivered() {
+    let mut cluster = six();
+    for number in 1..=6 {
+        cluster.restate(number, EntryState::Reserved);
+    }
+    cluster.now += Duration::hours(2);
+    let finding = only_until_repaired(&mut cluster, "client/never-delivered", Severity::Warning);
+    assert_eq!(finding.remedy.matches("--serial ").count(), 6);
+}
+
+#[test]
+fn one_command_revokes_all_clients_that_are_on_no_list() {
+    let mut cluster = six();
+    for number in 1..=6 {
+        cluster.revoke_in_inventory(number);
+    }
+    only_until_repaired(&mut cluster, "revocation/not-listed", Severity::Error);
+}
+
+#[test]
+fn a_rotation_names_the_command_that_renews_its_clients() {
+    let mut cluster = kyma();
+    cluster.issue("Ada Lovelace");
+    let rotated = |cluster: &mut Cluster| {
+        for _ in 0..2 {
+            cluster.run(&rotate()).unwrap();
+            cluster.load();
+        }
+        report(cluster).authorities[0].next.clone().unwrap()
+    };
+    assert_eq!(
+        rotated(&mut cluster),
+        "kubectl mtls renew-client 'Ada Lovelace' alice --authority kyma-mtls"
+    );
+    assert_eq!(
+        rotated(&mut six()),
+        "kubectl mtls renew-client --retired-ca --authority kyma-mtls"
+    );
 }
 
 #[test]
@@ -168,7 +263,7 @@ fn a_long_allow_list_is_shortened_and_whole_in_the_details() {
     let names: Vec<String> = (0..30).map(|number| format!("client-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut cluster = allowing(&[names, vec!["alice"]].concat());
-    let report = super::report(&mut cluster);
+    let report = report(&mut cluster);
     let mut links = report.hosts[0].links.iter();
     let clients = links.find(|link| link.name == "clients").unwrap();
     assert!(clients.says.ends_with(" and 26 more"), "{}", clients.says);

@@ -3,6 +3,7 @@
 use time::Duration;
 
 use super::*;
+use crate::plan::testing::foreign_ca;
 
 /// Asserts that the clocks are the only finding, and no link looks worse for them.
 #[track_caller]
@@ -79,6 +80,67 @@ fn what_has_ended_by_both_clocks_is_a_finding_beside_theirs() {
         assert!(
             found.iter().any(|(known, _)| *known == id),
             "{id} in {found:?}"
+        );
+    }
+}
+
+/// The note on an external CA is about the client CA, too.
+#[test]
+fn a_note_on_a_subject_does_not_confirm_what_one_clock_alone_says_of_it() {
+    let mut cluster = kyma();
+    let mut state = cluster.state();
+    state.external.push(foreign_ca().certificate().clone());
+    cluster.put(&state.object());
+    cluster.load();
+    only(&mut cluster, "client-ca/external", Severity::Note);
+    cluster.now += Duration::days(365 * 20);
+    cluster.clock_ahead = Some(Duration::days(-365 * 20));
+    let found = findings(&mut cluster);
+    let ids: Vec<&str> = found.iter().map(|(id, _)| *id).collect();
+    assert!(ids.contains(&"clock/skew"), "{ids:?}");
+    assert!(!ids.contains(&"client-ca/expired"), "{ids:?}");
+    assert!(!ids.contains(&"server-certificate/expired"), "{ids:?}");
+}
+
+/// Long ago, a client's last certificate has expired by both clocks; that of another client ends soon, or has ended, by one of them.
+#[test]
+fn a_client_of_long_ago_does_not_confirm_what_one_clock_alone_says_of_others() {
+    for (days, id) in [(20, "client/expired"), (12, "client/ending")] {
+        let mut cluster = kyma();
+        cluster.issue_for("bob", Duration::days(7));
+        cluster.now += Duration::days(50);
+        cluster.issue_for("alice", Duration::days(89));
+        cluster.issue_for("carol", Duration::days(15));
+        only(&mut cluster, "client/expired", Severity::Note);
+        cluster.now += Duration::days(days);
+        cluster.clock_ahead = Some(Duration::days(-days));
+        let report = report(&mut cluster);
+        let of_clients = report
+            .findings
+            .iter()
+            .filter(|finding| finding.check.id.starts_with("client/"));
+        let of_clients: Vec<(&str, Severity, &str)> = of_clients
+            .map(|finding| (finding.check.id, finding.severity, finding.seen.as_str()))
+            .collect();
+        let [(kept, Severity::Note, seen)] = of_clients.as_slice() else {
+            panic!("{id}: {of_clients:#?}");
+        };
+        assert_eq!(*kept, "client/expired");
+        assert!(seen.contains("`bob`") && !seen.contains("carol"), "{seen}");
+    }
+}
+
+#[test]
+fn a_certificate_that_has_expired_by_one_clock_and_ends_soon_by_the_other_is_a_finding() {
+    for (behind, ahead) in [(0, 3), (3, -3)] {
+        let mut cluster = kyma();
+        cluster.issue_for("bob", Duration::days(7));
+        cluster.now += Duration::days(6 + behind);
+        cluster.clock_ahead = Some(Duration::days(ahead));
+        let found = findings(&mut cluster);
+        assert!(
+            found.iter().any(|(id, _)| id.starts_with("client/e")),
+            "{found:?}"
         );
     }
 }

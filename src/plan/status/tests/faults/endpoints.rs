@@ -1,5 +1,6 @@
 //! Services behind which nothing takes requests.
 
+use super::visibility::{OPA, with_mesh};
 use super::*;
 
 /// An `EndpointSlice` of the Service whose endpoints are Ready, or not.
@@ -31,6 +32,37 @@ fn a_service_without_a_ready_endpoint() {
             assert!(finding.seen.starts_with(words), "{}", finding.seen);
             assert_eq!(finding.remedy, "kubectl get pods -n shop -l app=httpbin");
         }
+    }
+}
+
+#[test]
+fn a_service_that_lost_its_selector_has_no_endpoint() {
+    for mut cluster in both() {
+        edit(&mut cluster, &httpbin(), |spec| {
+            spec.as_object_mut().unwrap().remove("selector");
+        });
+        let words = "has no selector, and none of its endpoints is Ready";
+        for ready in [None, Some(vec![]), Some(vec![false])] {
+            if let Some(ready) = ready {
+                add(&mut cluster, &slice(&ready));
+            }
+            let finding = only(&mut cluster, "service/no-endpoints", Severity::Error);
+            assert!(finding.seen.ends_with(words), "{}", finding.seen);
+            assert_eq!(finding.remedy, "kubectl edit services -n shop httpbin");
+        }
+        // Somebody writes its endpoints.
+        add(&mut cluster, &slice(&[true]));
+        assert_eq!(findings(&mut cluster), []);
+        edit(&mut cluster, &httpbin(), |spec| {
+            spec["type"] = "ExternalName".into();
+            spec["externalName"] = "httpbin.example.org".into();
+        });
+        add(&mut cluster, &slice(&[]));
+        let found = findings(&mut cluster);
+        assert!(
+            !found.iter().any(|(id, _)| *id == "service/no-endpoints"),
+            "{found:?}"
+        );
     }
 }
 
@@ -181,7 +213,8 @@ fn policies_of_the_pods_that_reject_the_gateway() {
 
 #[test]
 fn an_external_authorizer_of_the_pods_is_worth_a_note() {
-    for mut cluster in both() {
+    for cluster in both() {
+        let mut cluster = with_mesh(cluster, OPA);
         let spec = json!({"action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{}]});
         add(&mut cluster, &policy(&spec));
         let finding = only(&mut cluster, "workload/other-check", Severity::Note);

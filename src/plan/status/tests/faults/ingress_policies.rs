@@ -1,5 +1,6 @@
 //! Policies of others on the ingress gateway.
 
+use super::visibility::{OPA, with_mesh};
 use super::*;
 
 fn policy(spec: &Value) -> Object {
@@ -51,7 +52,8 @@ fn a_policy_that_keeps_every_client_out() {
 
 #[test]
 fn an_external_authorizer_is_worth_a_note() {
-    for mut cluster in both() {
+    for cluster in both() {
+        let mut cluster = with_mesh(cluster, OPA);
         let spec = json!({
             "selector": proxies(), "action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{}],
         });
@@ -162,4 +164,38 @@ fn policies_for_other_hosts_other_proxies_or_on_trial_keep_nobody_out() {
         &trial.with_annotation("istio.io/dry-run", "true"),
     );
     assert_eq!(findings(&mut cluster), []);
+}
+
+/// The server name of the handshake is that of the host.
+#[test]
+fn policies_on_the_server_name_are_evaluated() {
+    let when =
+        |field: &str, name: &str| json!([{"when": [{"key": "connection.sni", field: [name]}]}]);
+    for mut cluster in both() {
+        let route = own_route(&cluster);
+        let host = cluster.objects[&route].body()["spec"]["hosts"][0].clone();
+        let host = match host.as_str().unwrap() {
+            label if label.contains('.') => label.to_owned(),
+            label => format!("{label}.mtls.{}", crate::plan::testing::kyma::DOMAIN),
+        };
+        let before = cluster.clone();
+        for (action, rules, is_shut) in [
+            ("ALLOW", when("values", "other.example.com"), true),
+            ("ALLOW", when("values", &host), false),
+            ("ALLOW", when("notValues", &host), true),
+            ("DENY", when("values", &host), true),
+            ("DENY", when("values", "*"), true),
+            ("DENY", when("values", "other.example.com"), false),
+            ("DENY", when("notValues", &host), false),
+        ] {
+            cluster = before.clone();
+            let spec = json!({"selector": proxies(), "action": action, "rules": rules});
+            add(&mut cluster, &policy(&spec));
+            if is_shut {
+                only(&mut cluster, "ingress-policy/shuts-host", Severity::Error);
+            } else {
+                assert_eq!(findings(&mut cluster), [], "{spec}");
+            }
+        }
+    }
 }

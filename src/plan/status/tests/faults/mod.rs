@@ -1,5 +1,6 @@
 //! Faults, each made on a healthy host of the cluster in memory that all commands share, and the one finding on it.
 
+mod added_filters;
 mod authority;
 mod cert_manager;
 mod client_ca;
@@ -21,6 +22,7 @@ mod rivals;
 mod route;
 mod server;
 mod server_chain;
+mod shell;
 mod visibility;
 
 use counts::count;

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Finding, ca_rotate, count, exposure, findings, report};
+use super::{Finding, ca_rotate, count, exposure, findings, report, shell};
 use crate::pki::crl::Reason;
 use crate::plan::ca_rotate::{Finish, Goal, Restore};
-use crate::plan::renew_client::{self, Key};
+use crate::plan::renew_client::{self, Key, due};
 use crate::plan::revoke_client::{self, Which};
 use crate::plan::testing::{Cluster, issue_request};
-use crate::plan::{DryRun, Write, expose, issue_client};
+use crate::plan::{DryRun, Observed, Write, expose, issue_client};
 use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::FIRST_AUTHORITY;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -94,10 +94,8 @@ fn run_all(cluster: &mut Cluster, finding: &Finding) -> Ran {
 /// Runs one command.
 #[track_caller]
 fn run(cluster: &mut Cluster, command: &str, seen: &str) -> Ran {
-    let words: Vec<&str> = command
-        .split_whitespace()
-        .map(|word| word.trim_matches('\''))
-        .collect();
+    let words = shell::words(command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if has_placeholder(&words) || words.starts_with(&["kubectl", "delete", "pods"]) {
         return Ran::Said;
     }
@@ -133,21 +131,42 @@ fn run_ours(cluster: &mut Cluster, words: &[&str], command: &str) -> Ran {
             };
             cluster.run(&request).unwrap();
         }
-        ["renew-client", name, "--authority", FIRST_AUTHORITY] => {
-            let request = renew_client::Request {
-                issuer: issue_request(name).issuer,
-                name: name.parse().unwrap(),
-                number: None,
-                ttl: None,
-                key: Key::Alike,
-                existing: issue_client::ExistingFiles::default(),
-                scale: issue_client::Scale::Single,
+        [
+            "renew-client",
+            "--expiring-within",
+            days,
+            "--authority",
+            FIRST_AUTHORITY,
+        ] => {
+            let days = days.strip_suffix('d').unwrap().parse().unwrap();
+            let due = due::Request {
+                authority: FIRST_AUTHORITY.to_owned(),
+                within: Some(time::Duration::days(days)),
+                retired_ca: false,
             };
-            cluster.run(&request).unwrap();
+            let due = |observed: &Observed, now| due::reconcile(&due, observed, now);
+            for due in cluster.run(&due).unwrap().due {
+                renew(cluster, due.name.as_str(), Some(due.number));
+            }
+        }
+        ["renew-client", names @ .., "--authority", FIRST_AUTHORITY]
+        | [
+            "renew-client",
+            "--authority",
+            FIRST_AUTHORITY,
+            "--",
+            names @ ..,
+        ] => {
+            for name in names {
+                renew(cluster, name, None);
+            }
         }
         ["revoke-client", which @ .., "--authority", FIRST_AUTHORITY] => {
             let which = match which {
-                ["--serial", serial] => Which::Serials(vec![(*serial).to_owned()]),
+                ["--serial", ..] => {
+                    let serials = which.iter().skip(1).step_by(2);
+                    Which::Serials(serials.map(|serial| (*serial).to_owned()).collect())
+                }
                 names => Which::Names(names.iter().map(|name| name.parse().unwrap()).collect()),
             };
             cluster.run(&revocation(which)).unwrap();
@@ -291,6 +310,19 @@ fn goal(flags: &[&str]) -> Goal {
         }),
         other => panic!("flags that are not known here: {other:?}"),
     }
+}
+
+fn renew(cluster: &mut Cluster, name: &str, number: Option<u32>) {
+    let request = renew_client::Request {
+        issuer: issue_request(name).issuer,
+        name: name.parse().unwrap(),
+        number,
+        ttl: None,
+        key: Key::Alike,
+        existing: issue_client::ExistingFiles::default(),
+        scale: issue_client::Scale::Single,
+    };
+    cluster.run(&request).unwrap();
 }
 
 fn revocation(which: Which) -> revoke_client::Request {

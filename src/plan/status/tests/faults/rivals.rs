@@ -100,3 +100,58 @@ fn gateways_with_other_hosts_or_broader_ones_take_nothing() {
         assert_eq!(findings(&mut cluster), []);
     }
 }
+
+#[test]
+fn a_gateway_for_an_istiod_of_another_revision_takes_no_host() {
+    for mut cluster in both() {
+        let (pattern, _) = hosts(&cluster);
+        let rival = other("2020-01-01T00:00:00Z", &pattern, &modes()[0]);
+        add(&mut cluster, &rival.with_label("istio.io/rev", "canary"));
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+/// A Gateway of the Kubernetes Gateway API on the same proxies, made at this time, with a listener for this host.
+fn of_kubernetes(created: &str, host: &Value) -> Object {
+    let service = "istio-ingressgateway.istio-system.svc.cluster.local";
+    let spec = json!({
+        "gatewayClassName": "istio",
+        "addresses": [{"type": "Hostname", "value": service}],
+        "listeners": [{
+            "name": "web", "port": 443, "protocol": "HTTPS", "hostname": host,
+            "tls": {"mode": "Terminate", "certificateRefs": [{"name": "web-tls"}]},
+        }],
+    });
+    let name = ObjectRef::new(Kind::KubernetesGateway, "team", "web");
+    let mut body = Object::new(name).with("spec", spec).body().clone();
+    body["metadata"]["creationTimestamp"] = created.into();
+    Object::from_server(Kind::KubernetesGateway, body).unwrap()
+}
+
+#[test]
+fn a_gateway_of_the_kubernetes_gateway_api_with_the_host() {
+    let id = "gateway/duplicate-host";
+    for (created, word, severity) in [
+        ("2020-01-01T00:00:00Z", "older", Severity::Error),
+        ("2099-01-01T00:00:00Z", "younger", Severity::Warning),
+    ] {
+        for mut cluster in both() {
+            let (pattern, _) = hosts(&cluster);
+            let rival = of_kubernetes(created, &pattern[0]);
+            cluster.unserved.remove(&Kind::KubernetesGateway);
+            add(&mut cluster, &rival);
+            let finding = only(&mut cluster, id, severity);
+            let words = format!("the {word} Gateway team/web of the Kubernetes Gateway API has");
+            assert!(finding.seen.starts_with(&words), "{}", finding.seen);
+            assert_eq!(
+                finding.remedy,
+                "kubectl edit gateways.gateway.networking.k8s.io -n team web"
+            );
+            add(
+                &mut cluster,
+                &of_kubernetes(created, &json!("web.example.org")),
+            );
+            assert_eq!(findings(&mut cluster), []);
+        }
+    }
+}

@@ -221,7 +221,7 @@ fn a_replica_that_has_not_loaded_the_renewed_certificate_is_named() {
     let finding = only(
         &mut cluster,
         "server-certificate/not-loaded",
-        Severity::Warning,
+        Severity::Error,
     );
     assert_eq!(
         finding.remedy,
@@ -236,7 +236,7 @@ fn a_replica_that_has_not_loaded_the_renewed_certificate_is_named() {
     let finding = only(
         &mut cluster,
         "server-certificate/not-loaded",
-        Severity::Warning,
+        Severity::Error,
     );
     let both = "istio-ingressgateway-1 istio-ingressgateway-2";
     assert!(finding.remedy.ends_with(both), "{finding:#?}");
@@ -271,4 +271,47 @@ fn a_certificate_for_clients_only_is_one_error() {
         "server-certificate/not-for-servers",
         Severity::Error,
     );
+}
+
+/// A host whose Certificate names an issuer in the cluster, which has this state.
+fn with_issuer(state: &str, message: &str) -> Cluster {
+    let mut cluster = kyma();
+    cluster.controllers.certificates = false;
+    let name = ObjectRef::new(Kind::Issuer, "shop", "own");
+    let status = json!({"state": state, "message": message});
+    cluster.put(&Object::new(name).with("status", status));
+    edit(&mut cluster, &certificate(), |body| {
+        body["spec"]["issuerRef"] = json!({"name": "own", "namespace": "shop"});
+    });
+    cluster
+}
+
+#[test]
+fn an_issuer_of_gardener_in_the_cluster_that_is_gone_or_not_ready() {
+    assert_eq!(findings(&mut with_issuer("Ready", "")), []);
+    let id = "server-certificate/issuer-not-ready";
+    let mut broken = with_issuer("Error", "no such account");
+    let finding = only(&mut broken, id, Severity::Warning);
+    assert!(
+        finding
+            .seen
+            .ends_with("is not Ready: Error: no such account"),
+        "{}",
+        finding.seen
+    );
+    assert_eq!(
+        finding.remedy,
+        "kubectl describe issuers.cert.gardener.cloud -n shop own"
+    );
+    broken
+        .objects
+        .remove(&ObjectRef::new(Kind::Issuer, "shop", "own"));
+    let finding = only(&mut broken, id, Severity::Warning);
+    assert!(
+        finding.seen.contains("Issuer shop/own, which signs"),
+        "{}",
+        finding.seen
+    );
+    without_data(&mut broken);
+    only(&mut broken, id, Severity::Error);
 }

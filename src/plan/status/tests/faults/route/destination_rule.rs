@@ -189,3 +189,38 @@ fn a_wildcard_rule_to_pods_that_take_connections_of_the_mesh_only() {
         only_until_repaired(&mut cluster, "service/tls-mismatch", ERROR);
     }
 }
+
+/// The cluster whose mesh has another root namespace than that of its ingress gateway.
+fn with_root_elsewhere() -> Cluster {
+    let mut cluster = plain();
+    let mesh = crate::resources::environment::mesh_config();
+    let mesh = Object::new(mesh).with("data", json!({"mesh": "rootNamespace: istio-config\n"}));
+    add(&mut cluster, &mesh);
+    assert_eq!(findings(&mut cluster), []);
+    cluster
+}
+
+#[test]
+fn a_rule_in_the_namespace_of_the_gateway_counts_first() {
+    for to in [json!([]), json!(["."]), json!(["*"])] {
+        let mut cluster = with_root_elsewhere();
+        add(&mut cluster, &with_mode("shop", FULL, "ISTIO_MUTUAL"));
+        assert_eq!(findings(&mut cluster), []);
+        let closer = exported(&with_mode("istio-system", FULL, "DISABLE"), &to);
+        add(&mut cluster, &closer);
+        only(&mut cluster, "service/anonymous", ERROR);
+    }
+}
+
+#[test]
+fn a_rule_for_an_istiod_of_another_revision_counts_for_nothing() {
+    let mut cluster = plain();
+    let rule = with_mode("shop", FULL, "DISABLE");
+    add(
+        &mut cluster,
+        &rule.clone().with_label("istio.io/rev", "canary"),
+    );
+    assert_eq!(findings(&mut cluster), []);
+    add(&mut cluster, &rule.with_label("istio.io/rev", "default"));
+    only(&mut cluster, "service/anonymous", ERROR);
+}
