@@ -9,9 +9,9 @@ use crate::error::Failure;
 use crate::io::files;
 use crate::io::prompt::hidden;
 use crate::io::terminal::Terminal;
-use crate::output::guidance::quoted;
 use crate::pki::csr::{self, Csr};
 use crate::pki::key::{self, PrivateKey};
+use crate::plan::command_line::quoted;
 use crate::resources::printable::printable_line;
 
 /// The flag for the password of a client's key.

@@ -1,5 +1,7 @@
 //! How a client's files are used: with curl, and in browsers.
 
+use crate::plan::command_line::quoted;
+
 /// Paths of a client's files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientFiles {
@@ -91,16 +93,6 @@ pub fn in_browsers(
     ))
 }
 
-/// A word of a POSIX shell.
-pub fn quoted(text: &str) -> String {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "-_./@+,".contains(character);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,8 +109,6 @@ mod tests {
 
     #[test]
     fn names_with_blanks_and_quotes_stay_one_word_of_the_shell() {
-        assert_eq!(quoted("alice.crt"), "alice.crt");
-        assert_eq!(quoted("it's a.crt"), "'it'\\''s a.crt'");
         let text = in_browsers(&files(), None, None).unwrap();
         assert!(text.contains("pk12util -d sql:$HOME/.pki/nssdb -i 'it'\\''s alice.p12'\n"));
         assert!(text.contains("-FilePath 'it''s alice.p12' "));

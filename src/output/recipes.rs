@@ -1,6 +1,7 @@
 //! Programs that use a client's files: each recipe is a heading with a file name, and the source of a whole program.
 
-use super::guidance::{ClientFiles, quoted};
+use super::guidance::ClientFiles;
+use crate::plan::command_line::quoted;
 
 /// A program that calls a host with a client certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

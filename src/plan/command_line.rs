@@ -6,6 +6,16 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::resources::ObjectRef;
 
+/// A word of a POSIX shell.
+pub fn quoted(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./@+,".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// A kubectl command on one object.
 pub fn kubectl(verb: &str, object: &ObjectRef) -> String {
     format!(
@@ -71,4 +81,16 @@ pub fn ca_rotate(flags: &str, authority: &str) -> String {
 /// The command that restores an authority.
 pub fn restore(authority: &str) -> String {
     ca_rotate(" --restore --accept-loss", authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_with_blanks_and_quotes_stays_one_word_of_the_shell() {
+        assert_eq!(quoted("alice.crt"), "alice.crt");
+        assert_eq!(quoted("it's a.crt"), "'it'\\''s a.crt'");
+        assert_eq!(quoted(""), "''");
+    }
 }
