@@ -9,6 +9,7 @@ use super::super::view::View;
 use super::super::{Allow, Request};
 use crate::error::Failure;
 use crate::pki::names::{ClientName, check_uri_san, default_uri};
+use crate::plan::command_line::quoted;
 use crate::plan::list_clients::{entries, inventory};
 use crate::plan::{Observed, Reconciled, Seen, spelling};
 use crate::resources::guard::Clients;
@@ -229,7 +230,8 @@ impl<'a> Directory<'a> {
         };
         failure
             .hint(format!(
-                "issue a certificate first: kubectl mtls issue-client {name}{}",
+                "issue a certificate first: kubectl mtls issue-client {}{}",
+                quoted(name.as_str()),
                 self.flag()
             ))
             .hint("`--allow-unknown` lists the client anyway")
