@@ -79,7 +79,7 @@ pub struct Args {
     /// Write the files into this folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Overwrite files that exist, and allow a common name that is the name of another client
+    /// Overwrite files that exist, and allow a common name or a URI that is another client's
     #[arg(long)]
     force: bool,
     /// Issue another certificate for a name that has one

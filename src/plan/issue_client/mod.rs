@@ -16,6 +16,7 @@ mod standing;
 #[cfg(test)]
 pub(super) mod tests;
 mod trust;
+mod uris;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use existing::ExistingFiles;
 pub use report::Report;
 pub use row::{Row, Taken};
 pub use standing::{Standing, check_of_many, shared};
+pub use uris::TakenUris;
 
 use super::authority::NewAuthority;
 pub(super) use numbers::Numbers;
@@ -152,6 +154,7 @@ pub fn certify(
     let first = reference(&request.issuer.authority, &request.name, 1);
     let pruned = observed.already_read(&first);
     let pruned = pruned.and_then(|seen| seen.found().map(|first| pruned_to(first)));
+    let pruned = pruned.transpose().map_err(numbers::unreadable)?;
     let own = entry::own(&authority, pruned.unwrap_or(0), observed)?;
     if !observed.was_delivered() {
         revoked::check(request, own.as_ref(), standing, observed)?;
@@ -159,6 +162,7 @@ pub fn certify(
     if own.is_none() {
         numbers::check_name(request, observed, now)?;
         numbers::check_common_names(request, observed)?;
+        uris::check(request, standing, observed)?;
     }
     let identity = match observed.identity() {
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
@@ -187,6 +191,8 @@ pub fn certify(
         let mut report = report::report(entry, certificate, request, observed);
         report.cut_short = identity::cut_short(certificate, &authority, request.ttl);
         report.notes.extend(report.cut_short.clone());
+        report.unchecked = uris::unchecked(request, observed);
+        report.notes.extend(report.unchecked.clone());
         return Ok(report);
     }
     let renewed = request

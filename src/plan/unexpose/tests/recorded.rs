@@ -146,12 +146,18 @@ fn a_gateway_that_is_made_while_its_purge_runs_keeps_what_is_left() {
             }
         });
         let report = outcome.unwrap().unwrap();
-        let deletions = cluster.writes.iter().filter(|write| write.starts_with("delete"));
+        let deletions = cluster
+            .writes
+            .iter()
+            .filter(|write| write.starts_with("delete"));
         let deletions: Vec<&str> = deletions.map(String::as_str).collect();
         let (last, record) = (deletions.len() - 2, deletions.len() - 1);
         assert!(deletions[last].contains(after), "{deletions:?}");
         assert_eq!(deletions[record], "delete ConfigMap shop/httpbin-mtls");
-        let kept = report.kept.iter().filter(|kept| kept.object.starts_with("secret/"));
+        let kept = report
+            .kept
+            .iter()
+            .filter(|kept| kept.object.starts_with("secret/"));
         assert_eq!(kept.count(), 2, "{report:?}");
         assert!(cluster.objects.contains_key(&own_gateway().reference()));
     }
