@@ -131,6 +131,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let settings = args.settings(&key, false, connection)?;
     let folder = args.folder(&name, &key, args.key.file(), &settings);
     folder.check()?;
+    args.check_inputs(&folder)?;
     let request = request(args, names, &folder)?;
     let plan = |authority: &OfRun, observed: &Observed, now| {
         authority.reconcile(observed, |name| {
@@ -176,6 +177,18 @@ impl Args {
             .form
             .resolve(key, encrypts_key, is_chained, output, namespace)?;
         Ok(self.keystore.settings(formats, encrypts_key, self.force))
+    }
+
+    /// Refuses files of a client in the place of files that the run reads.
+    fn check_inputs(&self, folder: &ClientFolder<'_>) -> Result<(), Failure> {
+        let of_directory = self
+            .ca_dir
+            .as_deref()
+            .map(|path| CaDir::new(path).own_files());
+        let of_directory = of_directory.into_iter().flatten();
+        let given = self.external_ca.files().chain(self.key.file());
+        let given: Vec<PathBuf> = given.map(Path::to_path_buf).chain(of_directory).collect();
+        folder.check_inputs(given.iter().map(PathBuf::as_path))
     }
 
     /// The folder for the client's files.

@@ -273,6 +273,7 @@ impl Batch<'_> {
         };
         let folder = client.folder();
         folder.check_name()?;
+        args.check_inputs(&folder)?;
         let existing = folder.existing_below(&args.out)?;
         client.request.existing = existing;
         check_of_many(&client.request)?;
