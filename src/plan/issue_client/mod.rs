@@ -7,6 +7,7 @@
 mod column;
 mod entry;
 mod existing;
+mod lookalikes;
 mod numbers;
 mod report;
 mod revoked;
@@ -16,7 +17,6 @@ mod standing;
 #[cfg(test)]
 pub(super) mod tests;
 mod trust;
-mod uris;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use time::{Duration, OffsetDateTime};
 
 pub use column::{Cell, Column};
 pub use existing::ExistingFiles;
+pub use lookalikes::TakenUris;
 pub use report::Report;
 pub use row::{Row, Taken};
 pub use standing::{Standing, check_of_many, shared};
-pub use uris::TakenUris;
 
 use super::authority::NewAuthority;
 pub(super) use numbers::Numbers;
@@ -162,7 +162,7 @@ pub fn certify(
     if own.is_none() {
         numbers::check_name(request, observed, now)?;
         numbers::check_common_names(request, observed)?;
-        uris::check(request, standing, observed)?;
+        lookalikes::check(request, standing, observed)?;
     }
     let identity = match observed.identity() {
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
@@ -191,7 +191,7 @@ pub fn certify(
         let mut report = report::report(entry, certificate, request, observed);
         report.cut_short = identity::cut_short(certificate, &authority, request.ttl);
         report.notes.extend(report.cut_short.clone());
-        report.unchecked = uris::unchecked(request, observed);
+        report.unchecked = lookalikes::unchecked(request, observed);
         report.notes.extend(report.unchecked.clone());
         return Ok(report);
     }
@@ -225,6 +225,7 @@ fn renews_live(renewed: Option<&ObjectRef>, observed: &Observed, now: OffsetDate
 }
 
 fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {
+    lookalikes::check_blanks(request)?;
     identity::certificate(
         &request.issuer.authority,
         &request.name,

@@ -7,6 +7,7 @@
 use time::OffsetDateTime;
 
 use super::Request;
+use super::lookalikes::same_common_name;
 use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::pki::when;
@@ -170,7 +171,7 @@ pub(super) fn check_name(
     }
 }
 
-/// Refuses the name of another client as a common name, by which applications may tell clients apart; a renewal may repeat an earlier name.
+/// Refuses the exact name of another client as a common name, for which no list is needed, by which applications may tell clients apart; a renewal may repeat an earlier name.
 pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
     if request.may_share_name || request.renews.is_some() {
         return Ok(());
@@ -178,7 +179,7 @@ pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reco
     let Some(subject) = &request.names.subject else {
         return Ok(());
     };
-    for other in subject.common_names() {
+    for other in &subject.common_names() {
         let Ok(name) = other.parse::<ClientName>() else {
             continue;
         };
@@ -187,12 +188,7 @@ pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reco
             name: &name,
         };
         if name != request.name && numbers.is_taken(1, observed)? {
-            return Err(Failure::refused(format!(
-                "the common name `{name}` is the name of another client, for which `{}` could be mistaken",
-                request.name
-            ))
-            .hint("give another common name with `--subject`, or `--force` if both are the same client")
-            .into());
+            return Err(same_common_name(other, name.as_str(), &request.name).into());
         }
     }
     Ok(())

@@ -198,3 +198,44 @@ fn entries_that_end_in_an_impossible_number_are_refused_and_nothing_overflows() 
         );
     }
 }
+
+#[test]
+fn a_common_name_that_differs_from_a_name_in_case_or_blanks_only_has_to_be_forced() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("alice b")).unwrap();
+    let with = |common_name: &str| {
+        let mut subject = crate::pki::names::Subject::default();
+        let attribute = crate::pki::names::Attribute::CommonName;
+        subject = subject.with(attribute, common_name).unwrap();
+        // As a signing request brings it.
+        let subject = crate::pki::names::Subject::from_der(&subject.to_der()).unwrap();
+        let names = identity::Names {
+            subject: Some(subject),
+            ..Default::default()
+        };
+        Request {
+            names,
+            ..another("mallory")
+        }
+    };
+    for common_name in ["ALICE B", "Alice  b"] {
+        let writes = cluster.writes.len();
+        let failure = cluster.run(&with(common_name)).unwrap_err();
+        let said = format!("`{common_name}` is the name of another client, `alice b`");
+        assert!(failure.to_string().contains(&said), "{failure}");
+        assert_eq!(cluster.writes.len(), writes);
+    }
+    for common_name in [" alice b", "alice b ", "\u{a0}alice b"] {
+        let failure = cluster.run(&with(common_name)).unwrap_err();
+        let said = "begins or ends with a blank";
+        assert!(failure.to_string().contains(said), "{failure}");
+        assert_eq!(failure.exit().code(), 2);
+    }
+    let forced = Request {
+        may_share_name: true,
+        ..with("ALICE B")
+    };
+    cluster.run(&forced).unwrap();
+    // The own name may be written otherwise.
+    cluster.run(&with("Mallory")).unwrap();
+}
