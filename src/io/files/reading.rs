@@ -89,18 +89,23 @@ pub fn ending_with(folder: &Path, end: &str) -> Vec<String> {
 /// Whether a file that is written at one path takes the place of another one, which need not exist yet: case does not count, as on many
 /// file systems.
 pub fn replaces(written: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        let above = above.unwrap_or(Path::new("."));
-        let above = std::fs::canonicalize(above).unwrap_or_else(|_| above.to_path_buf());
+    let name = |path: &Path| {
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().to_lowercase());
-        (above, name)
+        name.unwrap_or_default()
     };
-    let target = std::fs::canonicalize(other).ok();
-    let mut others = std::iter::once(other).chain(target.as_deref());
-    others.any(|other| place(written) == place(other))
+    let folder = |path: &Path| {
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let above = above.unwrap_or(Path::new("."));
+        std::fs::canonicalize(above).unwrap_or_else(|_| above.to_path_buf())
+    };
+    // Names are compared first, since that costs nothing.
+    let is_place_of =
+        |other: &Path| name(written) == name(other) && folder(written) == folder(other);
+    is_place_of(other)
+        || (super::is_link(other)
+            && std::fs::canonicalize(other).is_ok_and(|target| is_place_of(&target)))
 }
 
 /// Whether a file exists and has exactly this content.

@@ -3,58 +3,13 @@
 
 use std::collections::HashMap;
 
+use super::numbers::Numbers;
 use super::{Request, Standing};
 use crate::error::Failure;
-use crate::pki::names::{ClientName, Subject, comparable, default_uri, hash12};
+use crate::pki::names::{ClientName, Subject, default_uri, hash12};
 use crate::plan::list_clients::inventory;
 use crate::plan::{Observed, Reconciled, Seen, identity};
-use crate::resources::Object;
-use crate::resources::inventory::identities;
 use crate::resources::printable::printable_line;
-
-/// The clients of an inventory.
-#[derive(Debug, Default)]
-pub(super) struct Owners {
-    /// The names of the clients with a URI.
-    of_uri: HashMap<String, Vec<String>>,
-    /// The names that are the same to a verifier.
-    of_name: HashMap<String, Vec<String>>,
-}
-
-fn add(names: &mut HashMap<String, Vec<String>>, key: String, name: &str) {
-    let names = names.entry(key).or_default();
-    if !names.iter().any(|known| known == name) {
-        names.push(name.to_owned());
-    }
-}
-
-impl Owners {
-    pub fn of(entries: &[Object]) -> Self {
-        let mut owners = Self::default();
-        for (name, uris) in entries.iter().filter_map(identities) {
-            add(&mut owners.of_name, comparable(name), name);
-            for uri in uris {
-                add(&mut owners.of_uri, uri.to_owned(), name);
-            }
-        }
-        owners
-    }
-
-    /// Another client with this URI, unless this client has it as well.
-    fn with_uri(&self, uri: &str, name: &ClientName) -> Option<&str> {
-        let names = self.of_uri.get(uri)?;
-        let is_own = names.iter().any(|known| known == name.as_str());
-        names.first().filter(|_| !is_own).map(String::as_str)
-    }
-
-    /// Another client whose name this common name is to a verifier.
-    fn named(&self, common_name: &str, name: &ClientName) -> Option<&str> {
-        let mut names = self.of_name.get(&comparable(common_name))?.iter();
-        names
-            .find(|known| *known != name.as_str())
-            .map(String::as_str)
-    }
-}
 
 /// The URIs that earlier rows of a table have: some 40 bytes each.
 #[derive(Debug, Default)]
@@ -85,7 +40,7 @@ fn chosen(request: &Request) -> Vec<String> {
     uris
 }
 
-/// The common names that were chosen for a client, other than its own name.
+/// The common names that were chosen for a client, other than its own name. A renewal may repeat an earlier one.
 fn common_names(request: &Request) -> Vec<String> {
     if request.may_share_name || request.renews.is_some() {
         return Vec::new();
@@ -109,6 +64,23 @@ pub(super) fn check_blanks(request: &Request) -> Result<(), Failure> {
         .hint("give another common name")),
         None => Ok(()),
     }
+}
+
+/// Refuses the exact name of another client as a common name: for that, no list is needed.
+pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
+    for other in common_names(request) {
+        let Ok(name) = other.parse::<ClientName>() else {
+            continue;
+        };
+        let numbers = Numbers {
+            authority: &request.issuer.authority,
+            name: &name,
+        };
+        if numbers.is_taken(1, observed)? {
+            return Err(same_common_name(&other, name.as_str(), &request.name).into());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a URI that another client has, and a common name that is to a verifier the name of another client, as far as the inventory may be
@@ -140,7 +112,7 @@ pub(super) fn check(request: &Request, standing: &Standing, observed: &Observed)
 }
 
 /// The refusal of a common name that is the name of another client.
-pub(super) fn same_common_name(common_name: &str, other: &str, name: &ClientName) -> Failure {
+fn same_common_name(common_name: &str, other: &str, name: &ClientName) -> Failure {
     let of = if common_name == other {
         String::new()
     } else {

@@ -9,6 +9,7 @@ mod entry;
 mod existing;
 mod lookalikes;
 mod numbers;
+mod owners;
 mod report;
 mod revoked;
 mod row;
@@ -161,7 +162,7 @@ pub fn certify(
     }
     if own.is_none() {
         numbers::check_name(request, observed, now)?;
-        numbers::check_common_names(request, observed)?;
+        lookalikes::check_common_names(request, observed)?;
         lookalikes::check(request, standing, observed)?;
     }
     let identity = match observed.identity() {

@@ -7,7 +7,6 @@
 use time::OffsetDateTime;
 
 use super::Request;
-use super::lookalikes::same_common_name;
 use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::pki::when;
@@ -74,7 +73,7 @@ impl Numbers<'_> {
         Ok(pruned.map_err(unreadable)?)
     }
 
-    fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
+    pub(super) fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
         Ok(observed.get(&self.reference(number))?.is_some())
     }
 
@@ -169,29 +168,6 @@ pub(super) fn check_name(
         Some(entry) => Err(in_use(&entry, now).into()),
         None => Ok(()),
     }
-}
-
-/// Refuses the exact name of another client as a common name, for which no list is needed, by which applications may tell clients apart; a renewal may repeat an earlier name.
-pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
-    if request.may_share_name || request.renews.is_some() {
-        return Ok(());
-    }
-    let Some(subject) = &request.names.subject else {
-        return Ok(());
-    };
-    for other in &subject.common_names() {
-        let Ok(name) = other.parse::<ClientName>() else {
-            continue;
-        };
-        let numbers = Numbers {
-            authority: &request.issuer.authority,
-            name: &name,
-        };
-        if name != request.name && numbers.is_taken(1, observed)? {
-            return Err(same_common_name(other, name.as_str(), &request.name).into());
-        }
-    }
-    Ok(())
 }
 
 fn in_use(entry: &Entry, now: OffsetDateTime) -> Failure {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
-use super::lookalikes::Owners;
+use super::owners::Owners;
 use super::{ExistingFiles, Issuer, Place, Request, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
