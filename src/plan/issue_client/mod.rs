@@ -155,7 +155,9 @@ pub fn certify(
     let first = reference(&request.issuer.authority, &request.name, 1);
     let pruned = observed.already_read(&first);
     let pruned = pruned.and_then(|seen| seen.found().map(|first| pruned_to(first)));
-    let pruned = pruned.transpose().map_err(numbers::unreadable)?;
+    let pruned = pruned
+        .transpose()
+        .map_err(|error| numbers::unreadable(&error))?;
     let own = entry::own(&authority, pruned.unwrap_or(0), observed)?;
     if !observed.was_delivered() {
         revoked::check(request, own.as_ref(), standing, observed)?;

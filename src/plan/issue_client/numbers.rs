@@ -70,7 +70,7 @@ impl Numbers<'_> {
     fn pruned(&self, observed: &Observed) -> Reconciled<u32> {
         let first = observed.get(&self.reference(1))?;
         let pruned = first.map_or(Ok(0), pruned_to);
-        Ok(pruned.map_err(unreadable)?)
+        Ok(pruned.map_err(|error| unreadable(&error))?)
     }
 
     pub(super) fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
@@ -145,11 +145,11 @@ impl Numbers<'_> {
         let object = observed
             .get(&name)?
             .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
-        Ok(Entry::read(object).map_err(unreadable)?)
+        Ok(Entry::read(object).map_err(|error| unreadable(&error))?)
     }
 }
 
-pub(super) fn unreadable(error: Unreadable) -> Failure {
+pub(super) fn unreadable(error: &Unreadable) -> Failure {
     Failure::refused(error.to_string())
         .hint("restore the entry; it may belong to a live certificate of this name")
 }

@@ -131,10 +131,10 @@ fn next(state: &AuthorityState, live: &[&Entry], is_inventory_read: bool) -> Opt
         Phase::Spreading | Phase::Stopped => Some(rotate("")),
         Phase::Overlap => {
             let retired: Vec<String> = state.leaving().map(Certificate::key_id_hex).collect();
-            let mut names: Vec<&str> = live
+            let mut names: Vec<String> = live
                 .iter()
                 .filter(|entry| retired.contains(&entry.issuer_ski))
-                .map(|entry| entry.name.as_str())
+                .map(|entry| command_line::quoted(&entry.name))
                 .collect();
             names.sort_unstable();
             names.dedup();

@@ -10,7 +10,7 @@ fn files(folder: &Path) -> Vec<NewFile<'static>> {
     let file = |name: &&'static str| NewFile {
         path: folder.join(name),
         content: name.as_bytes(),
-        access: if name.ends_with(".crt") {
+        access: if is_public(Path::new(name)) {
             Access::Public
         } else {
             Access::Private
@@ -79,14 +79,17 @@ fn restricted(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// The end of the path that is refused, and what somebody did to the set.
+type Spoiler<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn a_set_that_another_user_could_have_prepared_or_changed_is_not_delivered() {
-    let spoilers: [(&str, &dyn Fn(&Path)); 5] = [
+    let spoilers: [Spoiler<'_>; 5] = [
         ("01-ada.key", &|set| {
-            restricted(&set.join("01-ada.key"), 0o644)
+            restricted(&set.join("01-ada.key"), 0o644);
         }),
         ("03-ada.crt", &|set| {
-            restricted(&set.join("03-ada.crt"), 0o666)
+            restricted(&set.join("03-ada.crt"), 0o666);
         }),
         ("client-ada", &|set| restricted(set, 0o777)),
         ("01-ada.key", &|set| {

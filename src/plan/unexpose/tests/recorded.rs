@@ -1,4 +1,4 @@
-//! The record of an interrupted run, which anybody who may write ConfigMaps beside the Service can write too.
+//! The record of an interrupted run, which anybody who may write `ConfigMaps` beside the Service can write too.
 
 use super::*;
 use crate::resources::unexposure::{Doomed, Kept, Unexposure};
