@@ -1,6 +1,6 @@
 //! The URIs of a certificate in its entry.
 
-use super::{EntryState, NAME_ANNOTATION, Object, STATE_LABEL, URI_ANNOTATION};
+use super::{Entry, EntryState, NAME_ANNOTATION, Object, STATE_LABEL, URI_ANNOTATION};
 
 /// The URI SANs after the first one, separated by blanks, which no URI contains; entries of earlier versions lack them.
 const FURTHER_URIS_ANNOTATION: &str = "kubectl-mtls.dev/further-uris";
@@ -21,6 +21,14 @@ pub(super) fn with_further(object: Object, uris: &[String]) -> Object {
         return object;
     }
     object.with_annotation(FURTHER_URIS_ANNOTATION, &uris.join(" "))
+}
+
+impl Entry {
+    /// All URI SANs of the certificate, as far as they are recorded.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        let first = std::iter::once(&self.uri).filter(|uri| !uri.is_empty());
+        first.chain(&self.further_uris).map(String::as_str)
+    }
 }
 
 /// The client of an entry, and the URIs of its certificate. `None` for a certificate that was never delivered, and for an object without a
