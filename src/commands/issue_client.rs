@@ -79,7 +79,7 @@ pub struct Args {
     /// Write the files into this folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Overwrite files that exist, and allow a common name that is the name of another client
+    /// Overwrite files that exist, and allow a common name or a URI that is another client's
     #[arg(long)]
     force: bool,
     /// Issue another certificate for a name that has one
@@ -118,6 +118,7 @@ pub struct Args {
 /// Issues the certificate.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     args.authority.check()?;
+    names::check_separated(&args.name)?;
     let [name] = args.name.as_slice() else {
         args.external_ca.check_alone()?;
         return many::run(args, connection, terminal);
@@ -131,6 +132,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let settings = args.settings(&key, false, connection)?;
     let folder = args.folder(&name, &key, args.key.file(), &settings);
     folder.check()?;
+    args.check_inputs(&folder)?;
     let request = request(args, names, &folder)?;
     let plan = |authority: &OfRun, observed: &Observed, now| {
         authority.reconcile(observed, |name| {
@@ -176,6 +178,18 @@ impl Args {
             .form
             .resolve(key, encrypts_key, is_chained, output, namespace)?;
         Ok(self.keystore.settings(formats, encrypts_key, self.force))
+    }
+
+    /// Refuses files of a client in the place of files that the run reads.
+    fn check_inputs(&self, folder: &ClientFolder<'_>) -> Result<(), Failure> {
+        let of_directory = self
+            .ca_dir
+            .as_deref()
+            .map(|path| CaDir::new(path).own_files());
+        let of_directory = of_directory.into_iter().flatten();
+        let given = self.external_ca.files().chain(self.key.file());
+        let given: Vec<PathBuf> = given.map(Path::to_path_buf).chain(of_directory).collect();
+        folder.check_inputs(given.iter().map(PathBuf::as_path))
     }
 
     /// The folder for the client's files.

@@ -190,6 +190,17 @@ impl Renewal<'_> {
         }
     }
 
+    /// Refuses files of a client in the place of files that the run reads.
+    fn check_inputs(&self, folder: &ClientFolder<'_>) -> Result<(), Failure> {
+        let of_directory = self
+            .args
+            .ca_dir
+            .as_deref()
+            .map(|path| CaDir::new(path).own_files());
+        let of_directory = of_directory.iter().flatten().map(PathBuf::as_path);
+        folder.check_inputs(of_directory.chain(self.args.key.file()))
+    }
+
     /// The request for one of many certificates.
     fn request(&self, target: &Target, existing: ExistingFiles) -> Request {
         Request {
@@ -212,6 +223,7 @@ impl Renewal<'_> {
         let key = for_files(&self.key);
         let folder = self.folder(target, &key);
         folder.check()?;
+        self.check_inputs(&folder)?;
         let request = Request {
             scale: Scale::Single,
             ..self.request(target, folder.existing()?)

@@ -63,8 +63,40 @@ impl ClientFolder<'_> {
         check_out(self.path)
     }
 
-    /// Refuses a name that a keystore cannot have.
+    /// Refuses files of the client in the place of files that the run reads: a given key, or those of a CA. `--force` does not allow it.
+    pub fn check_inputs<'p>(
+        &self,
+        inputs: impl IntoIterator<Item = &'p Path>,
+    ) -> Result<(), Failure> {
+        let password = self.needs_password().then(|| self.password_file());
+        let own: Vec<PathBuf> = self.own().into_iter().chain(password).collect();
+        for input in inputs {
+            if let Some(path) = own.iter().find(|path| files::replaces(path, input)) {
+                return Err(Failure::usage(format!(
+                    "`{}`, a file of the client `{}`, would replace `{}`",
+                    self.shown(path),
+                    self.name,
+                    input.display()
+                ))
+                .hint("give the client another name, or write elsewhere with `--out DIR`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a name that a keystore cannot have, and one whose certificate would have the name of the file with the client CA.
     pub fn check_name(&self) -> Result<(), Failure> {
+        let is_client_ca = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy());
+            name.is_some_and(|name| name.eq_ignore_ascii_case(CLIENT_CA))
+        };
+        if self.own().iter().any(is_client_ca) {
+            return Err(Failure::usage(format!(
+                "the certificate of a client named `{}` would be written to `{CLIENT_CA}`, which holds the client CA",
+                self.name
+            ))
+            .hint("give the client another name"));
+        }
         if !self.has_keystore() {
             return Ok(());
         }
@@ -256,10 +288,7 @@ impl ClientFolder<'_> {
 
     /// Completes the files of a run that was killed while it wrote them; returns whether there was such a run.
     fn complete(&self) -> Result<bool, Failure> {
-        let completed = files::complete(self.path, &self.name.file_stem(), self.settings.force);
-        completed.map_err(|error| {
-            Failure::from(error).hint("move the file away, or overwrite it with `--force`")
-        })
+        files::complete(self.path, &self.name.file_stem(), self.settings.force)
     }
 
     /// The paths of the written files.

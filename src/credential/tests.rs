@@ -157,3 +157,47 @@ fn whoever_sent_a_request_gets_certificates_only() {
     let (_, names, _) = delivered(elsewhere, false);
     assert_eq!(names, ["alice.crt", "client-ca.crt"]);
 }
+
+#[test]
+fn no_file_of_a_client_takes_the_place_of_a_ca_or_of_a_given_key() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        formats: FileFormats::Files(vec![FileFormat::Pem]),
+        encrypts_key: false,
+        profile: Profile::Modern,
+        password_file: None,
+        force: true,
+    };
+    let key = ClientKey::New(KeyType::P256);
+    let check = |name: &str, input: &std::path::Path| {
+        let name = name.parse().unwrap();
+        let folder = ClientFolder {
+            path: place.path(),
+            name: &name,
+            key: &key,
+            key_file: None,
+            settings: &settings,
+        };
+        folder
+            .check_name()
+            .and_then(|()| folder.check_inputs([input]))
+    };
+    let ca_key = place.path().join("ca.key");
+    check("alice", &ca_key).unwrap();
+    for name in ["ca", "CA"] {
+        let failure = check(name, &ca_key).unwrap_err();
+        let said = failure.to_string();
+        assert!(
+            said.contains("would replace") && said.contains("ca.key"),
+            "{said}"
+        );
+        assert_eq!(failure.exit().code(), 2);
+    }
+    for name in ["client-ca", "Client-CA"] {
+        let said = check(name, &ca_key).unwrap_err().to_string();
+        assert!(
+            said.contains("`client-ca.crt`, which holds the client CA"),
+            "{said}"
+        );
+    }
+}

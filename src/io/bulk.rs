@@ -14,6 +14,7 @@ mod standings;
 mod tests;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ use super::terminal::{Color, Terminal};
 use crate::error::Failure;
 use crate::plan::issue_client::{Report, Standing};
 use crate::plan::reconcile::Question;
-use crate::plan::{self, Delivery, Observed, Seen};
+use crate::plan::{self, Delivery, Observed, Query, QueryResult, Seen};
 use crate::resources::Object;
 use pace::Pace;
 use standings::Standings;
@@ -102,6 +103,8 @@ struct Shared<'a, 'b, C: Client> {
     feed: AsyncMutex<Feed<C::Row>>,
     workers: Workers<C>,
     standings: AsyncMutex<Standings>,
+    /// The lists that were read, once for all clients of the run.
+    lists: AsyncMutex<BTreeMap<Query, Arc<Seen<Vec<Object>>>>>,
     surroundings: Mutex<(Option<String>, Vec<String>)>,
     pace: Pace,
     stopped: AtomicBool,
@@ -125,6 +128,7 @@ impl<C: Client> Bulk<'_, C> {
                 feed: AsyncMutex::new(feed),
                 workers: Workers::start(scope, self),
                 standings: AsyncMutex::default(),
+                lists: AsyncMutex::default(),
                 surroundings: Mutex::default(),
                 pace: Pace::default(),
                 stopped: AtomicBool::new(false),
@@ -204,6 +208,30 @@ impl<C: Client> Shared<'_, '_, C> {
 
     fn tell(&self, event: Event<'_, C>) {
         lock(&self.tell)(event);
+    }
+
+    /// Performs a read of clients; a list is read once for all of them.
+    async fn answer(&self, query: &Query) -> Result<Arc<Seen<Vec<Object>>>, Failure> {
+        if !matches!(query, Query::List { .. }) {
+            return self.ask(query).await;
+        }
+        let mut lists = self.lists.lock().await;
+        if let Some(listed) = lists.get(query) {
+            return Ok(listed.clone());
+        }
+        let listed = self.ask(query).await?;
+        lists.insert(query.clone(), listed.clone());
+        Ok(listed)
+    }
+
+    async fn ask(&self, query: &Query) -> Result<Arc<Seen<Vec<Object>>>, Failure> {
+        match self.pace.keep(self.bulk.store.read(query)).await? {
+            QueryResult::Objects(objects) => Ok(objects),
+            // Nothing else is the same for all, and would be asked for ever.
+            _ => Err(Failure::internal(format!(
+                "a bulk row cannot read {query:?}"
+            ))),
+        }
     }
 
     /// The facts that the certificates share: found out once, and again if the authority's state that this batch has read differs from the

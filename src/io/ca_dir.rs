@@ -77,6 +77,11 @@ impl CaDir {
         self.folder.join(made::KEY)
     }
 
+    /// The paths of the CA's certificate, key and revocation list.
+    pub fn own_files(&self) -> [PathBuf; 3] {
+        [made::CERTIFICATE, made::KEY, files::LISTS].map(|name| self.folder.join(name))
+    }
+
     /// The folder to flush, once something was written into this directory.
     pub fn to_flush(&self) -> Option<&Path> {
         self.folder.exists().then_some(&self.folder)

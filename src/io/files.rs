@@ -13,10 +13,10 @@ use tempfile::{Builder, NamedTempFile};
 
 pub use reading::{
     check_small, ending_with, exposed, has_content, open, open_stdin, read, read_if_there,
-    read_line_of_stdin, read_or_stdin,
+    read_line_of_stdin, read_or_stdin, replaces,
 };
 
-pub use set::{PREPARED, complete, staged, write_set};
+pub use set::{PREPARED, check_own, complete, staged, write_set};
 
 use super::platform;
 use crate::error::Failure;
@@ -57,6 +57,17 @@ pub struct NewFile<'a> {
     pub content: &'a [u8],
     /// The users who may read the file.
     pub access: Access,
+}
+
+impl NewFile<'_> {
+    /// Whether the file exists with exactly this content. One that may be overwritten counts only if it is a regular file with the access
+    /// that is wanted.
+    fn stands(&self, force: bool) -> bool {
+        let is_as_wanted =
+            |found: fs::Metadata| found.is_file() && platform::has_mode(&found, self.access.mode());
+        has_content(&self.path, self.content)
+            && (!force || fs::symlink_metadata(&self.path).is_ok_and(is_as_wanted))
+    }
 }
 
 /// Why files were not written. The hints depend on the kind of files, so the caller adds them.
@@ -130,7 +141,7 @@ pub fn write_after(
     force: bool,
     others: &[Unflushed],
 ) -> Result<(), NotWritten> {
-    let (wanted, staged) = stage_all(files)?;
+    let (wanted, staged) = stage_all(files, force)?;
     let of_wanted = wanted.iter().zip(&staged);
     let of_wanted = of_wanted.map(|(wanted, staged)| (wanted.path.as_path(), staged.as_file()));
     let of_others = others
@@ -142,7 +153,7 @@ pub fn write_after(
 
 /// As [`write_all`], but on disk only at the next [`flush_file_systems`].
 pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
-    let (wanted, staged) = stage_all(files)?;
+    let (wanted, staged) = stage_all(files, force)?;
     name(&wanted, staged, force)
 }
 
@@ -160,14 +171,12 @@ pub fn overwrite(path: &Path, file: &File, offset: u64, bytes: &[u8]) -> Result<
     Ok(())
 }
 
-/// Writes the files under temporary names, except those that exist with exactly this content.
+/// Writes the files under temporary names, except those that exist as they are wanted.
 fn stage_all<'a, 'b>(
     files: &'a [NewFile<'b>],
+    force: bool,
 ) -> Result<(Vec<&'a NewFile<'b>>, Vec<NamedTempFile>), NotWritten> {
-    let wanted: Vec<&NewFile<'_>> = files
-        .iter()
-        .filter(|file| !has_content(&file.path, file.content))
-        .collect();
+    let wanted: Vec<&NewFile<'_>> = files.iter().filter(|file| !file.stands(force)).collect();
     let staged = wanted
         .iter()
         .map(|file| stage(file).map_err(|error| NotWritten::new(&file.path, error)))

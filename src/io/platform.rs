@@ -9,11 +9,13 @@ mod windows;
 
 #[cfg(unix)]
 pub(super) use unix::{
-    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, is_pipe,
-    is_same_file, mode_for_others, open, staged, was_stdout_closed, write_all_at,
+    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, has_mode,
+    is_pipe, is_protected, is_same_file, mode_for_others, open, staged, was_stdout_closed,
+    write_all_at,
 };
 #[cfg(windows)]
 pub(super) use windows::{
-    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, is_pipe,
-    is_same_file, mode_for_others, open, staged, was_stdout_closed, write_all_at,
+    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, has_mode,
+    is_pipe, is_protected, is_same_file, mode_for_others, open, staged, was_stdout_closed,
+    write_all_at,
 };

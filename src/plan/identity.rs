@@ -49,14 +49,7 @@ pub fn client(
     ttl: Duration,
     trust_domains: &[String],
 ) -> Result<LeafRequest, Error> {
-    let uris = if names.uris.is_empty() {
-        vec![match &names.trust_domain {
-            Some(domain) => format!("spiffe://{domain}/{}", percent_encode(name.as_str())),
-            None => default_uri(authority, name),
-        }]
-    } else {
-        names.uris.clone()
-    };
+    let uris = uris(authority, name, names);
     for uri in &uris {
         check_uri_san(uri, authority, name, trust_domains)?;
     }
@@ -72,6 +65,17 @@ pub fn client(
         ips: names.ips.clone(),
         ttl,
     })
+}
+
+/// The URI SANs of a client.
+pub(super) fn uris(authority: &str, name: &ClientName, names: &Names) -> Vec<String> {
+    if !names.uris.is_empty() {
+        return names.uris.clone();
+    }
+    vec![match &names.trust_domain {
+        Some(domain) => format!("spiffe://{domain}/{}", percent_encode(name.as_str())),
+        None => default_uri(authority, name),
+    }]
 }
 
 /// The note on a certificate that ends with its CA, before the requested time.

@@ -192,7 +192,8 @@ pub fn reconcile(
     let Some(live) = observed.get(&first)? else {
         return Err(vanished(&first).into());
     };
-    if pruned_to(live) < prunable.to {
+    let pruned = pruned_to(live).map_err(|error| Failure::refused(error.to_string()))?;
+    if pruned < prunable.to {
         for (name, entry) in &entries {
             check(name, entry, observed.get(name)?)?;
         }

@@ -203,11 +203,35 @@ impl Account {
             }
         }
         let unknown = credentials.keys().filter(|key| !self.knows(key));
-        faults.extend(unknown.map(|key| format!("`{key}` is not a key of `{}`", self.name)));
+        faults.extend(unknown.map(|key| self.unknown(key, credentials.line(key))));
         if faults.is_empty() {
             faults.extend(self.rule.fault(credentials));
         }
         faults
+    }
+}
+
+impl Account {
+    /// The fault of a key that the type does not have. In a file with a mistake, the text before `=` may be the secret: it is shown only
+    /// where it is a misspelt key.
+    fn unknown(&self, key: &str, line: Option<usize>) -> String {
+        let mut known = self.keys().flat_map(|(name, other)| [*name, *other]);
+        let meant = known.find(|known| {
+            !known.is_empty()
+                && strsim::osa_distance(&known.to_lowercase(), &key.to_lowercase()) < 2
+        });
+        match (meant, line) {
+            (Some(meant), _) => {
+                format!(
+                    "`{key}` is not a key of `{}` (did you mean `{meant}`?)",
+                    self.name
+                )
+            }
+            (None, Some(line)) => {
+                format!("line {line} names a key that `{}` does not have", self.name)
+            }
+            (None, None) => format!("`{key}` is not a key of `{}`", self.name),
+        }
     }
 }
 

@@ -12,13 +12,25 @@ use super::data::decoded;
 use super::names::{DOMAIN_ANNOTATION, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// Keys and values; `Debug` shows the keys only.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Credentials(BTreeMap<String, Zeroizing<Vec<u8>>>);
+/// Keys and values. `Debug` shows their number only: in a file with a mistake a key may be the secret itself.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    values: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// The line of each key in the file that it was read from, counted from 1.
+    lines: BTreeMap<String, usize>,
+}
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Eq for Credentials {}
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        write!(f, "Credentials({} keys)", self.values.len())
     }
 }
 
@@ -33,7 +45,7 @@ impl Credentials {
             let length = line.len();
             value.truncate(length);
         }
-        match self.0.insert(key.to_owned(), value) {
+        match self.values.insert(key.to_owned(), value) {
             None => Ok(()),
             Some(_) => Err(format!("`{key}` is given twice")),
         }
@@ -51,39 +63,51 @@ impl Credentials {
             let parted = line.split_once('=').filter(|(key, _)| is_key(key));
             let (key, value) =
                 parted.ok_or_else(|| format!("line {} is not `KEY=VALUE`", index + 1))?;
+            if let Some(first) = self.lines.insert(key.to_owned(), index + 1) {
+                return Err(format!(
+                    "line {} repeats the key of line {first}",
+                    index + 1
+                ));
+            }
             self.add(key, value.as_bytes().to_vec())?;
         }
         Ok(())
     }
 
+    /// The line of a key in the file that it was read from, counted from 1.
+    pub fn line(&self, key: &str) -> Option<usize> {
+        self.lines.get(key).copied()
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
-        self.0.get(key).map(|value| value.as_slice())
+        self.values.get(key).map(|value| value.as_slice())
     }
 
     /// All keys in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.values.keys().map(String::as_str)
     }
 
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 
     /// Reads the credentials in a Secret.
     pub fn read(secret: &Object) -> Result<Self, Unreadable> {
         let data = decoded(secret)?.into_iter();
-        Ok(Self(
-            data.map(|(key, value)| (key, Zeroizing::new(value)))
-                .collect(),
-        ))
+        let values = data.map(|(key, value)| (key, Zeroizing::new(value)));
+        Ok(Self {
+            values: values.collect(),
+            lines: BTreeMap::new(),
+        })
     }
 
     /// The Secret for a domain's account.
     pub fn secret(&self, reference: ObjectRef, domain: &str) -> Object {
         let data: Map<String, Value> = self
-            .0
+            .values
             .iter()
             .map(|(key, value)| (key.clone(), BASE64.encode(value.as_slice()).into()))
             .collect();
@@ -124,6 +148,9 @@ mod tests {
         let error = credentials.add_env_file("\nhidden value\n").unwrap_err();
         assert_eq!(error, "line 2 is not `KEY=VALUE`");
         assert!(credentials.add_env_file("AWS_ACCESS_KEY_ID=x").is_err());
+        let twice = Credentials::default().add_env_file("hidden=1\n\nhidden=2\n");
+        assert_eq!(twice.unwrap_err(), "line 3 repeats the key of line 1");
+        assert!(!format!("{credentials:?}").contains("AWS"));
     }
 
     #[test]
@@ -142,6 +169,6 @@ mod tests {
         let secret = credentials.secret(reference("shop", "example-com"), "example.com");
         assert_eq!(secret.name(), "example-com-credentials");
         assert_eq!(Credentials::read(&secret).unwrap(), credentials);
-        assert_eq!(format!("{credentials:?}"), "{\"token\"}");
+        assert_eq!(format!("{credentials:?}"), "Credentials(1 keys)");
     }
 }

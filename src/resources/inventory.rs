@@ -1,7 +1,9 @@
 //! The inventory: one `ConfigMap` per client certificate, public facts only.
 
+mod numbers;
 #[cfg(test)]
 mod tests;
+mod uris;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +11,9 @@ use std::str::FromStr;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+pub use numbers::{LARGEST_NUMBER, pruned_to};
+pub use uris::identities;
 
 use super::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
@@ -118,6 +123,9 @@ pub struct Entry {
     pub issuer_ski: String,
     /// The URI SAN that names the client.
     pub uri: String,
+    /// The other URI SANs; entries of earlier versions lack them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further_uris: Vec<String>,
     /// The number of the certificate that this one renews.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renews: Option<u32>,
@@ -163,6 +171,7 @@ impl Entry {
             not_after: certificate.not_after(),
             issuer_ski: certificate.aki_hex().unwrap_or_default(),
             uri: certificate.uri_sans().first().cloned().unwrap_or_default(),
+            further_uris: certificate.uri_sans().iter().skip(1).cloned().collect(),
             renews: None,
             issued_at: None,
             issued_by: None,
@@ -204,17 +213,10 @@ impl Entry {
                 "the format is `{format}`, and this version supports `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
             )));
         }
-        let number = object
-            .name()
-            .rsplit('-')
-            .next()
-            .and_then(|text| text.parse().ok());
         Ok(Self {
             authority: label(AUTHORITY_LABEL)?,
             name: annotation(NAME_ANNOTATION)?,
-            number: number.ok_or_else(|| {
-                object.unreadable("the name of the entry does not end in a number")
-            })?,
+            number: numbers::of_entry(object)?,
             state: label(STATE_LABEL)?
                 .parse()
                 .map_err(|error: String| object.unreadable(error))?,
@@ -226,14 +228,13 @@ impl Entry {
                 .annotation(URI_ANNOTATION)
                 .unwrap_or_default()
                 .to_owned(),
-            renews: object
-                .annotation(RENEWS_ANNOTATION)
-                .and_then(|number| number.parse().ok()),
+            further_uris: uris::further(object),
+            renews: numbers::renewed(object),
             issued_at: object
                 .annotation(ISSUED_ANNOTATION)
                 .and_then(|text| moment(object, ISSUED_ANNOTATION, text).ok()),
             issued_by: object.annotation(ISSUED_BY_ANNOTATION).map(str::to_owned),
-            pruned_to: pruned_to(object),
+            pruned_to: pruned_to(object)?,
             revocation: revocation(object),
             revoked_by: object.annotation(REVOKED_BY_ANNOTATION).map(str::to_owned),
             certificate: object
@@ -266,6 +267,7 @@ impl Entry {
             .with_annotation(EXPIRES_ANNOTATION, &text(self.not_after))
             .with_annotation(ISSUER_ANNOTATION, &self.issuer_ski)
             .with_annotation(URI_ANNOTATION, &self.uri);
+        let new = uris::with_further(new, &self.further_uris);
         let new = match self.renews {
             Some(number) => new.with_annotation(RENEWS_ANNOTATION, &number.to_string()),
             None => new,
@@ -317,12 +319,6 @@ impl Entry {
             None => object,
         }
     }
-}
-
-/// The number up to which entries of a name were removed, from its first entry; 0 if none was.
-pub fn pruned_to(first: &Object) -> u32 {
-    let text = first.annotation(PRUNED_ANNOTATION);
-    text.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// A time as RFC 3339 text.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY, route};
+use super::object_name::{is_label, is_subdomain};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The objects to delete with a Gateway.
@@ -121,14 +122,28 @@ impl Unexposure {
         let unreadable = |key: &str, error: &dyn std::fmt::Display| {
             object.unreadable(format!("`{key}`: {error}"))
         };
+        let gateway: GatewayName = gateway
+            .parse()
+            .map_err(|error: String| object.unreadable(error))?;
+        let doomed: Vec<Doomed> =
+            serde_json::from_str(text(DOOMED)).map_err(|error| unreadable(DOOMED, &error))?;
+        // The names become parts of requests, and of commands that users paste.
+        let host = text(HOST);
+        let pairs = doomed
+            .iter()
+            .map(|doomed| (&doomed.namespace, &doomed.name));
+        let are_names = pairs
+            .chain([(&gateway.namespace, &gateway.name)])
+            .all(|(namespace, name)| is_label(namespace) && is_subdomain(name));
+        let is_host = host.is_empty() || is_subdomain(host.strip_prefix("*.").unwrap_or(host));
+        if !are_names || !is_host || !is_subdomain(text(AUTHORITY)) {
+            return Err(object.unreadable("it names something that cannot exist"));
+        }
         Ok(Self {
-            gateway: gateway
-                .parse()
-                .map_err(|error: String| object.unreadable(error))?,
+            gateway,
             authority: text(AUTHORITY).to_owned(),
-            host: Some(text(HOST).to_owned()).filter(|host| !host.is_empty()),
-            doomed: serde_json::from_str(text(DOOMED))
-                .map_err(|error| unreadable(DOOMED, &error))?,
+            host: Some(host.to_owned()).filter(|host| !host.is_empty()),
+            doomed,
             kept: serde_json::from_str(text(KEPT)).map_err(|error| unreadable(KEPT, &error))?,
         })
     }

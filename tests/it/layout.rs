@@ -151,7 +151,7 @@ const CIRCLES: [(&str, &str, &[&str], &str); 6] = [
     (
         "kubectl_mtls",
         "plan::unexpose",
-        &["extent", "secrets", "users"],
+        &["extent", "users"],
         "what is removed depends on who else uses it",
     ),
 ];

@@ -292,6 +292,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 2, &[SERVICE, "--selector", "istio=private"]);
     run(&expose, 0, &[SERVICE]);
     run(&issue, 0, &["alice", "--another"]);
+    run(&issue, 0, &["dora", "--uri", "urn:dora"]);
     let host = format!("{SERVICE}.mtls.{}", stage.desk.instance.domain());
     let by_gateway = ["--gateway", "kyma-mtls-gateway"];
     for (cast, client) in [

@@ -196,6 +196,7 @@ fn what_is_no_domain_or_no_credential_is_refused_without_asking_the_cluster() {
         &format!(r#"{{"type":"authorized_user","refresh_token":"{TOKEN}"}}"#),
     );
     file("token", TOKEN);
+    file("bare.env", &format!("{TOKEN}=\n"));
     let refused = |domain: &str, arguments: &[&str], said: &str| {
         let all = [&["register-domain", domain], arguments].concat();
         let run = plugin(folder.path(), &[], &all).exits(2).says(said);
@@ -216,8 +217,15 @@ fn what_is_no_domain_or_no_credential_is_refused_without_asking_the_cluster() {
     refused(
         good,
         &aws,
-        "`AWS_SECRET_ACCESS_KEY` is empty; `zone` is not a key",
+        "`AWS_SECRET_ACCESS_KEY` is empty; line 3 names a key that",
     );
+    let bare = [
+        "--provider",
+        "cloudflare-dns",
+        "--from-env-file",
+        "bare.env",
+    ];
+    refused(good, &bare, "line 1 names a key that");
     let google = ["--provider", "google-clouddns", "--from-file", "user.json"];
     refused(good, &google, "not the key of a service account");
     let unnamed = ["--provider", "rfc2136", "--from-file", "token"];

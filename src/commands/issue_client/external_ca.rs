@@ -69,6 +69,13 @@ impl ExternalCaFlags {
         self.request || self.ca_cert.is_some() || self.from_certificate.is_some()
     }
 
+    /// The files with the certificate and the key of the CA.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.ca_cert, &self.ca_key]
+            .into_iter()
+            .filter_map(|path| path.as_deref())
+    }
+
     /// Refuses several names with a flag for an external CA.
     pub fn check_alone(&self) -> Result<(), Failure> {
         if !self.are_given() {
@@ -146,6 +153,7 @@ fn issue(
     let settings = args.settings(key, is_chained, connection)?;
     let folder = args.folder(name, key, args.key.file(), &settings);
     folder.check()?;
+    args.check_inputs(&folder)?;
     let request = sign::Request {
         new: NewLeaf {
             authority: ca,
@@ -204,6 +212,9 @@ fn request(
     let requested = Requested::of(name, &csr, files, next);
     let requested =
         requested.map_err(|error| unsigned(Path::new(&folder.path_of("csr")), error))?;
+    if was_completed {
+        terminal.note("completed an interrupted run: its signing request is in the output folder");
+    }
     terminal.data(&requested.render(args.output.output)?);
     Ok(Exit::Success)
 }
@@ -242,6 +253,7 @@ fn from_certificate(
     let settings = args.settings(&given, is_chained, connection)?;
     let folder = args.folder(name, &given, Some(&key_file), &settings);
     folder.check()?;
+    args.check_inputs(&folder)?;
     let existing = folder.existing_beside(&certificate)?;
     let credential = Credential {
         identity: Identity {

@@ -3,7 +3,7 @@
 mod progress;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Args;
 use crate::commands::flags::lifetime;
@@ -19,7 +19,8 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{
-    ExistingFiles, Issuer, Report, Request, Row, Scale, Standing, certify, check_of_many, shared,
+    ExistingFiles, Issuer, Report, Request, Row, Scale, Standing, TakenUris, certify,
+    check_of_many, shared,
 };
 use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
@@ -131,6 +132,8 @@ struct Batch<'a> {
     /// The password for all clients without their own.
     password: Option<Password>,
     staging: Staging,
+    /// The URIs of the rows so far; rows are prepared on several cores.
+    uris: Mutex<TakenUris>,
 }
 
 /// Issues the certificates.
@@ -163,6 +166,7 @@ pub(super) fn run(
             .to_owned(),
         password,
         staging,
+        uris: Mutex::default(),
     };
     let runtime = OneThread::start()?;
     let ca_dir = args.ca_dir.as_deref();
@@ -269,9 +273,12 @@ impl Batch<'_> {
         };
         let folder = client.folder();
         folder.check_name()?;
+        args.check_inputs(&folder)?;
         let existing = folder.existing_below(&args.out)?;
         client.request.existing = existing;
         check_of_many(&client.request)?;
+        let mut uris = self.uris.lock().unwrap_or_else(PoisonError::into_inner);
+        uris.take(&client.request)?;
         Ok(client)
     }
 }

@@ -4,7 +4,26 @@ use std::net::IpAddr;
 
 use crate::error::Failure;
 use crate::pki::names::Subject;
+use crate::plan::command_line::quoted;
 use crate::plan::identity::Names;
+use crate::resources::printable::printable_line;
+
+/// Refuses a comma in a name of the command line, where names are separated by blanks.
+pub(super) fn check_separated(names: &[String]) -> Result<(), Failure> {
+    let Some(joined) = names.iter().find(|name| name.contains(',')) else {
+        return Ok(());
+    };
+    let parts = names.iter().flat_map(|name| name.split(','));
+    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    let parts: Vec<String> = parts.map(quoted).collect();
+    Err(Failure::usage(format!(
+        "`{}` has a comma, and names are separated by blanks",
+        printable_line(joined)
+    ))
+    .hint("several clients:")
+    .hint(format!("  kubectl mtls issue-client {}", parts.join(" ")))
+    .hint("for a name with a comma, use a table with `-f`"))
+}
 
 /// Subject and subject alternative names.
 #[derive(Debug, Clone, clap::Args)]
@@ -66,5 +85,23 @@ impl From<&NameFlags> for Names {
             emails: flags.email,
             ips: flags.ip,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_separated_by_commas_are_refused_with_the_command_that_was_meant() {
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            check_separated(&names)
+        };
+        check(&["alice", "bob"]).unwrap();
+        let failure = check(&["alice,bob", "it's carol, "]).unwrap_err();
+        assert_eq!(failure.exit().code(), 2);
+        let command = "  kubectl mtls issue-client alice bob 'it'\\''s carol'";
+        assert_eq!(failure.what_to_do()[1], command);
     }
 }

@@ -190,6 +190,7 @@ impl Batch<'_> {
         let target = &self.targets[index];
         let folder = self.folder(index);
         folder.check_name()?;
+        self.renewal.check_inputs(&folder)?;
         let args = self.renewal.args;
         let existing = folder.existing_below(&args.out)?;
         Ok(Client {

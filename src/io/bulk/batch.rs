@@ -119,13 +119,8 @@ impl<C: Client> Shared<'_, '_, C> {
         wanted.sort();
         wanted.dedup();
         let read = |query: Query| async move {
-            match self.pace.keep(self.bulk.store.read(&query)).await? {
-                QueryResult::Objects(objects) => Ok((query, objects)),
-                // Nothing else is the same for all, and would be asked for ever.
-                _ => Err(Failure::internal(format!(
-                    "a bulk row cannot read {query:?}"
-                ))),
-            }
+            let objects = self.answer(&query).await?;
+            Ok((query, objects))
         };
         let answers: Vec<Result<_, Failure>> = stream::iter(wanted)
             .map(read)

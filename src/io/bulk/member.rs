@@ -126,7 +126,7 @@ impl<C: Client> Member<C> {
                     Event::Delivered
                 }
                 Effect::Read(queries) => match directory {
-                    Some(directory) if !is_shared(&queries, standing) => read(queries, directory)?,
+                    Some(directory) if !is_common(&queries, standing) => read(queries, directory)?,
                     _ => {
                         self.pending = Some(Effect::Read(queries));
                         return Ok(None);
@@ -187,6 +187,12 @@ impl<C: Client> Member<C> {
 /// Whether a read is of the authority's state, which is read once for all clients that need it.
 fn is_shared(queries: &[Query], standing: &Standing) -> bool {
     queries.contains(&Query::Get(standing.reference().clone()))
+}
+
+/// Whether a read is performed once for all clients.
+fn is_common(queries: &[Query], standing: &Standing) -> bool {
+    let is_list = |query: &Query| matches!(query, Query::List { .. });
+    is_shared(queries, standing) || queries.iter().any(is_list)
 }
 
 fn read(queries: Vec<Query>, directory: &CaDir) -> Result<Event, Ended> {

@@ -217,7 +217,7 @@ fn in_place(live: &[u8], new: &str) -> Option<InPlace> {
 const PAGE: usize = 4096;
 
 /// The file of the revocation lists, if a certificate was revoked.
-const LISTS: &str = "ca.crl";
+pub(super) const LISTS: &str = "ca.crl";
 
 /// The directory's revocation lists as PEM, if there are any.
 pub(super) fn lists(folder: &Path) -> Result<Option<String>, Failure> {

@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 
 use super::files::{create_folder, hinted};
 use crate::error::Failure;
-use crate::io::files::{Access, NEW_CA, NewFile, has_content, read_if_there, staged, write_all};
+use crate::io::files::{
+    Access, NEW_CA, NewFile, check_own, has_content, is_taken, read_if_there, staged, write_all,
+};
 
 /// The file of the CA's certificate; certificates of further trusted CAs may follow it.
 pub(super) const CERTIFICATE: &str = "ca.crt";
@@ -80,11 +82,17 @@ pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool
 /// Moves a CA that was decided on to its place.
 fn finish(folder: &Path) -> Result<(), Failure> {
     let new = folder.join(NEW_CA);
-    if !new.exists() {
+    if !is_taken(&new) {
         return Ok(());
     }
     let is_whole = || folder.join(KEY).exists() && folder.join(CERTIFICATE).exists();
     if !is_whole() {
+        let files = [KEY, CERTIFICATE].map(|name| new.join(name));
+        match check_own(folder, &new, files.iter().map(PathBuf::as_path)) {
+            // Another run has just finished.
+            Err(_) if !is_taken(&new) => return Ok(()),
+            checked => checked?,
+        }
         let read = |name: &str| read_if_there(&new.join(name));
         let key = read(KEY)?.map(Zeroizing::new);
         // The certificate comes last: where it stands, the key does too.

@@ -140,6 +140,7 @@ fn a_ca_that_was_decided_on_by_a_killed_run_is_finished_by_the_next() {
         let new = folder.path().join(".kubectl-mtls-new-ca");
         fs::create_dir(&new).unwrap();
         put(&new, &certificate, &key);
+        restrict(&new.join(made::KEY), 0o600);
         if has_key_already {
             fs::write(folder.path().join(made::KEY), key.as_bytes()).unwrap();
         }
@@ -351,5 +352,29 @@ fn a_directory_answers_every_question_so_that_none_is_asked_again() {
         let mut observed = Observed::default();
         observed.apply(Event::Read(vec![(query.clone(), answer.unwrap())]));
         assert!(observed.prefetch([query.clone()]).is_ok(), "{query:?}");
+    }
+}
+
+fn restrict(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_new_ca_that_somebody_else_could_have_prepared_is_not_taken() {
+    for (mode_of_folder, mode_of_key) in [(0o777, 0o600), (0o700, 0o640), (0o700, 0o666)] {
+        let folder = tempfile::tempdir().unwrap();
+        let planted = folder.path().join(".kubectl-mtls-new-ca");
+        fs::create_dir(&planted).unwrap();
+        fs::write(planted.join("ca.key"), "of an attacker").unwrap();
+        fs::write(planted.join("ca.crt"), "of an attacker").unwrap();
+        restrict(&planted.join("ca.key"), mode_of_key);
+        restrict(&planted, mode_of_folder);
+        let failure = super::made::certificate(folder.path()).unwrap_err();
+        let said = failure.to_string();
+        assert!(said.contains(".kubectl-mtls-new-ca"), "{said}");
+        assert!(!folder.path().join("ca.key").exists());
+        restrict(&planted.join("ca.key"), 0o600);
+        restrict(&planted, 0o700);
+        assert!(super::made::certificate(folder.path()).unwrap().is_some());
     }
 }

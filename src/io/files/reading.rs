@@ -52,6 +52,18 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
+/// Reads a small regular file; anything else is an error.
+pub(super) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    small(file)
+}
+
 /// Refuses a file that a library would read whole, unless it is a small regular file. A missing file is left to the library.
 pub fn check_small(path: &Path) -> Result<(), Failure> {
     let fault = match metadata(path) {
@@ -72,6 +84,28 @@ pub fn ending_with(folder: &Path, end: &str) -> Vec<String> {
     let mut names: Vec<String> = names.filter(|name| name.ends_with(end)).collect();
     names.sort_unstable();
     names
+}
+
+/// Whether a file that is written at one path takes the place of another one, which need not exist yet: case does not count, as on many
+/// file systems.
+pub fn replaces(written: &Path, other: &Path) -> bool {
+    let name = |path: &Path| {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase());
+        name.unwrap_or_default()
+    };
+    let folder = |path: &Path| {
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let above = above.unwrap_or(Path::new("."));
+        std::fs::canonicalize(above).unwrap_or_else(|_| above.to_path_buf())
+    };
+    // Names are compared first, since that costs nothing.
+    let is_place_of =
+        |other: &Path| name(written) == name(other) && folder(written) == folder(other);
+    is_place_of(other)
+        || (super::is_link(other)
+            && std::fs::canonicalize(other).is_ok_and(|target| is_place_of(&target)))
 }
 
 /// Whether a file exists and has exactly this content.

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempDir};
 
+use super::reading::read_regular;
 use super::{
     Access, NewFile, NotWritten, UNFINISHED, Unflushed, create, flush, folder_of, has_content,
-    read, write_all,
+    write_all,
 };
+use crate::error::Failure;
+use crate::io::platform;
 
 /// The prefix of the names of prepared sets.
 pub const PREPARED: &str = ".kubectl-mtls-client-";
@@ -48,10 +51,7 @@ pub fn write_set(
     force: bool,
     others: Option<&[Unflushed]>,
 ) -> Result<(), NotWritten> {
-    let wanted: Vec<&NewFile<'_>> = files
-        .iter()
-        .filter(|file| !has_content(&file.path, file.content))
-        .collect();
+    let wanted: Vec<&NewFile<'_>> = files.iter().filter(|file| !file.stands(force)).collect();
     let Some(first) = wanted.first() else {
         return flush(&opened(others.unwrap_or_default()));
     };
@@ -76,31 +76,90 @@ pub fn write_set(
     place(&set, folder, force)
 }
 
-/// The names of prepared sets begin with this text.
-pub fn complete(folder: &Path, name: &str, force: bool) -> Result<bool, NotWritten> {
+/// Completes the set with this name that an interrupted run prepared; returns whether there was one.
+pub fn complete(folder: &Path, name: &str, force: bool) -> Result<bool, Failure> {
     let set = prepared(folder, name);
     if !fs::symlink_metadata(&set).is_ok_and(|found| found.is_dir()) {
         return Ok(false);
     }
-    let failed = |error| NotWritten::new(&set, error);
-    let taken = content(&set)
-        .map_err(failed)?
-        .into_iter()
-        .find(|(from, to)| {
-            let place = folder.join(to);
-            let is_other = || read(from).is_ok_and(|content| !has_content(&place, &content));
-            super::is_taken(&place) && is_other()
-        });
+    let prepared = content(&set).map_err(|error| NotWritten::new(&set, error))?;
+    match check_own(
+        folder,
+        &set,
+        prepared.iter().map(|(from, _)| from.as_path()),
+    ) {
+        // Another run has just completed it.
+        Err(_) if !super::is_taken(&set) => return Ok(true),
+        checked => checked?,
+    }
+    let taken = prepared.into_iter().find(|(from, to)| {
+        let place = folder.join(to);
+        let is_other = || read_regular(from).is_ok_and(|content| !has_content(&place, &content));
+        super::is_taken(&place) && is_other()
+    });
+    let hinted = |error: NotWritten| {
+        Failure::from(error).hint("move the file away, or overwrite it with `--force`")
+    };
     if let (Some((_, to)), false) = (taken, force) {
         let reason = format!(
             "the file differs from the one in `{}`, which an interrupted run left",
             set.display()
         );
         let error = io::Error::new(ErrorKind::AlreadyExists, reason);
-        return Err(NotWritten::new(&folder.join(to), error));
+        return Err(hinted(NotWritten::new(&folder.join(to), error)));
     }
-    place(&set, folder, force)?;
+    place(&set, folder, force).map_err(hinted)?;
     Ok(true)
+}
+
+/// Refuses prepared files that another user may have put there: they would be delivered as the client's, or as the CA's. The folder and its
+/// files must belong to this user, nobody else may write them, and nobody else may read those with a key.
+pub fn check_own<'a>(
+    folder: &Path,
+    set: &Path,
+    files: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
+    let failed = |error| NotWritten::new(set, error);
+    let mut builder = Builder::new();
+    let probe = platform::staged(builder.prefix(UNFINISHED), Access::Private.mode());
+    let probe = probe.tempfile_in(folder).map_err(failed)?;
+    let own = probe.as_file().metadata().map_err(failed)?;
+    let directory = fs::symlink_metadata(set).map_err(failed)?;
+    if !directory.is_dir() || !platform::is_protected(&directory, &own, WRITING) {
+        return Err(not_own(set));
+    }
+    for path in files {
+        let found = match fs::symlink_metadata(path) {
+            // Another run of this user's moved the file to its place.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            found => found.map_err(|error| NotWritten::new(path, error))?,
+        };
+        let forbidden = if is_public(path) { WRITING } else { ALL };
+        if !found.is_file() || !platform::is_protected(&found, &own, forbidden) {
+            return Err(not_own(path));
+        }
+    }
+    Ok(())
+}
+
+/// What others may not do with any prepared file.
+const WRITING: u32 = 0o022;
+/// What others may not do with a prepared file that holds a key or a password.
+const ALL: u32 = 0o077;
+
+/// Whether a prepared file holds only what everybody may read.
+fn is_public(path: &Path) -> bool {
+    let end = path.extension().and_then(|end| end.to_str());
+    end.is_some_and(|end| matches!(end, "crt" | "csr"))
+}
+
+fn not_own(path: &Path) -> Failure {
+    Failure::refused(format!(
+        "`{}` is left of an interrupted run, and another user could have put or changed it there",
+        path.display()
+    ))
+    .hint("it must belong to you, others must not be able to write it, and a key must be readable for you alone")
+    .hint("look at it, and remove it if it is not yours")
 }
 
 fn opened(others: &[Unflushed]) -> Vec<(&Path, &File)> {
@@ -164,12 +223,19 @@ fn place(set: &Path, folder: &Path, force: bool) -> Result<(), NotWritten> {
 
 /// Moves a prepared file to its place; false if the file is there already, also by another run.
 fn put(from: &Path, to: &Path, force: bool) -> io::Result<bool> {
-    let content = match fs::read(from) {
+    let content = match read_regular(from) {
         Ok(content) => zeroize::Zeroizing::new(content),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    if has_content(to, &content) {
+    let is_there = match fs::symlink_metadata(from) {
+        Ok(prepared) if force => {
+            let found = fs::symlink_metadata(to);
+            found.is_ok_and(|found| found.permissions() == prepared.permissions())
+        }
+        _ => true,
+    };
+    if is_there && has_content(to, &content) {
         return Ok(false);
     }
     if force {
@@ -200,100 +266,4 @@ fn copy(from: &Path, to: &Path, content: &[u8]) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    const NAMES: [&str; 4] = ["client-ca.crt", "ada.key", "ada.p12", "ada.crt"];
-
-    fn files(folder: &Path) -> Vec<NewFile<'static>> {
-        let file = |name: &&'static str| NewFile {
-            path: folder.join(name),
-            content: name.as_bytes(),
-            access: if *name == "ada.key" {
-                Access::Private
-            } else {
-                Access::Public
-            },
-        };
-        NAMES.iter().map(file).collect()
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn sorted() -> Vec<&'static str> {
-        let mut sorted = NAMES.to_vec();
-        sorted.sort_unstable();
-        sorted
-    }
-
-    /// What a run leaves that is killed when this many files have their places.
-    fn killed_after(count: usize) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let set = prepared(folder.path(), "ada");
-        fs::create_dir(&set).unwrap();
-        for (number, file) in files(folder.path()).iter().enumerate() {
-            let staged = set.join(numbered(number, &file.path));
-            create(&staged, file).unwrap();
-            if number < count {
-                fs::hard_link(&staged, &file.path).unwrap();
-            }
-        }
-        folder
-    }
-
-    #[test]
-    fn a_set_appears_whole_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        write_set("ada", &files(folder.path()), false, Some(&[])).unwrap();
-        assert_eq!(names(folder.path()), sorted());
-        let mode = fs::metadata(folder.path().join("ada.key")).unwrap();
-        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
-        assert!(!complete(folder.path(), "ada", false).unwrap());
-        write_set("ada", &files(folder.path()), false, None).unwrap();
-    }
-
-    #[test]
-    fn a_run_killed_between_any_two_files_is_completed() {
-        for count in 0..=NAMES.len() {
-            for force in [false, true] {
-                let folder = killed_after(count);
-                assert!(complete(folder.path(), "ada", force).unwrap());
-                assert_eq!(names(folder.path()), sorted(), "{count}");
-                for file in files(folder.path()) {
-                    assert!(has_content(&file.path, file.content), "{count}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_file_of_somebody_else_is_never_overwritten_by_completing() {
-        let folder = killed_after(1);
-        let other = folder.path().join("ada.key");
-        fs::write(&other, "of another client").unwrap();
-        let failure = complete(folder.path(), "ada", false).unwrap_err();
-        assert_eq!(failure.kind(), ErrorKind::AlreadyExists);
-        assert!(has_content(&other, b"of another client"));
-        assert!(!folder.path().join("ada.crt").exists());
-        assert!(complete(folder.path(), "ada", true).unwrap());
-        assert!(has_content(&other, b"ada.key"));
-    }
-
-    #[test]
-    fn a_file_that_appears_meanwhile_leaves_none_of_the_set_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ada.p12"), "other").unwrap();
-        let error = write_set("ada", &files(folder.path()), false, None).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        assert_eq!(names(folder.path()), ["ada.p12"]);
-    }
-}
+mod tests;

@@ -75,3 +75,35 @@ fn private_files_are_their_owners_only_from_the_start() {
     let mode = fs::metadata(&private.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn a_forced_program_that_nobody_may_run_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = NewFile {
+        access: Access::Executable,
+        ..file(folder.path(), "kubectl_complete-mtls", "#!/bin/sh\n")
+    };
+    fs::write(&program.path, program.content).unwrap();
+    let mode = || fs::metadata(&program.path).unwrap().permissions().mode() & 0o111;
+    assert_eq!(mode(), 0);
+    write_all(std::slice::from_ref(&program), true).unwrap();
+    assert_ne!(mode(), 0);
+}
+
+#[test]
+fn a_path_leads_to_the_same_place_by_any_way_and_in_any_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    fs::create_dir_all(&one).unwrap();
+    std::os::unix::fs::symlink(&one, &other).unwrap();
+    assert!(replaces(&one.join("ca.crt"), &other.join("CA.crt")));
+    assert!(replaces(&one.join("../one/ca.crt"), &one.join("ca.crt")));
+    assert!(!replaces(&one.join("ca.crt"), &one.join("ca.key")));
+    assert!(!replaces(
+        &folder.path().join("ca.crt"),
+        &one.join("ca.crt")
+    ));
+    fs::write(one.join("ada.crt"), "").unwrap();
+    std::os::unix::fs::symlink(one.join("ada.crt"), folder.path().join("link")).unwrap();
+    assert!(replaces(&one.join("ada.crt"), &folder.path().join("link")));
+}

@@ -50,6 +50,19 @@ pub(in crate::io) fn mode_for_others(found: &Metadata) -> Option<u32> {
     (mode & OTHERS != 0).then_some(mode)
 }
 
+/// Whether a file is this process's own, and other users have none of the `forbidden` permissions on it. `own` is a file that this process
+/// made beside it: some file systems know no owners or no modes, and show the same ones for every file.
+pub(in crate::io) fn is_protected(found: &Metadata, own: &Metadata, forbidden: u32) -> bool {
+    let more_than_own = found.permissions().mode() & !own.permissions().mode();
+    found.uid() == own.uid() && more_than_own & forbidden == 0
+}
+
+/// Whether a file has the owner's permissions of this mode, and none beyond the mode.
+pub(in crate::io) fn has_mode(found: &Metadata, mode: u32) -> bool {
+    let has = found.permissions().mode() & 0o777;
+    has & 0o700 == mode & 0o700 && has & !mode == 0
+}
+
 /// Whether the file type is a pipe.
 pub(in crate::io) fn is_pipe(kind: FileType) -> bool {
     kind.is_fifo()

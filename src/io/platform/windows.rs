@@ -44,6 +44,16 @@ pub(in crate::io) fn is_pipe(_kind: FileType) -> bool {
     false
 }
 
+/// Always true: files have no modes, and the permissions of the folder decide.
+pub(in crate::io) fn is_protected(_found: &Metadata, _own: &Metadata, _forbidden: u32) -> bool {
+    true
+}
+
+/// Always true: files have no modes.
+pub(in crate::io) fn has_mode(_found: &Metadata, _mode: u32) -> bool {
+    true
+}
+
 /// Always true: the standard library cannot compare files, and the hash of the content is compared
 /// in any case.
 pub(in crate::io) fn is_same_file(_one: &Metadata, _other: &Metadata) -> bool {

@@ -23,7 +23,8 @@ impl ClientName {
 
     /// The stem of the client's file names; equal to the name wherever every file system allows it.
     ///
-    /// Characters that Windows forbids become `_`, as does a leading `-`; a name that is too long is cut and gets a hash.
+    /// Characters that Windows forbids become `_`, as does a leading `-`, and a leading `.`, which hides files and begins the names of
+    /// unfinished ones; a name that is too long is cut and gets a hash.
     pub fn file_stem(&self) -> String {
         let mut stem: String = self
             .0
@@ -33,7 +34,7 @@ impl ClientName {
                 other => other,
             })
             .collect();
-        if stem.starts_with('-') {
+        if stem.starts_with(['-', '.']) {
             stem.replace_range(..1, "_");
         }
         if stem.len() > Self::MAX_STEM_BYTES {
@@ -157,5 +158,7 @@ mod tests {
     #[test]
     fn file_names_hold_nothing_that_windows_or_an_option_parser_misreads() {
         assert_eq!(name("-rf a:b").file_stem(), "_rf a_b");
+        let unfinished = name(".kubectl-mtls-client-ada").file_stem();
+        assert_eq!(unfinished, "_kubectl-mtls-client-ada");
     }
 }

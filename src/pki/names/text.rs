@@ -84,13 +84,13 @@ fn value_fault(value: &Any<'_>) -> Option<&'static str> {
 
 /// Whether a verifier treats two names as the same: case, runs of blanks (RFC 5280, 7.1) and string types do not count.
 pub(in crate::pki) fn same_name(one: &str, other: &str) -> bool {
-    let canonical = |name: &str| {
-        name.split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .to_lowercase()
-    };
-    canonical(one) == canonical(other)
+    comparable(one) == comparable(other)
+}
+
+/// The text by which a verifier compares a name.
+pub fn comparable(name: &str) -> String {
+    let words: Vec<&str> = name.split_whitespace().collect();
+    words.join(" ").to_lowercase()
 }
 
 /// Escapes an attribute value as RFC 4514, 2.4 demands; UTF-8 stays as it is.

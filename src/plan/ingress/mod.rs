@@ -91,7 +91,7 @@ pub struct Candidate<'a> {
     /// Their Pods.
     pub pods: Vec<&'a Object>,
     /// Whether clients outside the cluster reach the Service by its type or its addresses. Of an egress gateway they do not, nor of an
-    /// ingress gateway behind something else, as routes of OpenShift.
+    /// ingress gateway behind something else, as routers of another kind.
     pub is_reachable: bool,
 }
 

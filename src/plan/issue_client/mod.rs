@@ -7,7 +7,9 @@
 mod column;
 mod entry;
 mod existing;
+mod lookalikes;
 mod numbers;
+mod owners;
 mod report;
 mod revoked;
 mod row;
@@ -24,6 +26,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use column::{Cell, Column};
 pub use existing::ExistingFiles;
+pub use lookalikes::TakenUris;
 pub use report::Report;
 pub use row::{Row, Taken};
 pub use standing::{Standing, check_of_many, shared};
@@ -152,13 +155,17 @@ pub fn certify(
     let first = reference(&request.issuer.authority, &request.name, 1);
     let pruned = observed.already_read(&first);
     let pruned = pruned.and_then(|seen| seen.found().map(|first| pruned_to(first)));
+    let pruned = pruned
+        .transpose()
+        .map_err(|error| numbers::unreadable(&error))?;
     let own = entry::own(&authority, pruned.unwrap_or(0), observed)?;
     if !observed.was_delivered() {
         revoked::check(request, own.as_ref(), standing, observed)?;
     }
     if own.is_none() {
         numbers::check_name(request, observed, now)?;
-        numbers::check_common_names(request, observed)?;
+        lookalikes::check_common_names(request, observed)?;
+        lookalikes::check(request, standing, observed)?;
     }
     let identity = match observed.identity() {
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
@@ -187,6 +194,8 @@ pub fn certify(
         let mut report = report::report(entry, certificate, request, observed);
         report.cut_short = identity::cut_short(certificate, &authority, request.ttl);
         report.notes.extend(report.cut_short.clone());
+        report.unchecked = lookalikes::unchecked(request, observed);
+        report.notes.extend(report.unchecked.clone());
         return Ok(report);
     }
     let renewed = request
@@ -219,6 +228,7 @@ fn renews_live(renewed: Option<&ObjectRef>, observed: &Observed, now: OffsetDate
 }
 
 fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {
+    lookalikes::check_blanks(request)?;
     identity::certificate(
         &request.issuer.authority,
         &request.name,

@@ -11,8 +11,8 @@ use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::pki::when;
 use crate::plan::{Observed, Query, Reconciled};
-use crate::resources::ObjectRef;
-use crate::resources::inventory::{Entry, EntryState, pruned_to, reference};
+use crate::resources::inventory::{Entry, EntryState, LARGEST_NUMBER, pruned_to, reference};
+use crate::resources::{ObjectRef, Unreadable};
 
 /// Number of entries that are read in parallel.
 const AT_ONCE: u32 = 64;
@@ -43,9 +43,9 @@ impl Numbers<'_> {
         let pruned = if known < 2 { self.pruned(observed)? } else { 0 };
         let known = known.max(pruned);
         let (mut taken, mut free) = (known, known + 1);
-        while self.is_taken(free, observed)? {
+        while free <= LARGEST_NUMBER && self.is_taken(free, observed)? {
             taken = free;
-            free = known + (free - known).saturating_mul(2);
+            free = (known + (free - known).saturating_mul(2)).min(LARGEST_NUMBER + 1);
         }
         while free - taken > 1 {
             let middle = taken + (free - taken) / 2;
@@ -55,16 +55,25 @@ impl Numbers<'_> {
                 free = middle;
             }
         }
+        if free > LARGEST_NUMBER {
+            let last = self.reference(taken);
+            return Err(Failure::refused(format!("no number is free after {last}"))
+                .hint(
+                    "kubectl-mtls did not create that many certificates: check who wrote the entry",
+                )
+                .into());
+        }
         Ok(free)
     }
 
     /// The number up to which the entries after the first one were pruned.
     fn pruned(&self, observed: &Observed) -> Reconciled<u32> {
         let first = observed.get(&self.reference(1))?;
-        Ok(first.map_or(0, pruned_to))
+        let pruned = first.map_or(Ok(0), pruned_to);
+        Ok(pruned.map_err(|error| unreadable(&error))?)
     }
 
-    fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
+    pub(super) fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
         Ok(observed.get(&self.reference(number))?.is_some())
     }
 
@@ -136,12 +145,13 @@ impl Numbers<'_> {
         let object = observed
             .get(&name)?
             .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
-        let entry = Entry::read(object).map_err(|error| {
-            Failure::refused(error.to_string())
-                .hint("restore the entry; it may belong to a live certificate of this name")
-        })?;
-        Ok(entry)
+        Ok(Entry::read(object).map_err(|error| unreadable(&error))?)
     }
+}
+
+pub(super) fn unreadable(error: &Unreadable) -> Failure {
+    Failure::refused(error.to_string())
+        .hint("restore the entry; it may belong to a live certificate of this name")
 }
 
 /// Refuses a name that has a certificate, unless another one is requested.
@@ -158,34 +168,6 @@ pub(super) fn check_name(
         Some(entry) => Err(in_use(&entry, now).into()),
         None => Ok(()),
     }
-}
-
-/// Refuses the name of another client as a common name, by which applications may tell clients apart; a renewal may repeat an earlier name.
-pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
-    if request.may_share_name || request.renews.is_some() {
-        return Ok(());
-    }
-    let Some(subject) = &request.names.subject else {
-        return Ok(());
-    };
-    for other in subject.common_names() {
-        let Ok(name) = other.parse::<ClientName>() else {
-            continue;
-        };
-        let numbers = Numbers {
-            authority: &request.issuer.authority,
-            name: &name,
-        };
-        if name != request.name && numbers.is_taken(1, observed)? {
-            return Err(Failure::refused(format!(
-                "the common name `{name}` is the name of another client, for which `{}` could be mistaken",
-                request.name
-            ))
-            .hint("give another common name with `--subject`, or `--force` if both are the same client")
-            .into());
-        }
-    }
-    Ok(())
 }
 
 fn in_use(entry: &Entry, now: OffsetDateTime) -> Failure {

@@ -31,6 +31,8 @@ pub struct Report {
     pub lost: Vec<String>,
     /// The note on a certificate that ends with its CA, before the requested time.
     pub cut_short: Option<String>,
+    /// The note on a check of the certificate's URIs that was not made.
+    pub unchecked: Option<String>,
     /// A host that accepts the certificate, if one was seen.
     pub host: Option<String>,
     /// Notes for the user.
@@ -65,15 +67,20 @@ pub(super) fn report(
         before: false,
         entry,
         cut_short: None,
+        unchecked: None,
         host: None,
         notes: note.into_iter().collect(),
         lost,
     }
 }
 
+/// How many entries before the one of this run are looked at.
+const LOOKED_BACK: u32 = 1000;
+
 /// The serial numbers that earlier runs reserved for the name and did not deliver, as far as the entries were read.
 fn lost(entry: &Entry, request: &Request, observed: &Observed) -> Vec<String> {
-    let names = (1..entry.number).map(|number| request.numbers().reference(number));
+    let first = entry.number.saturating_sub(LOOKED_BACK).max(1);
+    let names = (first..entry.number).map(|number| request.numbers().reference(number));
     names
         .filter_map(|name| Entry::read(observed.already_read(&name)?.found()?).ok())
         .filter(|earlier| earlier.state == EntryState::Reserved)

@@ -6,6 +6,7 @@
 use super::entry::{self, Own};
 use super::{Request, Standing};
 use crate::error::Failure;
+use crate::plan::command_line::quoted;
 use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -82,7 +83,7 @@ fn refused(entry: &Entry) -> Failure {
         "certificate {number} of `{name}` was revoked; no new one was issued"
     ))
     .hint("to issue one nevertheless, run:")
-    .hint(format!("  kubectl mtls issue-client {name} --another"))
+    .hint(issue_another(name))
 }
 
 /// The error on a certificate that was revoked after its files had been written.
@@ -93,5 +94,9 @@ pub(super) fn delivered(entry: &Entry) -> Failure {
     ))
     .hint("the files of this certificate were written and are of no use: delete them")
     .hint("to issue another certificate, run:")
-    .hint(format!("  kubectl mtls issue-client {name} --another"))
+    .hint(issue_another(name))
+}
+
+fn issue_another(name: &str) -> String {
+    format!("  kubectl mtls issue-client {} --another", quoted(name))
 }

@@ -1,6 +1,7 @@
 //! One row of a table of clients.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -178,11 +179,12 @@ impl Taken {
     /// Adds the file names of a client; fails with the position of an earlier row that has the same ones.
     pub fn take(&mut self, name: &ClientName, place: u64) -> Result<(), u64> {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let first = *self.0.entry(hash12(&name.file_stem())).or_insert(place);
-        if first == place {
-            Ok(())
-        } else {
-            Err(first.into())
+        match self.0.entry(hash12(&name.file_stem())) {
+            Entry::Occupied(first) => Err((*first.get()).into()),
+            Entry::Vacant(free) => {
+                free.insert(place);
+                Ok(())
+            }
         }
     }
 }
@@ -256,5 +258,7 @@ mod tests {
         assert_eq!(take("a-b", 3), Ok(()));
         assert_eq!(take("a*b", 4), Err(2));
         assert_eq!(take("a-b", 5), Err(3));
+        // YAML and JSON may hold several rows in one line.
+        assert_eq!(take("a-b", 3), Err(3));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
+use super::owners::Owners;
 use super::{ExistingFiles, Issuer, Place, Request, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -45,6 +46,8 @@ pub struct Standing {
     chain: OnceLock<Vec<Certificate>>,
     /// The revoked certificates, computed on first use.
     revoked: OnceLock<Result<RevokedSet, String>>,
+    /// The clients of the inventory by their URIs, computed on first use.
+    owners: OnceLock<Owners>,
     /// The facts at the start of the run, if the state has changed since.
     began: Option<Arc<Standing>>,
 }
@@ -64,6 +67,7 @@ impl Standing {
             signer: None,
             chain: OnceLock::new(),
             revoked: OnceLock::new(),
+            owners: OnceLock::new(),
             began: None,
         }
     }
@@ -109,6 +113,11 @@ impl Standing {
                 self.state.authority
             ))
         })
+    }
+
+    /// The clients of the inventory, which was listed, by their URIs.
+    pub(super) fn owners(&self, entries: &[Object]) -> &Owners {
+        self.owners.get_or_init(|| Owners::of(entries))
     }
 
     /// Whether the certificate of an entry has not expired, and its CA is trusted.

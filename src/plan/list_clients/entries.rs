@@ -49,7 +49,12 @@ fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
         revoked_by,
         issued_by,
     ];
-    if texts.iter().any(|text| text.chars().any(char::is_control)) {
+    let further = entry.further_uris.iter().map(String::as_str);
+    if texts
+        .into_iter()
+        .chain(further)
+        .any(|text| text.chars().any(char::is_control))
+    {
         return Err(object.unreadable("the annotations of the entry hold control characters"));
     }
     Ok(entry)

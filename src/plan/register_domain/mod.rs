@@ -222,7 +222,7 @@ pub fn check(request: &Request, credentials: &Credentials, place: &str) -> Resul
         faults.join("; ")
     ))
     .hint(format!(
-        "`{}` needs {}; the given keys are {}",
+        "`{}` needs {}; all its keys are {}",
         request.account.name,
         request.account.required_names(),
         known.join(", ")

@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{Error, Subject};
 use crate::pki::{leaf, when};
+use crate::plan::command_line::quoted;
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{self, ExistingFiles, Numbers};
 use crate::plan::{Observed, Reconciled};
@@ -168,7 +169,8 @@ fn certificate(
         })?;
     let another = format!(
         "  kubectl mtls issue-client {} --another --authority {}",
-        entry.name, state.authority
+        quoted(&entry.name),
+        state.authority
     );
     let object = observed.try_get(reference)?;
     if let Some(differs) = difference(entry, object.found().copied(), &certificate) {

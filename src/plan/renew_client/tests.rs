@@ -161,6 +161,19 @@ fn what_somebody_wrote_into_the_inventory_is_not_signed() {
 }
 
 #[test]
+fn a_printed_command_can_be_pasted_whatever_the_name_of_the_client() {
+    let mut cluster = Cluster::default();
+    cluster.run(&first("it's alice")).unwrap();
+    let mut entry = cluster.entries().remove(0);
+    entry.serial = "07".to_owned();
+    cluster.put(&entry.object(&"it's alice".parse().unwrap()));
+    let failure = cluster.run(&renewal("it's alice")).unwrap_err();
+    let command = "  kubectl mtls issue-client 'it'\\''s alice' --another --authority kyma-mtls";
+    let hints = failure.what_to_do();
+    assert!(hints.iter().any(|hint| *hint == command), "{hints:?}");
+}
+
+#[test]
 fn an_entry_that_holds_the_certificate_of_another_client_is_not_renewed() {
     let bob = || issue_client::Request {
         names: Names {

@@ -5,14 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Request, live, observe, secrets, users};
+use super::{Request, belongs_to, live, observe, recorded, secrets, uid, users};
 use crate::error::Failure;
 use crate::plan::{Effect, Observed, Query, Reconciled, Write};
-use crate::resources::gateway::Gateway;
 use crate::resources::ingress::noted_namespaces;
-use crate::resources::names::{
-    CredentialNames, GATEWAY_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
-};
+use crate::resources::names::{GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION};
 use crate::resources::route::LiveRoute;
 use crate::resources::unexposure::{self, Doomed, Kept, Unexposure};
 use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entry, guard};
@@ -21,6 +18,8 @@ use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entr
 #[derive(Debug, Default)]
 pub(super) struct Extent {
     pub gateway: Option<GatewayName>,
+    /// The uid of the Gateway, if it exists, or existed when an earlier run recorded it.
+    pub gateway_uid: Option<String>,
     pub authority: Option<String>,
     /// The host of the deleted route, where an earlier run recorded it.
     pub host: Option<String>,
@@ -46,8 +45,8 @@ pub(super) fn of(request: &Request, route: &ObjectRef, observed: &Observed) -> R
         let gateway = gateway_of(&route, object)?;
         return judged(request, &gateway, Some((object, &route)), observed);
     }
-    if let Some(recorded) = recorded(&record, observed)? {
-        return from_record(request, &recorded, observed);
+    if let Some(recorded) = recorded::read(&record, observed)? {
+        return from_record(request, recorded, observed);
     }
     observed.prefetch([gateways()])?;
     match made_for(request, observed)? {
@@ -85,58 +84,16 @@ fn made_for(request: &Request, observed: &Observed) -> Reconciled<Option<Gateway
     Ok(own.map(|gateway| GatewayName::new(gateway.namespace(), gateway.name())))
 }
 
-/// The record of an earlier run, or of this one.
-fn recorded(reference: &ObjectRef, observed: &Observed) -> Reconciled<Option<Unexposure>> {
-    let written = observed.change_of(reference).map(|written| &written.answer);
-    let Some(object) = observed.get(reference)?.or(written) else {
-        return Ok(None);
-    };
-    if !object.is_ours() {
-        return Err(occupied(object).into());
-    }
-    let read = Unexposure::read(object).map_err(|error| {
-        Failure::refused(error.to_string()).hint(
-            "this object records an interrupted `unexpose`; remove it, and remove the rest by hand",
-        )
-    })?;
-    Ok(Some(read))
-}
-
-fn occupied(object: &Object) -> Failure {
-    Failure::refused(format!(
-        "{} was not created by kubectl-mtls, and `unexpose` needs its name to record what it deletes",
-        object.reference()
-    ))
-    .hint("rename or remove the existing object")
-}
-
-/// The remaining objects of a record; a successor of an object does not belong to it.
-fn from_record(
-    request: &Request,
-    recorded: &Unexposure,
-    observed: &Observed,
-) -> Reconciled<Extent> {
-    let known: Vec<(ObjectRef, &Doomed)> = recorded
-        .doomed
-        .iter()
-        .filter_map(|doomed| Some((doomed.reference()?, doomed)))
-        .filter(|(reference, _)| request.purge || reference.kind != Kind::Secret)
-        .collect();
-    observed.prefetch(known.iter().map(|(reference, _)| observe(reference)))?;
-    let mut doomed = Vec::new();
-    for (reference, known) in known {
-        let is_another = live(observed, &reference)?
-            .is_some_and(|object| object.text(&["metadata", "uid"]) != known.uid);
-        if !is_another {
-            doomed.push(reference);
-        }
-    }
+/// The extent of a record. While the Gateway is one that was created again, nothing goes with it, not even its authority's finalizer.
+fn from_record(request: &Request, recorded: Unexposure, observed: &Observed) -> Reconciled<Extent> {
+    let remaining = recorded::remaining(request, &recorded, observed)?;
     Ok(Extent {
-        gateway: Some(recorded.gateway.clone()),
-        authority: Some(recorded.authority.clone()),
-        host: recorded.host.clone(),
-        doomed,
-        kept: recorded.kept.clone(),
+        gateway: Some(recorded.gateway),
+        gateway_uid: remaining.gateway_uid,
+        authority: (!remaining.is_made_again).then_some(recorded.authority),
+        host: recorded.host,
+        doomed: remaining.doomed,
+        kept: remaining.kept,
         is_recorded: true,
         record: None,
     })
@@ -179,7 +136,7 @@ fn judged(
         ))
         .into());
     }
-    let candidates = names(name, own);
+    let candidates = secrets::names(name, own);
     let mut objects = vec![name.reference()];
     objects.extend(header_guards);
     objects.extend(
@@ -204,7 +161,7 @@ fn judged(
     }
     let mut kept = Vec::new();
     if request.purge {
-        let names = named_secrets(own, &candidates);
+        let names = secrets::named(name, own);
         let secrets = names.iter().flat_map(|name| {
             let proxies = proxies.iter();
             proxies.map(move |proxies| client_ca::secret(proxies, name))
@@ -220,6 +177,7 @@ fn judged(
     let record = record(request, name, of_host, &doomed, &kept, observed)?;
     Ok(Extent {
         gateway: Some(name.clone()),
+        gateway_uid: live(observed, &name.reference())?.map(uid),
         authority: Some(authority),
         host,
         doomed,
@@ -240,48 +198,6 @@ fn commands(objects: &[ObjectRef]) -> String {
     };
     let commands: Vec<String> = objects.iter().map(delete).collect();
     commands.join(" && ")
-}
-
-/// The names of the objects that belong to a Gateway, by the credential of its mutual-TLS server; for a deleted Gateway, the possible
-/// names.
-fn names(name: &GatewayName, own: Option<&Gateway>) -> Vec<CredentialNames> {
-    let server = own.and_then(|own| {
-        let mut servers = own.tls_servers();
-        servers.find(|server| server.is_mutual())
-    });
-    match (own, server) {
-        (Some(own), Some(server)) => vec![own.names(server)],
-        _ => vec![CredentialNames::further(name), CredentialNames::first()],
-    }
-}
-
-/// The Secrets to delete: those that the Gateway's servers name, and those with its own names. Server Secrets come first, because a server
-/// without its client-CA Secret may trust the issuer of its certificate.
-fn named_secrets(own: Option<&Gateway>, candidates: &[CredentialNames]) -> Vec<String> {
-    let servers = || own.iter().flat_map(|own| &own.servers);
-    let credentials = servers()
-        .flat_map(|server| std::iter::once(&server.credential).chain(&server.further_credentials))
-        .cloned()
-        .chain(candidates.iter().map(|names| names.credential().to_owned()));
-    let client_cas = servers()
-        .filter(|server| !server.credential.is_empty())
-        .map(crate::resources::gateway::Server::client_ca_source)
-        .filter(|source| source.kind == Kind::Secret)
-        .map(|secret| secret.name)
-        .chain(candidates.iter().flat_map(|names| {
-            let earlier = (!names.is_shared()).then(|| names.earlier_client_ca());
-            earlier.into_iter().chain([names.derived_client_ca()])
-        }));
-    let mut known = BTreeSet::new();
-    credentials
-        .chain(client_cas)
-        .filter(|name| !name.is_empty() && known.insert(name.clone()))
-        .collect()
-}
-
-/// Whether an object of this plugin names the Gateway in its annotation.
-pub(super) fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
-    object.is_ours() && object.annotation(GATEWAY_ANNOTATION) == Some(&gateway.to_string())
 }
 
 fn record(
@@ -317,7 +233,7 @@ pub(super) fn write_down(
     };
     let reference = unexposure::reference(&request.namespace, &request.service);
     match observed.get(&reference)? {
-        Some(live) if !live.is_ours() => Err(occupied(live).into()),
+        Some(live) if !live.is_ours() => Err(recorded::occupied(live).into()),
         Some(live) if record.is_contained_in(live) => Ok(()),
         _ => Err(Effect::Write(Write::Apply(record.clone())).into()),
     }

@@ -6,6 +6,7 @@
 
 mod elsewhere;
 mod extent;
+mod recorded;
 mod release;
 mod report;
 mod routed;
@@ -21,7 +22,9 @@ use super::{Observed, Query, Seen, Write, Written};
 use crate::error::Failure;
 use crate::plan::{Effect, Reconciled, Wait};
 use crate::resources::ingress::noted_namespaces;
-use crate::resources::names::{INGRESS_ANNOTATION, INGRESS_NAMESPACE, SERVICE_ANNOTATION};
+use crate::resources::names::{
+    GATEWAY_ANNOTATION, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE, SERVICE_ANNOTATION,
+};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
 use extent::Extent;
@@ -178,6 +181,16 @@ fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Option<
     } else {
         observed.get_if_served(reference)
     }
+}
+
+/// Whether an object of this plugin names the Gateway in its annotation.
+fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
+    object.is_ours() && object.annotation(GATEWAY_ANNOTATION) == Some(&gateway.to_string())
+}
+
+/// The uid of an object, which its successor of the same name does not have.
+fn uid(object: &Object) -> String {
+    object.text(&["metadata", "uid"]).to_owned()
 }
 
 /// Checks all objects before the first deletion, then deletes one after the other, those of the Service alone first, and waits until each is

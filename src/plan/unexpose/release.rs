@@ -49,6 +49,9 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
         return Ok(());
     }
     users::read_again(&[gateways(), kubernetes_gateways()], observed)?;
+    if users::made_again(extent, observed)?.is_some() {
+        return Ok(());
+    }
     let listed = users::readable_gateways(observed)?;
     let mut others = listed.iter().filter(|other| other.name != *gateway);
     let owner = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();

@@ -74,7 +74,7 @@ pub(super) fn done(
                 namespace: object.namespace.clone(),
             });
         }
-        if stands && object.kind == Kind::Secret {
+        if stands && object.kind != Kind::Gateway {
             let user = users::still_needed(request, extent, object, observed)?;
             kept.extend(user.map(|reason| Kept::new(object, reason)));
         }

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::extent::belongs_to;
-use super::{live, observe};
+use super::{belongs_to, live, observe};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::Certificate;
-use crate::resources::names::{GATEWAY_ANNOTATION, GatewayName};
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, GatewayName};
 use crate::resources::unexposure::Kept;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -16,6 +16,44 @@ use crate::resources::{Kind, Object, ObjectRef};
 pub(super) struct Judged {
     pub doomed: Vec<ObjectRef>,
     pub kept: Vec<Kept>,
+}
+
+/// The names of the objects that belong to a Gateway, by the credential of its mutual-TLS server; for a deleted Gateway, the possible
+/// names.
+pub(super) fn names(name: &GatewayName, own: Option<&Gateway>) -> Vec<CredentialNames> {
+    let server = own.and_then(|own| {
+        let mut servers = own.tls_servers();
+        servers.find(|server| server.is_mutual())
+    });
+    match (own, server) {
+        (Some(own), Some(server)) => vec![own.names(server)],
+        _ => vec![CredentialNames::further(name), CredentialNames::first()],
+    }
+}
+
+/// The Secrets to delete: those that the Gateway's servers name, and those with its own names. Server Secrets come first, because a server
+/// without its client-CA Secret may trust the issuer of its certificate.
+pub(super) fn named(name: &GatewayName, own: Option<&Gateway>) -> Vec<String> {
+    let candidates = names(name, own);
+    let servers = || own.iter().flat_map(|own| &own.servers);
+    let credentials = servers()
+        .flat_map(|server| std::iter::once(&server.credential).chain(&server.further_credentials))
+        .cloned()
+        .chain(candidates.iter().map(|names| names.credential().to_owned()));
+    let client_cas = servers()
+        .filter(|server| !server.credential.is_empty())
+        .map(Server::client_ca_source)
+        .filter(|source| source.kind == Kind::Secret)
+        .map(|secret| secret.name)
+        .chain(candidates.iter().flat_map(|names| {
+            let earlier = (!names.is_shared()).then(|| names.earlier_client_ca());
+            earlier.into_iter().chain([names.derived_client_ca()])
+        }));
+    let mut known = BTreeSet::new();
+    credentials
+        .chain(client_cas)
+        .filter(|name| !name.is_empty() && known.insert(name.clone()))
+        .collect()
 }
 
 /// Decides on every one of these Secrets that exists.
@@ -31,7 +69,7 @@ pub(super) fn judge(
         let Some(object) = live(observed, &reference)? else {
             continue;
         };
-        match keeper(gateway, object, observed)? {
+        match keeper(gateway, object, Proof::Certificate, observed)? {
             None => judged.doomed.push(reference),
             Some(reason) => judged.kept.push(Kept::new(&reference, reason)),
         }
@@ -47,10 +85,20 @@ fn certificates(secret: &ObjectRef) -> [Query; 2] {
     ]
 }
 
+/// What proves that the issuer wrote a Secret for the Gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// A Certificate of this plugin names the Secret.
+    Certificate,
+    /// The record of an interrupted run, which deleted the Certificate, and whose name for the Secret was checked.
+    Recorded,
+}
+
 /// Why a Secret must be kept.
-fn keeper(
+pub(super) fn keeper(
     gateway: &GatewayName,
     object: &Object,
+    proof: Proof,
     observed: &Observed,
 ) -> Reconciled<Option<String>> {
     let ours = gateway.to_string();
@@ -60,6 +108,7 @@ fn keeper(
     if let Some(other) = other {
         return Ok(Some(format!("the Secret belongs to the Gateway `{other}`")));
     }
+    observed.prefetch(certificates(object.reference()))?;
     let filling = filling(object.reference(), observed)?;
     let theirs = filling
         .iter()
@@ -70,7 +119,8 @@ fn keeper(
             theirs.reference()
         )));
     }
-    if object.is_ours() || (object.is_issued() && !filling.is_empty()) {
+    let is_proven = proof == Proof::Recorded || !filling.is_empty();
+    if object.is_ours() || (object.is_issued() && is_proven) {
         return Ok(None);
     }
     Ok(Some(if object.is_issued() {

@@ -1,6 +1,7 @@
 //! A cluster in memory: each decision, with others who act in between, and killed after each write.
 
 mod elsewhere;
+mod recorded;
 mod waiting;
 mod whole;
 
@@ -12,10 +13,7 @@ use crate::resources::api_rule::{Route, RouteOptions};
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::gateway::MutualGateway;
 use crate::resources::ingress::IngressGateway;
-use crate::resources::names::{
-    CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE,
-    ISSUED_LABEL, MANAGED_BY, SERVICE_ANNOTATION,
-};
+use crate::resources::names::{CredentialNames, FIELD_MANAGER, ISSUED_LABEL, MANAGED_BY};
 
 const HOST: &str = "httpbin.example.com";
 

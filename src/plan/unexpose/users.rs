@@ -1,7 +1,7 @@
 //! Other users of a Gateway or a Secret, looked for directly before its deletion. An object that cannot be read counts as a user.
 
-use super::Request;
 use super::extent::{Extent, gateways};
+use super::{Request, recorded, uid};
 use crate::error::Failure;
 use crate::plan::probe::kubernetes_gateways;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
@@ -17,7 +17,8 @@ pub(super) fn queries() -> [Query; 3] {
     [Kind::Gateway, Kind::ApiRule, Kind::VirtualService].map(Query::everywhere)
 }
 
-/// Why an object of the Gateway must not be deleted now. A Gateway in use is a refusal, a Secret in use is kept.
+/// Why an object of the Gateway must not be deleted now. A Gateway in use is a refusal, a Secret in use is kept, and so is everything once
+/// the Gateway was created again.
 pub(super) fn still_needed(
     request: &Request,
     extent: &Extent,
@@ -33,8 +34,12 @@ pub(super) fn still_needed(
             refuse_routes(request, gateway, observed)?;
             Ok(None)
         }
+        _ if !extent.doomed.contains(reference) => Ok(None),
         Kind::Secret => {
             read_again(&[gateways(), kubernetes_gateways()], observed)?;
+            if let Some(reason) = made_again(extent, observed)? {
+                return Ok(Some(reason));
+            }
             let listed = readable_gateways(observed)?;
             let user = user_of(reference, gateway, &listed);
             match user {
@@ -42,8 +47,23 @@ pub(super) fn still_needed(
                 None => kubernetes_user_of(reference, observed),
             }
         }
-        _ => Ok(None),
+        _ => {
+            read_again(&[gateways()], observed)?;
+            made_again(extent, observed)
+        }
     }
+}
+
+/// Why everything is kept, if another Gateway has taken the name of the one that goes.
+pub(super) fn made_again(extent: &Extent, observed: &Observed) -> Reconciled<Option<String>> {
+    let Some(gateway) = &extent.gateway else {
+        return Ok(None);
+    };
+    let name = gateway.reference();
+    let mut listed = observed.list(&gateways())?.iter();
+    let standing = listed.find(|object| *object.reference() == name);
+    let is_another = standing.is_some_and(|object| Some(uid(object)) != extent.gateway_uid);
+    Ok(is_another.then(|| recorded::made_again(gateway)))
 }
 
 /// Reads lists again that were read before the last change of this run.

@@ -91,3 +91,26 @@ fn names_of_rfc2136_end_with_a_dot() {
     assert!(faults("rfc2136", &keys("example.com")).contains("`Zone` does not end with a dot"));
     assert_eq!(faults("rfc2136", &keys("example.com.")), "");
 }
+
+#[test]
+fn an_unknown_key_of_an_env_file_is_named_only_where_it_is_a_misspelt_one() {
+    let faults = |text: &str| {
+        let mut credentials = Credentials::default();
+        credentials.add_env_file(text).unwrap();
+        let account = Account::of("cloudflare-dns").unwrap();
+        account.faults(&credentials).join("; ")
+    };
+    let said = faults("\nv1.0-abcdef0123456789=\n");
+    assert!(
+        said.contains("line 2 names a key that `cloudflare-dns` does not have"),
+        "{said}"
+    );
+    assert!(!said.contains("abcdef"), "{said}");
+    let said = faults("CLOUDFLARE_API_TOKE=x\ncloudflare_api_token=x\n");
+    for misspelt in ["`CLOUDFLARE_API_TOKE`", "`cloudflare_api_token`"] {
+        let says = format!(
+            "{misspelt} is not a key of `cloudflare-dns` (did you mean `CLOUDFLARE_API_TOKEN`?)"
+        );
+        assert!(said.contains(&says), "{said}");
+    }
+}

@@ -90,3 +90,25 @@ fn an_expired_certificate_does_not_occupy_its_name() {
         assert_eq!(entry.occupies_name(NOW), occupies, "{state}");
     }
 }
+
+#[test]
+fn all_uris_of_a_certificate_are_recorded_and_an_entry_of_an_earlier_version_has_the_first_one() {
+    let mut entry = entry();
+    let first = entry.uri.clone();
+    let of = |object: &Object| {
+        let (name, uris) = identities(object).unwrap();
+        (name.to_owned(), uris.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let earlier = entry.object(&alice());
+    assert_eq!(of(&earlier), ("alice".to_owned(), vec![first.clone()]));
+    assert_eq!(Entry::read(&earlier).unwrap().further_uris, [""; 0]);
+    entry.further_uris = vec!["urn:1".to_owned(), "urn:2".to_owned()];
+    let object = metadata_of(&entry.object(&alice()));
+    assert_eq!(of(&object).1, [&first, "urn:1", "urn:2"]);
+    assert_eq!(
+        Entry::read(&object).unwrap().further_uris,
+        entry.further_uris
+    );
+    entry.state = EntryState::Void;
+    assert!(identities(&entry.object(&alice())).is_none());
+}

@@ -92,6 +92,11 @@ pub(super) const SCENES: &[Scene] = &[
         Situation::Exposed,
     ),
     scene("issue-client", &["alice", "--another"], Situation::Standing),
+    scene(
+        "issue-client",
+        &["alice", "--another", "--uri", "urn:alice"],
+        Situation::Standing,
+    ),
     scene("issue-client", &["alice"], Situation::Nothing),
     scene(
         "issue-client",

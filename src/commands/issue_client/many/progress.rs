@@ -26,6 +26,8 @@ pub(super) struct Progress<'a> {
     /// The note on the first certificate that ends with its CA, and the number of such
     /// certificates.
     cut_short: Option<(String, u64)>,
+    /// The note on URIs that were not checked.
+    unchecked: Option<String>,
     first_refusal: Option<Failure>,
     failure: Option<Failure>,
     started: Instant,
@@ -40,6 +42,7 @@ impl<'a> Progress<'a> {
             text: String::new(),
             listed: 0,
             cut_short: None,
+            unchecked: None,
             first_refusal: None,
             failure: None,
             started: Instant::now(),
@@ -59,6 +62,9 @@ impl<'a> Progress<'a> {
                 if let Some(said) = &report.cut_short {
                     let first = (said.clone(), 0);
                     self.cut_short.get_or_insert(first).1 += 1;
+                }
+                if let Some(said) = &report.unchecked {
+                    self.unchecked.get_or_insert_with(|| said.clone());
                 }
                 for serial in &report.lost {
                     self.lost(&report.entry.name, serial);
@@ -170,7 +176,7 @@ impl<'a> Progress<'a> {
             1 => first,
             _ => format!("{first}; the same holds for {} more", count - 1),
         });
-        for note in end.notes.iter().chain(&cut) {
+        for note in end.notes.iter().chain(&cut).chain(&self.unchecked) {
             self.terminal.note(note);
         }
         let again =

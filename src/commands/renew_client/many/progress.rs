@@ -11,6 +11,7 @@ use crate::output::Render;
 use crate::output::bulk::gauge;
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
+use crate::plan::command_line::quoted;
 use crate::plan::issue_client::Report;
 
 /// Names that are listed in one line.
@@ -152,7 +153,8 @@ impl<'a> Progress<'a> {
             .map(|index| self.name(index))
             .collect();
         let more = left.len().saturating_sub(MOST_NAMES);
-        let mut names = left[..left.len() - more].join(" ");
+        let shown = left[..left.len() - more].iter();
+        let mut names = shown.map(|name| quoted(name)).collect::<Vec<_>>().join(" ");
         if more > 0 {
             names.push_str(&format!(" and {more} more"));
         }

@@ -9,6 +9,7 @@ use super::super::view::View;
 use super::super::{Allow, Request};
 use crate::error::Failure;
 use crate::pki::names::{ClientName, check_uri_san, default_uri};
+use crate::plan::command_line::quoted;
 use crate::plan::list_clients::{entries, inventory};
 use crate::plan::{Observed, Reconciled, Seen, spelling};
 use crate::resources::guard::Clients;
@@ -161,12 +162,13 @@ impl<'a> Directory<'a> {
                     .entries
                     .iter()
                     .filter(|entry| entry.name == name.as_str());
-                uris.extend(of_name.map(|entry| entry.uri.clone()));
+                uris.extend(of_name.flat_map(Entry::uris).map(str::to_owned));
                 uris
             };
             let on_list: Vec<String> = uris.intersection(current).cloned().collect();
             // A known client that is not on the list is no error: an earlier run may have removed it.
-            let is_known = self.entries.iter().any(|entry| uris.contains(&entry.uri));
+            let mut known = self.entries.iter().flat_map(Entry::uris);
+            let is_known = known.any(|uri| uris.contains(uri));
             if on_list.is_empty() && !may_lack && !is_known {
                 let known = self.names_of(current);
                 return Err(
@@ -229,7 +231,8 @@ impl<'a> Directory<'a> {
         };
         failure
             .hint(format!(
-                "issue a certificate first: kubectl mtls issue-client {name}{}",
+                "issue a certificate first: kubectl mtls issue-client {}{}",
+                quoted(name.as_str()),
                 self.flag()
             ))
             .hint("`--allow-unknown` lists the client anyway")

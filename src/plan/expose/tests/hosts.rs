@@ -210,3 +210,42 @@ fn a_host_without_an_address_in_dns_is_told_with_where_a_record_must_lead() {
     let report = run(&mut cluster, &request, "api.example.com");
     assert_eq!(told(&report), None);
 }
+
+#[test]
+fn a_client_leaves_the_allow_list_with_all_its_uris() {
+    let mut cluster = Cluster::kyma();
+    cluster.issue("alice");
+    let names = crate::plan::identity::Names {
+        uris: vec![
+            "spiffe://example.com/b1".to_owned(),
+            "spiffe://example.com/b2".to_owned(),
+        ],
+        ..Default::default()
+    };
+    let ben = crate::plan::issue_client::Request {
+        names,
+        ..crate::plan::testing::issue_request("ben")
+    };
+    cluster.run(&ben).unwrap();
+    let allowed = |allow| Request {
+        access: AccessChoice {
+            allow,
+            ..AccessChoice::default()
+        },
+        ..expose_request()
+    };
+    let host = format!("httpbin.mtls.{DOMAIN}");
+    let only = [
+        "alice",
+        "spiffe://example.com/b1",
+        "spiffe://example.com/b2",
+    ];
+    let only = Allow::Only(only.map(str::to_owned).to_vec());
+    run(&mut cluster, &allowed(only), &host);
+    let less = Allow::Change {
+        add: Vec::new(),
+        remove: vec!["ben".to_owned()],
+    };
+    let report = run(&mut cluster, &allowed(less), &host);
+    assert_eq!(report.allowed_removed.len(), 2, "{report:?}");
+}
