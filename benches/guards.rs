@@ -106,6 +106,7 @@ impl<'a> Bench<'a> {
         let ingress = IngressGateway::default();
         let wildcard = format!("*.mtls.{}", self.instance.domain());
         let https = Port {
+            node_port: None,
             name: "https".to_owned(),
             port: 443,
             protocol: "TCP".to_owned(),
