@@ -172,10 +172,13 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     ));
     let is_cert_managers = |pending: &&Pending| pending.object.kind == Kind::CertManagerCertificate;
     let requests = pending.iter().find(is_cert_managers).map(|pending| {
-        let namespace = &pending.object.namespace;
-        format!("the issuer's messages are in `kubectl -n {namespace} describe certificaterequests.cert-manager.io`")
+        let describe = format!("kubectl -n {} describe", pending.object.namespace);
+        [
+            format!("the issuer's messages are in `{describe} certificaterequests.cert-manager.io`"),
+            format!("those of an ACME issuer are in `{describe} orders.acme.cert-manager.io,challenges.acme.cert-manager.io`"),
+        ]
     });
-    let failure = failure.hints(requests);
+    let failure = failure.hints(requests.into_iter().flatten());
     let says = |words: &str| lines.iter().any(|line| line.contains(words));
     // In the words of Kyma's controller.
     if says("istio sidecar") {

@@ -369,7 +369,7 @@ pub(super) fn unlisted<T>(check: &'static Check, kind: Kind, seen: &Seen<T>) -> 
 /// The remedy for a fact that could not be read.
 pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
     match seen {
-        Seen::Denied(_) => "kubectl mtls rbac status",
+        Seen::Denied(_) => super::answers::ROLES,
         _ => "kubectl mtls status -v 6",
     }
 }

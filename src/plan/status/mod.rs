@@ -3,6 +3,7 @@
 //! [`facts`] sorts what was read, one module per link checks it, and `output` prints it.
 
 mod allowed;
+mod answers;
 mod asked;
 mod authorities;
 mod authority;
@@ -72,7 +73,6 @@ pub use report::{
 use super::check;
 pub use super::check::{Finding, Severity};
 use super::{Observed, Probe, Query, Seen, control_plane, external_routes, probe};
-use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::probe::Client;
 use crate::plan::{Effect, Reconciled};
@@ -113,7 +113,7 @@ pub fn reconcile(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     observed.prefetch(everything())?;
-    check_answers(observed)?;
+    answers::check(observed)?;
     let facts = Facts::of(observed, request)?;
     let unprotected = unprotected::find(request, &facts)?;
     let mut hosts = hosts::find(request, &facts);
@@ -186,35 +186,11 @@ pub fn reconcile(
     }
     report.namespace.clone_from(&request.namespace);
     report.authorities = authorities::report(&report.authority_names(), &facts, now)?;
+    answers::complete_roles(&mut report, &hosts, observed)?;
     if request.timeline {
         report.timeline = Some(timeline::of(&report, &facts, now));
     }
     Ok(report)
-}
-
-/// Fails if no read of the first round succeeded: the API server is not reached, or does not accept the user.
-fn check_answers(observed: &Observed) -> Reconciled<()> {
-    let mut reason = String::new();
-    for query in everything() {
-        let failed = match &query {
-            Query::Get(reference) => failed(&observed.try_get(reference)?),
-            query => failed(&observed.try_list(query)?),
-        };
-        let Some(failed) = failed else {
-            return Ok(());
-        };
-        reason = failed;
-    }
-    Err(Failure::failed(reason)
-        .hint("check whether the server answers: kubectl cluster-info (`--context` selects another cluster)")
-        .into())
-}
-
-fn failed<T>(seen: &Seen<T>) -> Option<String> {
-    match seen {
-        Seen::Failed(reason) => Some(reason.clone()),
-        _ => None,
-    }
 }
 
 /// The reads that find the hosts, and those that all hosts share.

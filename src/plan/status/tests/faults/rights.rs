@@ -35,6 +35,29 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
 }
 
 #[test]
+fn the_command_for_the_roles_says_where_the_gateway_is() {
+    for (cluster, roles) in [
+        (Cluster::plain(), "kubectl mtls rbac status"),
+        (
+            Cluster::helm(),
+            "kubectl mtls rbac status --ingress-namespace istio-ingress",
+        ),
+    ] {
+        let mut cluster = exposed_as(cluster, expose_request());
+        let denied = Seen::Denied("no".to_owned());
+        for namespace in ["istio-system", "istio-ingress"] {
+            let policies = Query::within(Kind::AuthorizationPolicy, namespace);
+            cluster.fixed.insert(policies, denied.clone());
+        }
+        let report = report(&mut cluster);
+        let remedies = report.findings.iter().map(|finding| &finding.remedy);
+        let remedies: BTreeSet<&String> =
+            remedies.filter(|remedy| remedy.contains("rbac")).collect();
+        assert_eq!(Vec::from_iter(remedies), [roles]);
+    }
+}
+
+#[test]
 fn a_read_that_fails_is_not_checked_and_makes_no_other_finding() {
     let mut wrong = Vec::new();
     for (healthy, is_kyma) in [(kyma(), true), (plain(), false)] {
