@@ -243,7 +243,7 @@ pub(crate) const REVOCATION_NOT_LISTED: Check = Check {
     cause: "A certificate that the inventory calls revoked is on no revocation list",
     found_by: "the inventory, and the revocation lists",
     why: "the gateway accepts the certificate again: somebody edited the list, or restored an older one",
-    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    remedy: "kubectl mtls revoke-client --serial SERIAL --authority AUTHORITY",
     consequences: &[],
 };
 

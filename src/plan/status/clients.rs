@@ -140,8 +140,9 @@ fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
         "clients that are revoked in the inventory are on no revocation list",
         &accepted,
         names,
-        "revoke-client",
+        "",
     )
+    .map(|finding| revoked_by_serial(finding, &accepted))
 }
 
 /// The finding on certificates that are valid in the inventory, but on a revocation list.
@@ -295,7 +296,6 @@ impl Inventory<'_> {
                 && self.is_trusted(entry)
         };
         let lost: Vec<&Entry> = self.live.iter().copied().filter(is_lost).collect();
-        let first = lost.first()?;
         let finding = finding(
             &check::CLIENT_NEVER_DELIVERED,
             "certificates were reserved and never delivered",
@@ -303,17 +303,20 @@ impl Inventory<'_> {
             |entry| format!("`{}` (serial {})", entry.name, entry.serial),
             "",
         )?;
-        let serials: String = lost
-            .iter()
-            .map(|entry| format!(" --serial {}", entry.serial))
-            .collect();
-        Some(Finding {
-            remedy: format!(
-                "kubectl mtls revoke-client{serials} --authority {}",
-                first.authority
-            ),
-            ..finding
-        })
+        Some(revoked_by_serial(finding, &lost))
+    }
+}
+
+/// The finding with a command on these certificates, and on no others of the same clients.
+fn revoked_by_serial(finding: Finding, entries: &[&Entry]) -> Finding {
+    let serials = entries
+        .iter()
+        .map(|entry| format!(" --serial {}", entry.serial));
+    let serials: String = serials.collect();
+    let authority = entries.first().map_or("", |first| first.authority.as_str());
+    Finding {
+        remedy: format!("kubectl mtls revoke-client{serials} --authority {authority}"),
+        ..finding
     }
 }
 

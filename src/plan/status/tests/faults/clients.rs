@@ -175,11 +175,18 @@ fn a_client_that_is_revoked_in_the_inventory_only_is_one_finding() {
     cluster.issue("carol");
     cluster.revoke(1);
     cluster.revoke_in_inventory(2);
-    let finding = only(&mut cluster, "revocation/not-listed", Severity::Error);
+    // Another certificate of the same client stays valid.
+    let other = cluster.issue("carol");
+    let serial = cluster.certificate(2).serial_hex();
+    let finding = only_until_repaired(&mut cluster, "revocation/not-listed", Severity::Error);
     assert_eq!(
         finding.remedy,
-        "kubectl mtls revoke-client carol --authority kyma-mtls"
+        format!("kubectl mtls revoke-client --serial {serial} --authority kyma-mtls")
     );
+    let certificate = cluster.certificate(other).clone();
+    let host = format!("httpbin.mtls.{}", crate::plan::testing::kyma::DOMAIN);
+    let answers = cluster.statuses(&host, Some(&certificate));
+    assert_eq!(answers, [Some(200); 2]);
 }
 
 /// Other clients of such a CA may have the serial number.
