@@ -1,4 +1,4 @@
-//! The other ways to say what a command shall work on, for who has named nothing.
+//! Suggestions for a command that lacks its argument.
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};

@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
     /// Use the ingress gateway behind this Service; of several with the same labels, clients are sent to the first one. An existing Gateway
-    /// keeps its own, and takes in others [default: Kyma's, else the only one in the cluster]
+    /// keeps its ingress gateway; further Services with the same labels are added [default: Kyma's, else the only one in the cluster]
     #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, value_delimiter = ',', conflicts_with = "selector")]
     ingress: Vec<ObjectRef>,
     /// Use the ingress gateway whose proxies have these labels

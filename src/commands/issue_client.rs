@@ -118,7 +118,9 @@ pub struct Args {
 /// Issues the certificate.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     args.authority.check()?;
-    names::check_separated(&args.name)?;
+    if !args.another {
+        names::check_separated(&args.name)?;
+    }
     let [name] = args.name.as_slice() else {
         args.external_ca.check_alone()?;
         return many::run(args, connection, terminal);

@@ -194,7 +194,8 @@ fn host_or_service(text: &str) -> String {
         .as_ref()
         .and_then(http::Uri::host)
         .map(|host| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase());
-    host.unwrap_or_else(|| text.to_owned())
+    let is_host = |host: &String| text.contains("://") || host.contains('.');
+    host.filter(is_host).unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -226,6 +227,7 @@ mod tests {
                 "httpbin.mtls.example.com",
             ),
             ("svc/httpbin", "httpbin"),
+            ("shop/httpbin", "shop/httpbin"),
             ("service/httpbin", "httpbin"),
             ("httpbin", "httpbin"),
         ] {

@@ -63,15 +63,19 @@ impl ClientFolder<'_> {
         check_out(self.path)
     }
 
-    /// Refuses files of the client in the place of files that the run reads: a given key, or those of a CA. `--force` does not allow it.
+    /// Refuses files of the client in the place of files that the run reads: a given key, or those of a CA. `--force` does not allow it,
+    /// unless the new file has the same key.
     pub fn check_inputs<'p>(
         &self,
         inputs: impl IntoIterator<Item = &'p Path>,
     ) -> Result<(), Failure> {
         let password = self.needs_password().then(|| self.password_file());
         let own: Vec<PathBuf> = self.own().into_iter().chain(password).collect();
+        let combined = self.file(COMBINED);
         for input in inputs {
-            if let Some(path) = own.iter().find(|path| files::replaces(path, input)) {
+            let keeps_key = |path: &PathBuf| self.key_file == Some(input) && *path == combined;
+            let mut replaced = own.iter().filter(|path| files::replaces(path, input));
+            if let Some(path) = replaced.find(|path| !keeps_key(path)) {
                 return Err(Failure::usage(format!(
                     "`{}`, a file of the client `{}`, would replace `{}`",
                     self.shown(path),

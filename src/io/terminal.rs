@@ -206,7 +206,9 @@ fn raw(text: &str) {
 /// Prints a result that is stored nowhere else. Unlike [`Terminal::data`], fails if stdout was closed.
 pub fn hand_over(text: &str) -> Result<(), Failure> {
     if platform::was_stdout_closed() {
-        return Err(unprinted(io::Error::other("it is closed")));
+        return Err(unprinted(io::Error::other(
+            "it is closed, or leads to /dev/null",
+        )));
     }
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());

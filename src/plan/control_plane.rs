@@ -48,18 +48,11 @@ pub fn mesh_configs(
 }
 
 /// Whether a proxy of an ingress gateway takes `X-Forwarded-Proto` of clients for true, so that the redirect to HTTPS of a plain server is
-/// bypassed by that header (<https://github.com/envoyproxy/envoy>, `source/common/http/conn_manager_utility.cc`). What cannot be read does
-/// not count.
+/// bypassed by that header (<https://github.com/envoyproxy/envoy>, `source/common/http/conn_manager_utility.cc`). A configuration
+/// that cannot be read does not count.
 pub fn passes_redirects(ingress: &IngressGateway, observed: &Observed) -> Reconciled<bool> {
-    let planes = presumed(ingress, observed)?;
-    observed.prefetch(planes.iter().map(|plane| Query::Get(plane.mesh_config())))?;
-    let mut by_mesh = false;
-    for plane in planes {
-        let config = observed.try_get(&plane.mesh_config())?;
-        by_mesh |= config
-            .found()
-            .is_some_and(|config| trusts_forwarded_headers(config));
-    }
+    let configs = read_configs(ingress, observed)?;
+    let by_mesh = configs.into_iter().any(trusts_forwarded_headers);
     let pods = ingress::all_pods(ingress, observed)?;
     let trusts = |pod: &Object| trusts_forwarded_headers_itself(pod).unwrap_or(by_mesh);
     Ok(if pods.is_empty() {
@@ -100,13 +93,19 @@ pub fn read_configs<'a>(
     Ok(read)
 }
 
-/// The mesh configuration of an ingress gateway that does not define the external authorizer of a policy.
+/// The mesh configuration of an ingress gateway that does not define the external authorizer of a policy. None where istiod may have it from
+/// another `ConfigMap`.
 pub fn without_authorizer(
     policy: &Object,
     ingress: &IngressGateway,
     observed: &Observed,
 ) -> Reconciled<Option<ObjectRef>> {
     let name = authorizer(policy);
+    let serving = Serving::of(ingress, observed)?;
+    let is_known = serving.unlisted.is_none() && serving.each().next().is_some();
+    if !is_known || serving.each().any(|istiod| istiod.shares_mesh_config) {
+        return Ok(None);
+    }
     let configs = read_configs(ingress, observed)?;
     let lacks = |config: &&Object| {
         environment::authorizers(config).is_some_and(|defined| !defined.contains(name))

@@ -141,7 +141,7 @@ const ANSWERING: [(&str, &str); 8] = [
     ("filters.http.jwtauthn", "a check of tokens"),
 ];
 
-/// HTTP filters that a filter inserts at an ingress gateway and that may answer requests in the place of the Service, as text.
+/// HTTP filters that a filter inserts at an ingress gateway and that may answer requests instead of the Service, as text.
 pub fn answering(filter: &Object, hosts: &[String]) -> BTreeSet<&'static str> {
     let inserted = inserted(filter, hosts);
     let names = inserted.map(|value| value.to_string().to_lowercase().replace('_', ""));

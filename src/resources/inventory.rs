@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use numbers::{LARGEST_NUMBER, pruned_to};
-pub use uris::identities;
+pub use uris::{identities, records_all_uris};
 
 use super::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};

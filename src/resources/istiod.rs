@@ -31,6 +31,8 @@ pub struct Istiod {
     pub revision: String,
     /// Whether this istiod lets a Gateway configure only proxies of its own namespace.
     pub is_scoped: bool,
+    /// Whether it merges a second `ConfigMap` into its mesh configuration, as on AKS.
+    pub shares_mesh_config: bool,
     /// The version; `None` if neither the image tag nor the label of the Helm chart has it.
     pub version: Option<Version>,
 }
@@ -49,6 +51,8 @@ impl Istiod {
                 .unwrap_or(DEFAULT_REVISION)
                 .to_owned(),
             is_scoped: is_scoped(deployment),
+            shares_mesh_config: variable(deployment, SHARED_MESH_CONFIG)
+                .is_some_and(|name| !name.is_empty()),
             version: image
                 .and_then(Version::parse)
                 .or_else(|| label.and_then(Version::parse)),
@@ -94,14 +98,21 @@ fn image(deployment: &Object) -> Option<&str> {
     container(deployment)?.get("image")?.as_str()
 }
 
+/// The variable that names a second `ConfigMap` with mesh configuration (<https://github.com/istio/istio>, `pilot/pkg/bootstrap/mesh.go`).
+const SHARED_MESH_CONFIG: &str = "SHARED_MESH_CONFIG";
+
 /// Whether `PILOT_SCOPE_GATEWAY_TO_NAMESPACE` is set (<https://github.com/istio/istio>, `pilot/pkg/features/pilot.go`), a boolean as Go
 /// reads it.
 fn is_scoped(deployment: &Object) -> bool {
-    let variables = container(deployment).and_then(|container| container.get("env")?.as_array());
-    let mut variables = variables.into_iter().flatten();
-    let scope = variables.find(|variable| variable["name"] == "PILOT_SCOPE_GATEWAY_TO_NAMESPACE");
-    let value = scope.and_then(|variable| variable.get("value")?.as_str());
+    let value = variable(deployment, "PILOT_SCOPE_GATEWAY_TO_NAMESPACE");
     value.is_some_and(|value| ["1", "t", "T", "true", "TRUE", "True"].contains(&value))
+}
+
+/// An environment variable of istiod.
+fn variable<'a>(deployment: &'a Object, name: &str) -> Option<&'a str> {
+    let variables = container(deployment)?.get("env")?.as_array()?;
+    let found = variables.iter().find(|variable| variable["name"] == name)?;
+    found.get("value")?.as_str()
 }
 
 /// The tag of an image: `registry:5000/istio/pilot:1.30.2@sha256:…` has the tag `1.30.2`.

@@ -8,7 +8,7 @@ use crate::plan::command_line::quoted;
 use crate::plan::identity::Names;
 use crate::resources::printable::printable_line;
 
-/// Refuses a comma in a name of the command line, where names are separated by blanks.
+/// Refuses a comma in a name of the command line, where names are separated by blanks. With `--another` the client exists.
 pub(super) fn check_separated(names: &[String]) -> Result<(), Failure> {
     let Some(joined) = names.iter().find(|name| name.contains(',')) else {
         return Ok(());

@@ -155,7 +155,7 @@ fn is_public(path: &Path) -> bool {
 
 fn not_own(path: &Path) -> Failure {
     Failure::refused(format!(
-        "`{}` is left of an interrupted run, and another user could have put or changed it there",
+        "`{}` was left by an interrupted run, and another user could have created or changed it",
         path.display()
     ))
     .hint("it must belong to you, others must not be able to write it, and a key must be readable for you alone")

@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::pki::names::{ClientName, Subject, default_uri, hash12};
 use crate::plan::list_clients::inventory;
 use crate::plan::{Observed, Reconciled, Seen, identity};
+use crate::resources::inventory::records_all_uris;
 use crate::resources::printable::printable_line;
 
 /// The URIs that earlier rows of a table have: some 40 bytes each.
@@ -137,8 +138,15 @@ pub(super) fn unchecked(request: &Request, observed: &Observed) -> Option<String
         return None;
     }
     let seen = observed.already_listed(&inventory(&request.issuer.authority))?;
-    let reason = seen.unknown()?;
-    Some(format!(
-        "whether another client has the same name or URI was not checked: {reason}"
-    ))
+    if let Some(reason) = seen.unknown() {
+        return Some(format!(
+            "whether another client has the same name or URI was not checked: {reason}"
+        ));
+    }
+    let entries = seen.found().copied().unwrap_or_default();
+    let earlier = entries.iter().filter(|entry| !records_all_uris(entry));
+    let earlier = earlier.count();
+    (earlier > 0 && !chosen(request).is_empty()).then(|| {
+        format!("whether the URI is that of another client was checked against the first URI only of {earlier} certificates of an earlier version")
+    })
 }

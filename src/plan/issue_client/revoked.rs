@@ -6,7 +6,7 @@
 use super::entry::{self, Own};
 use super::{Request, Standing};
 use crate::error::Failure;
-use crate::plan::command_line::quoted;
+use crate::plan::command_line::on_clients;
 use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -83,7 +83,7 @@ fn refused(entry: &Entry) -> Failure {
         "certificate {number} of `{name}` was revoked; no new one was issued"
     ))
     .hint("to issue one nevertheless, run:")
-    .hint(issue_another(name))
+    .hint(issue_another(entry))
 }
 
 /// The error on a certificate that was revoked after its files had been written.
@@ -94,9 +94,13 @@ pub(super) fn delivered(entry: &Entry) -> Failure {
     ))
     .hint("the files of this certificate were written and are of no use: delete them")
     .hint("to issue another certificate, run:")
-    .hint(issue_another(name))
+    .hint(issue_another(entry))
 }
 
-fn issue_another(name: &str) -> String {
-    format!("  kubectl mtls issue-client {} --another", quoted(name))
+fn issue_another(entry: &Entry) -> String {
+    let command = "issue-client --another";
+    format!(
+        "  {}",
+        on_clients(command, &[&entry.name], &entry.authority)
+    )
 }

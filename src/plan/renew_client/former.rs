@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{Error, Subject};
 use crate::pki::{leaf, when};
-use crate::plan::command_line::quoted;
+use crate::plan::command_line::on_clients;
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{self, ExistingFiles, Numbers};
 use crate::plan::{Observed, Reconciled};
@@ -167,11 +167,8 @@ fn certificate(
         .map_err(|error| {
             Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
         })?;
-    let another = format!(
-        "  kubectl mtls issue-client {} --another --authority {}",
-        quoted(&entry.name),
-        state.authority
-    );
+    let another = on_clients("issue-client --another", &[&entry.name], &state.authority);
+    let another = format!("  {another}");
     let object = observed.try_get(reference)?;
     if let Some(differs) = difference(entry, object.found().copied(), &certificate) {
         return Err(Failure::refused(format!(

@@ -168,7 +168,7 @@ fn a_printed_command_can_be_pasted_whatever_the_name_of_the_client() {
     entry.serial = "07".to_owned();
     cluster.put(&entry.object(&"it's alice".parse().unwrap()));
     let failure = cluster.run(&renewal("it's alice")).unwrap_err();
-    let command = "  kubectl mtls issue-client 'it'\\''s alice' --another --authority kyma-mtls";
+    let command = "  kubectl mtls issue-client --another 'it'\\''s alice' --authority kyma-mtls";
     let hints = failure.what_to_do();
     assert!(hints.iter().any(|hint| *hint == command), "{hints:?}");
 }

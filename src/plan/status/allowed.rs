@@ -35,7 +35,7 @@ pub(super) fn tell(
         "{}; only the listed clients may call the host: {allowed}",
         link.says
     );
-    let is_listed = |entry: &Entry| identities.contains(&entry.uri);
+    let is_listed = |entry: &Entry| entry.has_uri_of(&identities);
     if let Some(authority) = without(is_listed, host, facts, now)? {
         link.add(nobody(&identities, host, authority, facts));
     }
@@ -92,7 +92,7 @@ pub(super) fn live<'a>(
 }
 
 fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>) -> Finding {
-    let is_meant = |entry: &Entry| entry.authority == authority && identities.contains(&entry.uri);
+    let is_meant = |entry: &Entry| entry.authority == authority && entry.has_uri_of(identities);
     let mut entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
     let known = entries.find(|entry| is_meant(entry));
     // The name of a client that never had a certificate stands in its default identity.

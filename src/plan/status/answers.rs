@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::facts::ROLES;
 use super::hosts::Host;
 use super::{Finding, Report, looked_at};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, control_plane};
 use crate::resources::control_plane::ControlPlane;
 use crate::resources::names::INGRESS_NAMESPACE;
-
-/// The command that prints the Roles for `status`, in a default installation.
-pub(super) const ROLES: &str = "kubectl mtls rbac status";
 
 /// Fails if no read of the first round succeeded: the API server is not reached, or does not accept the user.
 pub(super) fn check(observed: &Observed) -> Reconciled<()> {

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::{Request, hosts, unprotected};
 use crate::error::Failure;
-use crate::plan::Reconciled;
+use crate::plan::{Reconciled, command_line};
 
 /// Refuses a requested host or Service that is known not to be behind mutual TLS.
 pub(super) fn check(request: &Request, facts: &Facts<'_>) -> Reconciled<()> {
@@ -19,7 +19,8 @@ pub(super) fn check(request: &Request, facts: &Facts<'_>) -> Reconciled<()> {
             "no host and no Service `{only}` was found behind mutual TLS in the namespace `{namespace}`"
         ));
         let hint = |other: &String| {
-            format!("`{only}` is in the namespace `{other}`: kubectl mtls status {only} -n {other}")
+            let word = command_line::quoted(only);
+            format!("`{only}` is in the namespace `{other}`: kubectl mtls status {word} -n {other}")
         };
         return Err(failure.hints(elsewhere.iter().map(hint)).into());
     }

@@ -226,15 +226,17 @@ impl Inventory<'_> {
             },
             "renew-client",
         )?;
-        // It leaves out what was perhaps never delivered.
-        let are_issued = ending.iter().all(|entry| entry.state == EntryState::Issued);
         let last = ending.iter().map(|entry| entry.not_after).max()?;
-        if ending.len() <= NAMES_SHOWN || !are_issued {
-            return Some(finding);
-        }
         let left = last - self.now;
         let whole = left.whole_days();
         let days = whole + i64::from(left > Duration::days(whole));
+        // The command by time leaves out what was perhaps never delivered, and renews all else that ends by then.
+        let ends_too = |entry: &&&Entry| entry.not_after - self.now <= Duration::days(days);
+        let are_issued = ending.iter().all(|entry| entry.state == EntryState::Issued);
+        let is_same = self.live.iter().filter(ends_too).count() == ending.len();
+        if ending.len() <= NAMES_SHOWN || !are_issued || !is_same {
+            return Some(finding);
+        }
         let authority = &self.state.authority;
         let remedy =
             format!("kubectl mtls renew-client --expiring-within {days}d --authority {authority}");

@@ -366,10 +366,13 @@ pub(super) fn unlisted<T>(check: &'static Check, kind: Kind, seen: &Seen<T>) -> 
     Some(Finding::new(check, seen_not, remedy(seen)))
 }
 
+/// The command that prints the Roles for `status`, in a default installation.
+pub(super) const ROLES: &str = "kubectl mtls rbac status";
+
 /// The remedy for a fact that could not be read.
 pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
     match seen {
-        Seen::Denied(_) => super::answers::ROLES,
+        Seen::Denied(_) => ROLES,
         _ => "kubectl mtls status -v 6",
     }
 }

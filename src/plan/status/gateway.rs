@@ -156,7 +156,7 @@ fn pins_check(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled
     if client_names.is_empty() || !are_uris {
         return Ok(Some(finding));
     }
-    let is_named = |entry: &Entry| client_names.contains(&entry.uri);
+    let is_named = |entry: &Entry| entry.has_uri_of(client_names);
     let has_clients = allowed::without(|_| true, host, facts, now)?.is_none();
     let accepts_nobody = allowed::without(is_named, host, facts, now)?.is_some();
     Ok(Some(if has_clients && accepts_nobody {

@@ -9,7 +9,6 @@ use super::{Finding, Link, allowed, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
 use crate::plan::{Observed, Query, Reconciled, control_plane, probe};
-use crate::resources::inventory::Entry;
 use crate::resources::listing::shortened;
 use crate::resources::names::ISTIO_NAMESPACE;
 use crate::resources::workload_access::{
@@ -125,8 +124,11 @@ pub(super) fn examine(
 fn clients(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Principal> {
     let live = allowed::live(host, facts, now)?;
     let live = live.map_or_else(Vec::new, |(_, entries)| entries);
-    let identity = |entry: &&Entry| entry.uri.strip_prefix("spiffe://").map(str::to_owned);
-    let identities: Option<Vec<String>> = live.iter().map(identity).collect();
+    let identity = |uri: &str| uri.strip_prefix("spiffe://").map(str::to_owned);
+    let uris = live.iter().flat_map(|entry| entry.uris());
+    let identities: Option<Vec<String>> = uris.map(identity).collect();
+    let has_all = live.iter().all(|entry| entry.uris().next().is_some());
+    let identities = identities.filter(|_| has_all);
     Ok(match identities {
         Some(identities) if !identities.is_empty() => Principal::Clients(identities),
         _ => Principal::Unknown,

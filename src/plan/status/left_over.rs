@@ -74,11 +74,11 @@ fn left_over(
     now: OffsetDateTime,
 ) -> Reconciled<Finding> {
     let own = allowed::identities(host, facts)?;
-    let may_call = |entry: &Entry| own.as_ref().is_none_or(|uris| uris.contains(&entry.uri));
+    let may_call = |entry: &Entry| own.as_ref().is_none_or(|uris| entry.has_uri_of(uris));
     let listed = Clients::of_policy(policy);
     let listed = listed.as_ref().and_then(Clients::listed);
     let passes =
-        |entry: &Entry| may_call(entry) && listed.is_none_or(|uris| uris.contains(&entry.uri));
+        |entry: &Entry| may_call(entry) && listed.is_none_or(|uris| entry.has_uri_of(uris));
     let is_shut = allowed::without(may_call, host, facts, now)?.is_none()
         && allowed::without(passes, host, facts, now)?.is_some();
     let reference = policy.reference();

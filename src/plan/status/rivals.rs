@@ -7,6 +7,7 @@ use super::{Finding, Severity, check, visibility};
 use crate::plan::probe::{IngressProxies, kubernetes_gateways};
 use crate::plan::{Reconciled, command_line};
 use crate::resources::gateway::{Gateway, Server, specificity};
+use crate::resources::gateway_api::served;
 use crate::resources::names::GatewayName;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -42,9 +43,15 @@ pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>>
     for rival in proxies.kubernetes_gateways() {
         let GatewayName { namespace, name } = &rival.name;
         let reference = ObjectRef::new(Kind::KubernetesGateway, namespace, name);
-        if let Some(standing) = standing(rival, &host.server, &host.probe) {
-            let is_older = age(&reference, objects) < own;
-            found.extend(judge(host, rival, &reference, &standing, is_older));
+        let mut objects = objects.iter();
+        // Of listeners that istiod does not serve, nobody takes the host.
+        let object = objects.find(|object| *object.reference() == reference);
+        let Some(rival) = object.and_then(|object| served(object, &host.gateway.ingress)) else {
+            continue;
+        };
+        if let Some(standing) = standing(&rival, &host.server, &host.probe) {
+            let is_older = age(&reference, object) < own;
+            found.extend(judge(host, &rival, &reference, &standing, is_older));
         }
     }
     Ok(found)

@@ -171,7 +171,7 @@ fn of_route(
         Some(gateway) if gateway.is_ours && serving.is_some() => unprotected(
             host.clone(),
             None,
-            weakened(gateway, &host, serving, Some(routed)),
+            weakened((gateway, true), &host, serving, Some(routed)),
         ),
         _ => {
             let mut gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
@@ -180,7 +180,8 @@ fn of_route(
                 (Some(meant), _) => elsewhere(routed, meant, gateway.is_some()),
                 (None, None) => missing(&name, routed),
                 (None, Some(gateway)) if serving.is_some() => {
-                    weakened(gateway, &host, serving, Some(routed))
+                    let was_mutual = guards::of_headers(proxies, &name, facts)?.is_some();
+                    weakened((gateway, was_mutual), &host, serving, Some(routed))
                 }
                 (None, Some(gateway)) => outside(gateway, routed, facts)?,
             };
@@ -205,7 +206,7 @@ fn of_gateway(gateway: &Gateway) -> Unprotected {
     let pattern = server.and_then(|server| server.hosts.first());
     let name = pattern.cloned().unwrap_or_else(|| gateway.name.to_string());
     Unprotected {
-        check: weakened(gateway, &name, server, None),
+        check: weakened((gateway, true), &name, server, None),
         gateway: gateway.name.clone(),
         meant: None,
         route: None,
@@ -248,6 +249,8 @@ fn outside(gateway: &Gateway, routed: &Routed, facts: &Facts<'_>) -> Reconciled<
         .filter(|(_, server)| server.is_mutual())
         .collect();
     let [(place, server)] = mutual.as_slice() else {
+        let guard = guards::of_headers(&gateway.ingress.namespace, name, facts)?;
+        let gateway = (gateway, guard.is_some());
         return Ok(weakened(gateway, &routed.host, None, Some(routed)));
     };
     let hosts = server.hosts.join("`, `");
@@ -303,8 +306,10 @@ fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
     ))
 }
 
+/// The finding on a Gateway that does not serve the host with mutual TLS. If a guard shows that it did, the Gateway was changed; else the
+/// route was, and leads to a Gateway that is for others.
 fn weakened(
-    gateway: &Gateway,
+    (gateway, was_mutual): (&Gateway, bool),
     host: &str,
     serving: Option<&Server>,
     routed: Option<&Routed>,
@@ -339,11 +344,13 @@ fn weakened(
         ),
     };
     let reference = name.reference();
-    let remedy = if gateway.is_ours {
-        let expose = expose(routed.map(|routed| &routed.route));
-        expose.unwrap_or_else(|| command_line::kubectl("delete", &reference))
-    } else {
-        made_mutual(gateway, serving).unwrap_or_else(|| command_line::edit(&reference))
+    let expose = || expose(routed.map(|routed| &routed.route));
+    let remedy = match (gateway.is_ours, was_mutual) {
+        (true, _) => expose().unwrap_or_else(|| command_line::kubectl("delete", &reference)),
+        (false, true) => {
+            made_mutual(gateway, serving).unwrap_or_else(|| command_line::edit(&reference))
+        }
+        (false, false) => expose().unwrap_or_else(|| command_line::edit(&reference)),
     };
     Finding::new(check, seen, remedy)
 }

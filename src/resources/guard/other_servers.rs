@@ -48,8 +48,8 @@ pub fn other_servers<'a>(
     others
 }
 
-/// Who is accepted by a server; `None` if only clients of `ours` are, or nobody is. A redirect to HTTPS is none where proxies
-/// [trust](crate::resources::environment::trusts_forwarded_headers) what clients say of themselves.
+/// Who is accepted by a server; `None` if only clients of `ours` are, or nobody is. With `passes_redirects` a server that
+/// redirects to HTTPS counts as open: a client's `X-Forwarded-Proto` bypasses the redirect.
 pub fn admits(server: &Server, ours: &Server, passes_redirects: bool) -> Option<String> {
     let anybody = "anybody, without a certificate".to_owned();
     if server.protocol.starts_with("HTTP") && server.protocol != "HTTPS"

@@ -99,7 +99,10 @@ fn all_uris_of_a_certificate_are_recorded_and_an_entry_of_an_earlier_version_has
         let (name, uris) = identities(object).unwrap();
         (name.to_owned(), uris.map(str::to_owned).collect::<Vec<_>>())
     };
-    let earlier = entry.object(&alice());
+    let first_only = entry.object(&alice());
+    assert!(records_all_uris(&first_only));
+    let earlier = first_only.without_annotation("kubectl-mtls.dev/further-uris");
+    assert!(!records_all_uris(&earlier));
     assert_eq!(of(&earlier), ("alice".to_owned(), vec![first.clone()]));
     assert_eq!(Entry::read(&earlier).unwrap().further_uris, [""; 0]);
     entry.further_uris = vec!["urn:1".to_owned(), "urn:2".to_owned()];

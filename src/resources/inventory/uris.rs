@@ -15,11 +15,14 @@ pub(super) fn further(object: &Object) -> Vec<String> {
     annotated(object).map(str::to_owned).collect()
 }
 
-/// An object with these URI SANs after the first one.
+/// Whether an object records all URI SANs of its certificate.
+pub fn records_all_uris(object: &Object) -> bool {
+    object.annotation(FURTHER_URIS_ANNOTATION).is_some()
+}
+
+/// An object with these URI SANs after the first one; the annotation is there without any, too, to tell the object from one of an earlier
+/// version.
 pub(super) fn with_further(object: Object, uris: &[String]) -> Object {
-    if uris.is_empty() {
-        return object;
-    }
     object.with_annotation(FURTHER_URIS_ANNOTATION, &uris.join(" "))
 }
 
@@ -28,6 +31,12 @@ impl Entry {
     pub fn uris(&self) -> impl Iterator<Item = &str> {
         let first = std::iter::once(&self.uri).filter(|uri| !uri.is_empty());
         first.chain(&self.further_uris).map(String::as_str)
+    }
+
+    /// Whether one of the URI SANs is among these.
+    pub fn has_uri_of<'a>(&self, uris: impl IntoIterator<Item = &'a String>) -> bool {
+        let own: Vec<&str> = self.uris().collect();
+        uris.into_iter().any(|uri| own.contains(&uri.as_str()))
     }
 }
 

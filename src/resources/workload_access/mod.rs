@@ -249,14 +249,25 @@ fn operation(operation: &Value, arrival: &Arrival) -> Match {
 
 fn condition(when: &Value, arrival: &Arrival) -> Match {
     let key = when.get("key").and_then(Value::as_str).unwrap_or_default();
-    let is_negative = items(when, "values").is_empty();
-    let values = items(when, if is_negative { "notValues" } else { "values" });
-    let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+    // Both lists must match (istiod, `pilot/pkg/security/authz/model`).
+    let one = |is_negative: bool| {
+        let values = items(when, if is_negative { "notValues" } else { "values" });
+        let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+        (!values.is_empty()).then(|| one_list(key, (&values, is_negative), arrival))
+    };
+    one(false)
+        .into_iter()
+        .chain(one(true))
+        .min()
+        .unwrap_or(Match::Unknown)
+}
+
+fn one_list(key: &str, (values, is_negative): (&[&str], bool), arrival: &Arrival) -> Match {
     let matched = match key {
-        "source.principal" => principal(&values, arrival),
-        "source.namespace" => namespace(&values, arrival),
-        "destination.port" => port(&values, arrival),
-        "connection.sni" => server_name(&values, arrival),
+        "source.principal" => principal(values, arrival),
+        "source.namespace" => namespace(values, arrival),
+        "destination.port" => port(values, arrival),
+        "connection.sni" => server_name(values, arrival),
         key if key.starts_with("request.auth.") => Match::WithToken,
         _ => return Match::Unknown,
     };

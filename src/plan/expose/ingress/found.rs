@@ -16,20 +16,7 @@ pub(super) fn only_one(routing: Routing, observed: &Observed) -> Reconciled<Ingr
     observed.prefetch([pods.clone()])?;
     let seen = observed.try_list(&pods)?;
     if seen.found().is_some_and(|pods| !pods.is_empty()) {
-        let found = match routing {
-            Routing::ApiRule => Vec::new(),
-            Routing::VirtualService => candidates(observed)?,
-        };
-        // A Gateway with the default labels configures these, too.
-        let has_default = |pod: &&Object| {
-            let mut wanted = default.selector.iter();
-            wanted.all(|(key, value)| pod.label(key) == Some(value))
-        };
-        let mut reachable = found.iter().filter(|one| one.is_reachable);
-        if !reachable.all(|one| one.pods.iter().all(has_default)) {
-            return Err(several(&found).into());
-        }
-        return Ok(default);
+        return alone(default, routing, observed);
     }
     // Where it is scaled to nothing, or its Pods may not be seen, its Service tells that it is there.
     let front = probe::ingress_service();
@@ -38,7 +25,7 @@ pub(super) fn only_one(routing: Routing, observed: &Observed) -> Reconciled<Ingr
         (Seen::Missing, Some(reason)) => return Err(unknown(&reason).into()),
         // Where nothing may be seen, the order of the writes keeps the host closed, and the probe decides.
         (_, Some(_)) => return Ok(default),
-        (Seen::Found(service), None) => return behind_own_service(service, observed),
+        (Seen::Found(service), None) => return behind_own_service(service, routing, observed),
         _ => {}
     }
     let found = known(observed)?;
@@ -57,23 +44,48 @@ pub(super) fn only_one(routing: Routing, observed: &Observed) -> Reconciled<Ingr
     }
 }
 
+/// The proxies of `istio-system` with these labels; refuses where others are reachable from outside too, unless Kyma makes the choice.
+fn alone(
+    ingress: IngressGateway,
+    routing: Routing,
+    observed: &Observed,
+) -> Reconciled<IngressGateway> {
+    let found = match routing {
+        Routing::ApiRule => Vec::new(),
+        Routing::VirtualService => candidates(observed)?,
+    };
+    // A Gateway with these labels configures these, too.
+    let is_configured = |pod: &&Object| {
+        let mut wanted = ingress.selector.iter();
+        wanted.all(|(key, value)| pod.label(key) == Some(value))
+    };
+    let mut reachable = found.iter().filter(|one| one.is_reachable);
+    if reachable.all(|one| one.pods.iter().all(is_configured)) {
+        Ok(ingress)
+    } else {
+        Err(several(&found).into())
+    }
+}
+
 /// The proxies behind the Service `istio-ingressgateway`, which may have other labels than those of Istio's default installation.
-fn behind_own_service(service: &Object, observed: &Observed) -> Reconciled<IngressGateway> {
-    let default = IngressGateway::default();
+fn behind_own_service(
+    service: &Object,
+    routing: Routing,
+    observed: &Observed,
+) -> Reconciled<IngressGateway> {
     let selector = Service::read(service).map(|service| service.selector);
     let own = IngressGateway::in_istio_system(selector.unwrap_or_default());
-    if own.selector.is_empty() || own == default {
-        return Ok(default);
+    if own.selector.is_empty() {
+        return Ok(IngressGateway::default());
     }
     let pods = probe::pods(&own);
     observed.prefetch([pods.clone()])?;
-    let seen = observed.try_list(&pods)?;
-    let has_routers = |pods: &&[Object]| pods.iter().any(is_router);
-    Ok(if seen.found().is_some_and(has_routers) {
-        own
-    } else {
-        default
-    })
+    match observed.try_list(&pods)? {
+        Seen::Found(pods) if pods.iter().any(is_router) => alone(own, routing, observed),
+        Seen::Found(pods) if !pods.is_empty() => Ok(IngressGateway::default()),
+        // They are scaled to nothing, or may not be seen.
+        _ => Ok(own),
+    }
 }
 
 fn several(found: &[Candidate<'_>]) -> Failure {

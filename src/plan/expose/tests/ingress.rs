@@ -296,10 +296,15 @@ fn the_proxies_of_istios_own_service_are_those_that_it_selects() {
         let bare = cluster.objects[&pod].clone().without_label("app");
         cluster.put(&bare);
     }
+    let mut beside = cluster.clone();
     run(&mut cluster, &plain_request(), HOST);
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
     let gateway = Gateway::read(&cluster.objects[&gateway]).unwrap();
     assert_eq!(gateway.ingress.labels(), "istio=ingressgateway");
+    // Beside another ingress gateway the user chooses.
+    another_gateway(&mut beside, "edge", "edge-gateway");
+    let refusal = refusal(&mut beside, &plain_request());
+    assert!(refusal.contains("several ingress gateways"), "{refusal}");
 }
 
 #[test]

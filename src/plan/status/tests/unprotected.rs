@@ -90,6 +90,20 @@ fn a_weakened_gateway_of_somebody_else_is_patched_or_edited() {
     }
 }
 
+/// Without a guard it never was a Gateway of the host: other clients use it, and the route is what was changed.
+#[test]
+fn a_gateway_that_was_never_mutual_stays_as_it_is() {
+    let mut cluster = with_servers(json!([server("SIMPLE")]));
+    let query = Query::everywhere(Kind::Gateway);
+    let theirs = cluster.observed.list(&query).unwrap()[0].clone();
+    let theirs = theirs.without_label("app.kubernetes.io/managed-by");
+    cluster.list(query, [theirs]);
+    cluster.list(crate::plan::status::policies("istio-system"), []);
+    let report = cluster.report();
+    let check = check(&report, "gateway/weakened");
+    assert_eq!(check.remedy, "kubectl mtls expose httpbin -n shop");
+}
+
 #[test]
 fn a_weakened_gateway_is_an_error_even_while_nothing_is_routed() {
     let mut cluster = with_servers(json!([server("SIMPLE")]));

@@ -236,6 +236,17 @@ fn an_allow_list_of_nobody_who_has_a_certificate_is_one_finding() {
 }
 
 #[test]
+fn a_client_may_be_listed_by_any_of_its_uris() {
+    let mut cluster = allowing(&["spiffe://example.com/second"]);
+    let mut request = crate::plan::testing::issue_request("bob");
+    request.names.uris = ["first", "second"]
+        .map(|path| format!("spiffe://example.com/{path}"))
+        .into();
+    cluster.run(&request).unwrap();
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
 fn an_entry_that_cannot_be_read_may_stand_for_a_listed_client() {
     let mut cluster = allowing(&["bob"]);
     let bob = cluster.issue("bob");

@@ -179,7 +179,11 @@ fn policies_on_the_server_name_are_evaluated() {
             label => format!("{label}.mtls.{}", crate::plan::testing::kyma::DOMAIN),
         };
         let before = cluster.clone();
+        let both_lists =
+            json!([{"when": [{"key": "connection.sni", "values": ["*"], "notValues": [host]}]}]);
         for (action, rules, is_shut) in [
+            ("DENY", both_lists.clone(), false),
+            ("ALLOW", both_lists, true),
             ("ALLOW", when("values", "other.example.com"), true),
             ("ALLOW", when("values", &host), false),
             ("ALLOW", when("notValues", &host), true),

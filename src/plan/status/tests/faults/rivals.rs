@@ -123,7 +123,10 @@ fn of_kubernetes(created: &str, host: &Value) -> Object {
         }],
     });
     let name = ObjectRef::new(Kind::KubernetesGateway, "team", "web");
-    let mut body = Object::new(name).with("spec", spec).body().clone();
+    let resolved = json!([{"type": "ResolvedRefs", "status": "True"}]);
+    let status = json!({"listeners": [{"name": "web", "conditions": resolved}]});
+    let object = Object::new(name).with("spec", spec).with("status", status);
+    let mut body = object.body().clone();
     body["metadata"]["creationTimestamp"] = created.into();
     Object::from_server(Kind::KubernetesGateway, body).unwrap()
 }
