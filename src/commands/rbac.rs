@@ -88,7 +88,7 @@ pub struct Args {
     /// The Gateway reads an authority that belongs to another Gateway, as with `expose --authority`; needs `-n`
     #[arg(long)]
     shared: bool,
-    /// Limit the Roles to these Services, and include the right to change their host guards; repeatable, or separated by commas
+    /// Only these Services, with the right to change their host guards; repeatable, or separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = service)]
     service: Vec<String>,
     /// The Gateway for exposed Services: NAME in the namespace of -n, or NAMESPACE/NAME [default: kyma-mtls-gateway]

@@ -110,7 +110,7 @@ fn a_set_that_another_user_could_have_prepared_or_changed_is_not_delivered() {
             let said = complete(folder.path(), "ada", force)
                 .unwrap_err()
                 .to_string();
-            assert!(said.contains(&format!("{named}` is left of")), "{said}");
+            assert!(said.contains(&format!("{named}` was left by")), "{said}");
             assert_eq!(names(folder.path()), [".kubectl-mtls-client-ada"]);
         }
     }
@@ -125,7 +125,7 @@ fn a_set_of_another_user_is_not_delivered() {
         let said = complete(folder.path(), "ada", true)
             .unwrap_err()
             .to_string();
-        assert!(said.contains("ada.key` is left of"), "{said}");
+        assert!(said.contains("ada.key` was left by"), "{said}");
         assert_eq!(names(folder.path()), [".kubectl-mtls-client-ada"]);
     }
 }
