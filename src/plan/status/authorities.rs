@@ -128,18 +128,30 @@ fn next(state: &AuthorityState, live: &[&Entry], is_inventory_read: bool) -> Opt
         Phase::Spreading | Phase::Stopped => Some(rotate("")),
         Phase::Overlap => {
             let retired: Vec<String> = state.leaving().map(Certificate::key_id_hex).collect();
-            let mut names: Vec<&str> = live
-                .iter()
-                .filter(|entry| retired.contains(&entry.issuer_ski))
-                .map(|entry| entry.name.as_str())
-                .collect();
+            let is_old = |entry: &&&Entry| retired.contains(&entry.issuer_ski);
+            let has_new = |old: &Entry| {
+                let mut issued = live
+                    .iter()
+                    .filter(|entry| entry.state == EntryState::Issued);
+                issued.any(|entry| entry.name == old.name && !is_old(&entry))
+            };
+            let old: Vec<&Entry> = live.iter().filter(is_old).copied().collect();
+            let waiting = old.iter().filter(|entry| !has_new(entry));
+            let waiting: Vec<&Entry> = waiting.copied().collect();
+            let mut names: Vec<&str> = waiting.iter().map(|entry| entry.name.as_str()).collect();
             names.sort_unstable();
             names.dedup();
+            // The command for all leaves out what was perhaps never delivered.
+            let are_issued = waiting
+                .iter()
+                .all(|entry| entry.state == EntryState::Issued);
             Some(if !is_inventory_read {
                 rotate(" --status")
-            } else if names.is_empty() {
+            } else if old.is_empty() {
                 rotate(" --finish")
-            } else if names.len() > NAMES_SHOWN {
+            } else if names.is_empty() {
+                format!("kubectl mtls revoke-client --superseded --authority {authority}")
+            } else if names.len() > NAMES_SHOWN && are_issued {
                 format!("kubectl mtls renew-client --retired-ca --authority {authority}")
             } else {
                 command_line::on_clients("renew-client", &names, authority)

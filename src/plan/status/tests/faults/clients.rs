@@ -127,6 +127,18 @@ fn a_rotation_names_the_command_that_renews_its_clients() {
         rotated(&mut cluster),
         "kubectl mtls renew-client 'Ada Lovelace' alice --authority kyma-mtls"
     );
+    // Who has a certificate of the new CA needs none.
+    let next = |cluster: &mut Cluster| report(cluster).authorities[0].next.clone().unwrap();
+    cluster.issue("alice");
+    assert_eq!(
+        next(&mut cluster),
+        "kubectl mtls renew-client 'Ada Lovelace' --authority kyma-mtls"
+    );
+    cluster.issue("Ada Lovelace");
+    assert_eq!(
+        next(&mut cluster),
+        "kubectl mtls revoke-client --superseded --authority kyma-mtls"
+    );
     assert_eq!(
         rotated(&mut six()),
         "kubectl mtls renew-client --retired-ca --authority kyma-mtls"
