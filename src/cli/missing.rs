@@ -3,7 +3,7 @@
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Commands, and what may stand in the place of the argument that each requires.
+/// Commands, and the ways to run each without the argument that it requires.
 const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("expose", &["the sample: kubectl mtls expose --sample"]),
     (
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_nothing_is_told_the_other_ways_and_each_of_them_is_one() {
+    fn the_error_about_a_missing_argument_shows_the_other_ways_and_each_of_them_works() {
         for (command, ways) in OTHER_WAYS {
             let said = refused(&[command]);
             for way in *ways {

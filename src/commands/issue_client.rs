@@ -184,14 +184,10 @@ impl Args {
 
     /// Refuses files of a client in the place of files that the run reads.
     fn check_inputs(&self, folder: &ClientFolder<'_>) -> Result<(), Failure> {
-        let of_directory = self
-            .ca_dir
-            .as_deref()
-            .map(|path| CaDir::new(path).own_files());
-        let of_directory = of_directory.into_iter().flatten();
+        let of_directory = CaDir::files_in(self.ca_dir.as_deref());
+        let of_directory = of_directory.iter().map(PathBuf::as_path);
         let given = self.external_ca.files().chain(self.key.file());
-        let given: Vec<PathBuf> = given.map(Path::to_path_buf).chain(of_directory).collect();
-        folder.check_inputs(given.iter().map(PathBuf::as_path))
+        folder.check_inputs(given.chain(of_directory))
     }
 
     /// The folder for the client's files.

@@ -192,13 +192,9 @@ impl Renewal<'_> {
 
     /// Refuses files of a client in the place of files that the run reads.
     fn check_inputs(&self, folder: &ClientFolder<'_>) -> Result<(), Failure> {
-        let of_directory = self
-            .args
-            .ca_dir
-            .as_deref()
-            .map(|path| CaDir::new(path).own_files());
-        let of_directory = of_directory.iter().flatten().map(PathBuf::as_path);
-        folder.check_inputs(of_directory.chain(self.args.key.file()))
+        let of_directory = CaDir::files_in(self.args.ca_dir.as_deref());
+        let of_directory = of_directory.iter().map(PathBuf::as_path);
+        folder.check_inputs(self.args.key.file().into_iter().chain(of_directory))
     }
 
     /// The request for one of many certificates.

@@ -77,9 +77,11 @@ impl CaDir {
         self.folder.join(made::KEY)
     }
 
-    /// The paths of the CA's certificate, key and revocation list.
-    pub fn own_files(&self) -> [PathBuf; 3] {
-        [made::CERTIFICATE, made::KEY, files::LISTS].map(|name| self.folder.join(name))
+    /// The paths of the CA's certificate, key and revocation list in a directory, if one is given.
+    pub fn files_in(folder: Option<&Path>) -> Vec<PathBuf> {
+        let names = [made::CERTIFICATE, made::KEY, files::LISTS];
+        let of_one = |folder: &Path| names.map(|name| folder.join(name));
+        folder.map(of_one).into_iter().flatten().collect()
     }
 
     /// The folder to flush, once something was written into this directory.

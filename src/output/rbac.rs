@@ -19,12 +19,12 @@ const ANY_NAME: &str =
 /// The permissions that are left out of the Roles without a flag, by the commands that need them, and the command with the flag.
 pub fn left_out(flag: &str, without: &[(&str, &Permission)], completed: &str) -> String {
     let reason = if flag == PRUNE {
-        "it would be a right to delete entries of the inventory"
+        "they allow deleting entries of the inventory"
     } else {
-        "it would be a right over the objects of everybody else"
+        "they would extend to the objects of others"
     };
     format!(
-        "left out, because without `{flag}` {reason}:\n{}  the Roles with it:\n    {completed}",
+        "these permissions are left out without `{flag}`, since {reason}:\n{}  the command that includes them:\n    {completed}",
         by_command(without)
     )
 }
@@ -32,7 +32,7 @@ pub fn left_out(flag: &str, without: &[(&str, &Permission)], completed: &str) ->
 /// The permissions that `--check` skipped without a flag, by the commands that need them, and the command with the flag.
 pub fn not_checked(flag: &str, without: &[(&str, &Permission)], completed: &str) -> String {
     format!(
-        "not checked without `{flag}`:\n{}  the check with it:\n    {completed}",
+        "these permissions are not checked without `{flag}`:\n{}  the command that checks them:\n    {completed}",
         by_command(without)
     )
 }

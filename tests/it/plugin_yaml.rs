@@ -247,7 +247,7 @@ fn rbac_says_what_it_leaves_out_and_the_flag_that_narrows_it_to_one_object() {
             .map(|need| format!("  {}", need.replace("POLICIES", policies)))
             .collect();
         let expected = format!(
-            "warning: left out, because without `--service` it would be a right over the objects of everybody else:\n{}\n  the Roles with it:\n    kubectl mtls rbac {command} -n shop --service SERVICE\n",
+            "warning: these permissions are left out without `--service`, since they would extend to the objects of others:\n{}\n  the command that includes them:\n    kubectl mtls rbac {command} -n shop --service SERVICE\n",
             lines.join("\n")
         );
         assert_eq!(run.stderr, expected);
@@ -272,7 +272,7 @@ fn rbac_says_what_it_leaves_out_and_the_flag_that_narrows_it_to_one_object() {
         .says("required for `register-domain`, secrets (namespace of -n): get, update")
         .says("kubectl mtls rbac register-domain -n shop --domain DOMAIN");
     rbac(&["list-clients"])
-        .says("it would be a right to delete entries of the inventory")
+        .says("they allow deleting entries of the inventory")
         .says("for `list-clients`, configmaps (kubectl-mtls-clients): get, update, delete")
         .says("kubectl mtls rbac list-clients -n shop --prune");
     let warnings = rbac(&["--role", "operator", "--to", "group:developers"]).stderr;

@@ -7,26 +7,16 @@ use crate::resources::permissions::Subject;
 
 /// The command that prints the checked Roles, bound to the user; it names only the commands that lack something, or the role.
 pub(super) fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
-    let subject = report.user.as_deref().map(Subject::of_user);
-    let subject = subject.map(|subject| subject.argument());
-    let subject = subject.filter(|subject| is_plain(subject));
-    let subject = subject.as_deref().unwrap_or("user:NAME");
+    let user = report.user.as_deref().map(Subject::of_user);
+    let subject = user.map_or_else(|| SOMEBODY.to_owned(), |user| word(&user));
     let namespace = Some(report.namespace.as_str());
-    line(args, commands, namespace, &[("--to", subject)])
+    line(args, commands, namespace, &[("--to", &subject)])
 }
 
 /// The command with a flag that it lacks.
 pub(super) fn completed(args: &Args, namespace: Option<&str>, flag: &str) -> String {
     let commands: Vec<&str> = args.commands.iter().map(String::as_str).collect();
-    let subject = |subject: &Subject| {
-        let subject = subject.argument();
-        if is_plain(&subject) {
-            subject
-        } else {
-            "user:NAME".to_owned()
-        }
-    };
-    let subjects: Vec<String> = args.to.iter().map(subject).collect();
+    let subjects: Vec<String> = args.to.iter().map(word).collect();
     let subjects = subjects.join(",");
     let mut further = Vec::new();
     if args.check {
@@ -99,8 +89,16 @@ fn line(
     words.join(" ")
 }
 
-/// Whether a subject is one word for a shell and for `--to`; another one is left to the reader.
-fn is_plain(subject: &str) -> bool {
+/// Stands for a subject that the reader fills in.
+const SOMEBODY: &str = "user:NAME";
+
+/// A subject as a value of `--to`, if it is one word for a shell and for that flag.
+fn word(subject: &Subject) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "._:/@+-".contains(character);
-    subject.chars().all(is_plain)
+    let argument = subject.argument();
+    if argument.chars().all(is_plain) {
+        argument
+    } else {
+        SOMEBODY.to_owned()
+    }
 }

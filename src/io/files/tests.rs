@@ -12,7 +12,8 @@ fn file(folder: &Path, name: &str, content: &'static str) -> NewFile<'static> {
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
+/// The names in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

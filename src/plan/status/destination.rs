@@ -49,7 +49,7 @@ pub(super) fn tell(
     let ingress = &host.gateway.ingress;
     let reader = subsets::Reader::of(ingress, &ingress.namespace, observed)?;
     let rule = match reader.rules(&workload.service, observed)? {
-        Ok(rules) => tls_mode(&rules, workload.port).map(|(rule, said)| Said {
+        Ok(rules) => tls_mode(&rules, workload.port).map(|(rule, said)| TlsMode {
             mode: said,
             words: format!("tls.mode: {said}"),
             by: rule,
@@ -113,7 +113,7 @@ pub(super) fn tell(
 }
 
 /// The TLS mode of the gateway's connections to the Pods, where an object sets it.
-struct Said<'a> {
+struct TlsMode<'a> {
     mode: &'a str,
     /// The field with its value.
     words: String,
@@ -123,10 +123,13 @@ struct Said<'a> {
 }
 
 /// The mode of a mesh in which proxies use its TLS only where a `DestinationRule` says so.
-fn of_mesh<'a>(ingress: &IngressGateway, observed: &'a Observed) -> Reconciled<Option<Said<'a>>> {
+fn of_mesh<'a>(
+    ingress: &IngressGateway,
+    observed: &'a Observed,
+) -> Reconciled<Option<TlsMode<'a>>> {
     let configs = control_plane::read_configs(ingress, observed)?;
     let config = configs.into_iter().find(|config| !has_auto_mtls(config));
-    Ok(config.map(|config| Said {
+    Ok(config.map(|config| TlsMode {
         mode: "DISABLE",
         words: "enableAutoMtls: false".to_owned(),
         by: config,

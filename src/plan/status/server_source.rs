@@ -147,7 +147,7 @@ impl<'a> Source<'a> {
         }
         let is_gone = matches!(self.secret, Some(Seen::Missing));
         if let Some((object, certificate)) = self.certificate {
-            told(object, certificate, is_served, link);
+            not_ready(object, certificate, is_served, link);
             link.extend(issuer::check(
                 object,
                 certificate,
@@ -310,7 +310,7 @@ impl<'a> Source<'a> {
 }
 
 /// The finding on the issuer's status. While a valid certificate `is_served`, work on the next one is not a fault.
-fn told(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
+fn not_ready(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
     let progress = &certificate.progress;
     let reference = object.reference();
     if progress.is_ready() {

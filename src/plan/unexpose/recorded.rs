@@ -1,6 +1,6 @@
 //! The record of an interrupted run, and what of it may still be deleted.
 //!
-//! Whoever may write `ConfigMaps` in the Service's namespace can write a record, and may delete less than the user who runs `unexpose`. So a
+//! A user who may write `ConfigMaps` in the Service's namespace can write a record, and may delete less than the user who runs `unexpose`. So a
 //! record alone proves nothing about an object: it is deleted only if it says itself that it belongs to the Gateway, or if this plugin gives
 //! its name to an object of this Gateway only.
 

@@ -1,8 +1,9 @@
-//! Sets of files that are interrupted, spoilt, or in the way of others.
+//! Sets of files that a run could not complete, damaged ones, and existing files at their places.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::io::files::tests::names;
 
 const NAMES: [&str; 4] = ["client-ca.crt", "ada.key", "ada.p12", "ada.crt"];
 
@@ -17,15 +18,6 @@ fn files(folder: &Path) -> Vec<NewFile<'static>> {
         },
     };
     NAMES.iter().map(file).collect()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 fn sorted() -> Vec<&'static str> {

@@ -47,7 +47,7 @@ impl Issuers {
             let found = observed.list(query)?.iter();
             issuers
                 .known
-                .extend(found.map(|issuer| (IssuerName::of(issuer), told(issuer, target))));
+                .extend(found.map(|issuer| (IssuerName::of(issuer), why_unable(issuer, target))));
         }
         Ok(issuers)
     }
@@ -97,7 +97,7 @@ impl Issuers {
 }
 
 /// Why an issuer cannot sign the host's server certificate, as the end of a sentence.
-fn told(issuer: &Object, target: &Target) -> Option<String> {
+fn why_unable(issuer: &Object, target: &Target) -> Option<String> {
     let fault = fault(issuer).unwrap_or_else(|error| Some(error.to_string()));
     let is_wildcard = target.gateway_host.starts_with("*.");
     match fault {
