@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{Context, KubeConfigOptions, Kubeconfig, NamedCluster, NamedContext};
 use secrecy::SecretString;
 
 use super::client::client;
@@ -157,7 +157,7 @@ pub struct KubeconfigNames {
 pub fn kubeconfig_names(connection: &Connection) -> Result<KubeconfigNames, Failure> {
     let kubeconfig = match &connection.kubeconfig {
         Some(path) => Some(kubeconfig::read(path)?),
-        None => merged()?,
+        None => merged(false)?,
     };
     let Some(kubeconfig) = kubeconfig else {
         return Ok(KubeconfigNames::default());
@@ -194,21 +194,22 @@ async fn configuration(connection: &Connection) -> Result<(Config, Option<String
                 "`--kubeconfig` names the file; `kubectl config view` shows what kubectl reads",
             )
         })?),
-        None => merged()?,
+        None => merged(connection.server.is_some())?,
     };
-    let Some(config) = kubeconfig else {
-        if connection.context.is_none()
-            && let Ok(config) = Config::incluster()
-        {
-            return Ok((config, None));
-        }
-        if connection.server.is_some() {
-            // The flags may be all that is needed, as with `kubectl proxy`.
-            return Ok((
-                Config::new(http::Uri::from_static("http://localhost")),
-                None,
-            ));
-        }
+    if kubeconfig.is_none()
+        && connection.context.is_none()
+        && let Ok(config) = Config::incluster()
+    {
+        return Ok((config, None));
+    }
+    let names_none =
+        options.context.is_none() && options.cluster.is_none() && options.user.is_none();
+    let has_context = |config: &Kubeconfig| !names_none || config.current_context.is_some();
+    let is_server_enough = connection.server.is_some() && names_none;
+    let Some(config) = kubeconfig
+        .filter(|config| has_context(config) || !is_server_enough)
+        .or_else(|| is_server_enough.then(nameless))
+    else {
         return Err(Failure::failed("there is no kubeconfig")
             .hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to"));
     };
@@ -223,8 +224,27 @@ async fn configuration(connection: &Connection) -> Result<(Config, Option<String
     Ok((config, context))
 }
 
-/// The files of `KUBECONFIG`, or `~/.kube/config`, merged; missing files are skipped, as in kubectl.
-fn merged() -> Result<Option<Kubeconfig>, Failure> {
+/// A kubeconfig for a server that the flags name, as with `kubectl proxy`: its only context has no user and no namespace.
+fn nameless() -> Kubeconfig {
+    Kubeconfig {
+        clusters: vec![NamedCluster {
+            cluster: Some(kube::config::Cluster {
+                server: Some("http://localhost".to_owned()),
+                ..Default::default()
+            }),
+            ..NamedCluster::default()
+        }],
+        contexts: vec![NamedContext {
+            context: Some(Context::default()),
+            ..NamedContext::default()
+        }],
+        current_context: Some(String::new()),
+        ..Kubeconfig::default()
+    }
+}
+
+/// The files of `KUBECONFIG`, or `~/.kube/config`, merged; missing files are skipped, as in kubectl. `may_lack` allows that all are missing.
+fn merged(may_lack: bool) -> Result<Option<Kubeconfig>, Failure> {
     let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
     let paths: Vec<PathBuf> = match &listed {
         Some(value) => std::env::split_paths(value)
@@ -245,7 +265,7 @@ fn merged() -> Result<Option<Kubeconfig>, Failure> {
             None => next,
         });
     }
-    if merged.is_none() && listed.is_some() {
+    if merged.is_none() && listed.is_some() && !may_lack {
         let names: Vec<String> = paths
             .iter()
             .map(|path| path.display().to_string())

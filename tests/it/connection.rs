@@ -145,7 +145,9 @@ fn a_server_without_a_scheme_is_reached_without_tls_as_kubectl_does_it() {
         .exits(2)
         .says(&asked);
     let file = kubeconfig("https://127.0.0.1:1");
-    for kubeconfig in [file.path().to_str(), None] {
+    // The URL is enough where no kubeconfig names a context.
+    let (missing, empty) = (Some("/nonexistent/config"), Some("/dev/null"));
+    for kubeconfig in [file.path().to_str(), None, missing, empty] {
         run(&["status"], kubeconfig, &["-s", &address])
             .exits(2)
             .says(&asked);
