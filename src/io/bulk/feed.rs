@@ -93,22 +93,23 @@ impl Feed<Row> {
 }
 
 impl<R: Send + 'static> Feed<R> {
-    /// A feed of given rows.
+    /// A feed of given rows. All are there at once, so that one with a fault ends those beside it before they begin.
     pub fn of_all(rows: Vec<Result<R, Failure>>) -> Self {
         #[expect(
             clippy::cast_precision_loss,
             reason = "the value is shown as a percentage"
         )]
         let count = rows.len() as f64;
-        Self::begin(move |sender, expected| {
-            expected.store(count.to_bits(), Ordering::Relaxed);
-            for (number, row) in (1..).zip(rows) {
-                let place = Place::Name(number);
-                if sender.blocking_send(Fed { place, row }).is_err() {
-                    break;
-                }
-            }
-        })
+        let (sender, fed) = channel(rows.len().max(1));
+        for (number, row) in (1..).zip(rows) {
+            let place = Place::Name(number);
+            // The channel has room for each.
+            let _ = sender.try_send(Fed { place, row });
+        }
+        Self {
+            rows: fed,
+            expected: Arc::new(AtomicU64::new(count.to_bits())),
+        }
     }
 
     /// Starts the reading thread. It is not joined at the end: it may be blocked on a stdin that stays open.
@@ -131,5 +132,23 @@ impl<R: Send + 'static> Feed<R> {
     pub(super) fn expected(&self) -> Option<f64> {
         let expected = f64::from_bits(self.expected.load(Ordering::Relaxed));
         expected.is_finite().then_some(expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_known_are_taken_together() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        for _ in 0..500 {
+            let mut feed = Feed::of_all(vec![Ok("alice"), Ok("bob"), Ok("carol")]);
+            let taken = runtime.block_on(feed.take(64));
+            assert_eq!(taken.len(), 3);
+            assert!(runtime.block_on(feed.take(64)).is_empty());
+        }
     }
 }
