@@ -87,10 +87,32 @@ pub fn in_browsers(
     (where there is no such folder: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -N --empty-password;
     a browser from Snap or Flatpak keeps its own: Settings > Privacy and security > Security > Manage certificates)
 
+{trust}
   Then restart the browser, open https://{host}/ and choose the certificate.
 ",
-        powershell = format_args!("'{}'", name.replace('\'', "''")),
+        powershell = in_powershell(name),
+        trust = files.server_ca.as_deref().map_or_else(String::new, trusted_by_browsers),
     ))
+}
+
+/// How browsers come to trust the CA of a self-signed server certificate.
+fn trusted_by_browsers(server_ca: &str) -> String {
+    format!(
+        "
+  No browser knows the CA of this server's certificate, {server_ca}. To be spared the warning, trust that CA:
+    Firefox: View Certificates..., Authorities, Import...
+    Windows: Import-Certificate -FilePath {powershell} -CertStoreLocation Cert:\\CurrentUser\\Root
+    macOS: security add-trusted-cert -k ~/Library/Keychains/login.keychain-db {file}
+    Linux: certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n {file} -i {file}
+",
+        powershell = in_powershell(server_ca),
+        file = quoted(server_ca),
+    )
+}
+
+/// A word that PowerShell takes literally.
+fn in_powershell(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "''"))
 }
 
 #[cfg(test)]
@@ -141,5 +163,23 @@ mod tests {
             assert!(text.contains(part), "no {part} in {text}");
         }
         assert_eq!(in_browsers(&ClientFiles::default(), None, None), None);
+    }
+
+    #[test]
+    fn a_browser_has_to_trust_the_ca_of_a_self_signed_server() {
+        assert!(
+            !in_browsers(&files(), None, None)
+                .unwrap()
+                .contains("trust that CA")
+        );
+        let files = ClientFiles {
+            server_ca: Some("it's a-server-ca.crt".to_owned()),
+            ..files()
+        };
+        let text = in_browsers(&files, None, None).unwrap();
+        let file = "'it'\\''s a-server-ca.crt'";
+        let line = format!("certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n {file} -i {file}\n");
+        assert!(text.contains(&line), "{text}");
+        assert!(text.contains("-FilePath 'it''s a-server-ca.crt' "));
     }
 }
