@@ -25,11 +25,25 @@ struct Version {
     platform: String,
 }
 
+/// The platform by the names that kubectl and krew have for it: `linux/amd64`.
+fn platform() -> String {
+    let system = match std::env::consts::OS {
+        "macos" => "darwin",
+        system => system,
+    };
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        architecture => architecture,
+    };
+    format!("{system}/{architecture}")
+}
+
 /// Prints the version without contacting a cluster.
 pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
     let version = Version {
         version: env!("CARGO_PKG_VERSION"),
-        platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        platform: platform(),
     };
     let text = match args.output.output {
         Format::Table | Format::Wide => {

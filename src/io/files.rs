@@ -185,8 +185,10 @@ fn stage_all<'a, 'b>(
 }
 
 /// Writes a new file at this path, with the content and access of another one.
-pub(super) fn create(path: &Path, file: &NewFile<'_>) -> io::Result<()> {
-    platform::create_new(path, file.access.mode())?.write_all(file.content)
+pub(super) fn create(path: &Path, file: &NewFile<'_>) -> io::Result<File> {
+    let mut new = platform::create_new(path, file.access.mode())?;
+    new.write_all(file.content)?;
+    Ok(new)
 }
 
 /// Flushes the file systems of these folders, each of them at once, which takes less time than one file after the other.
@@ -308,7 +310,7 @@ fn sync_folders(files: &[NewFile<'_>]) {
     let mut folders: Vec<&Path> = files.iter().map(|file| folder_of(&file.path)).collect();
     folders.dedup();
     for folder in folders {
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        let _ = platform::sync_folder(folder);
     }
 }
 
@@ -360,9 +362,7 @@ pub fn make_folder(folder: &Path) -> Result<MadeFolders, NotWritten> {
     fs::create_dir_all(folder).map_err(failed)?;
     let made = MadeFolders(missing);
     for path in &made.0 {
-        File::open(folder_of(path))
-            .and_then(|above| above.sync_all())
-            .map_err(failed)?;
+        platform::sync_folder(folder_of(path)).map_err(failed)?;
     }
     Ok(made)
 }

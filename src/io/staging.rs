@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::files::{self, MadeFolders, NEW_CA, NewFile, NotWritten, PREPARED, UNFINISHED};
+use super::platform;
 
 /// The hidden folder in which a run prepares its folders; locked as long as the run lives.
 pub struct Staging {
-    folder: TempDir,
+    /// Before the folder, which Windows does not remove while it is locked.
     _lock: Option<File>,
+    folder: TempDir,
     count: AtomicU64,
     /// The last field, so that the folders are removed after their content.
     _made: MadeFolders,
@@ -24,8 +26,7 @@ impl Staging {
         let failed = |error| NotWritten::new(out, error);
         let made = files::make_folder(out)?;
         // Runs that begin at the same time do so one after the other: nobody clears away what is not locked yet.
-        let beginning = File::open(out).map_err(failed)?;
-        let _ = beginning.lock();
+        let beginning = platform::lock_folder(out).map_err(failed)?;
         clear(out).map_err(failed)?;
         drop(beginning);
         let (folder, lock) = files::staged(out).map_err(failed)?;
@@ -83,10 +84,13 @@ fn clear(out: &Path) -> io::Result<()> {
         if !is_unfinished || !entry.file_type()?.is_dir() {
             continue;
         }
-        match File::open(entry.path()) {
-            // The lock of a run that lives is its own.
-            Ok(folder) if folder.try_lock().is_ok() => drop(fs::remove_dir_all(entry.path())),
-            Ok(_) => {}
+        match platform::try_lock_folder(&entry.path()) {
+            Ok(Some(lock)) => {
+                let _lock = platform::REPLACES_OPEN_FILES.then_some(lock);
+                drop(fs::remove_dir_all(entry.path()));
+            }
+            // A run that lives has it.
+            Ok(None) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

@@ -86,25 +86,110 @@ fn bash_completes_commands_flags_and_values_after_an_equals_sign() {
     );
 }
 
+/// Types each line with a tab at its end, and says what is run then.
+const TYPED_IN_ZSH: &str = r#"
+    zmodload zsh/zpty
+    zpty shell zsh -f -i
+    zpty -w shell 'autoload -Uz compinit; compinit -D -u; source <(command kubectl-mtls completion zsh)'
+    zpty -w shell 'kubectl-mtls() { [[ $1 == __complete ]] && { command kubectl-mtls "$@"; return }; print -r -- "ran:$*" }'
+    for line in "$@"; do
+        zpty -n -w shell "$line"$'\t\n'
+    done
+    zpty -w shell exit
+    while zpty -r shell out; do print -rn -- "$out"; done
+"#;
+
 #[test]
+fn zsh_completes_commands_and_values() {
+    let lines = [
+        "kubectl-mtls ren",
+        "kubectl-mtls list-clients --state rev",
+        "kubectl-mtls status --timel",
+    ];
+    let shown = shell(
+        "zsh",
+        &[&["-f", "-c", TYPED_IN_ZSH, "zsh"], &lines[..]].concat(),
+    );
+    let Some(shown) = shown else { return };
+    let ran = shown.lines().filter_map(|line| line.strip_prefix("ran:"));
+    let ran: Vec<&str> = ran.map(str::trim_end).collect();
+    let expected = [
+        "renew-client",
+        "list-clients --state revoked",
+        "status --timeline",
+    ];
+    assert_eq!(ran, expected, "{shown}");
+}
+
+#[test]
+fn fish_completes_commands_and_values_with_their_descriptions() {
+    let script = r#"
+        source (kubectl-mtls completion fish | psub)
+        complete -C "kubectl-mtls ren"
+        complete -C "kubectl-mtls list-clients --state re"
+    "#;
+    let Some(shown) = shell("fish", &["--no-config", "-c", script]) else {
+        return;
+    };
+    let expected =
+        "renew-client\tRenew a client certificate: same identity, new key\nreserved\nrevoked\n";
+    assert_eq!(shown, expected);
+}
+
+/// What a shell prints that finds the plugin on its PATH; `None` where it is not installed.
 #[expect(clippy::print_stderr, reason = "says what was not checked")]
-fn the_scripts_of_all_shells_are_accepted_by_those_that_are_installed() {
+fn shell(program: &str, arguments: &[&str]) -> Option<String> {
     let offline = Offline::new();
-    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "-n")] {
-        let script = offline.run(&["completion", shell]).exits(0).stdout;
-        offline.write(shell, &script);
-        let Ok(output) = Command::new(shell)
-            .args([check, shell])
-            .current_dir(offline.0.path())
-            .output()
-        else {
-            eprintln!("not checked: {shell} is not installed");
-            continue;
-        };
-        assert!(output.status.success(), "{shell}: {output:?}");
-    }
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(offline.0.path())
+        .env("HOME", offline.0.path())
+        .env("PATH", path(&[]))
+        .env("KUBECONFIG", "/nonexistent")
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{program} is not installed"
+        );
+        eprintln!("not checked: {program} is not installed");
+        return None;
+    };
+    assert!(output.status.success(), "{program}: {output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_script_for_powershell_registers_the_program() {
+    // PowerShell is in no registry of packages that these tests install from: nobody ran it.
+    let offline = Offline::new();
     let powershell = offline.run(&["completion", "powershell"]).exits(0).stdout;
-    assert!(powershell.contains("Register-ArgumentCompleter -Native"));
+    assert!(powershell.contains("Register-ArgumentCompleter -Native -CommandName 'kubectl-mtls'"));
+    assert!(powershell.contains("kubectl-mtls __complete @words"));
+}
+
+#[test]
+fn nothing_is_offered_where_the_cluster_does_not_answer_in_time() {
+    // It takes connections, and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", silent.local_addr().unwrap());
+    let offline = Offline::new();
+    let config = format!(
+        "{{apiVersion: v1, kind: Config, clusters: [{{name: c, cluster: {{server: '{server}'}}}}], \
+         contexts: [{{name: c, context: {{cluster: c}}}}], current-context: c}}"
+    );
+    offline.write("kubeconfig", &config);
+    let variables = [(
+        "KUBECONFIG",
+        offline.path("kubeconfig").display().to_string(),
+    )];
+    let words = ["__complete", "status", "-n", ""];
+    let run = plugin(offline.0.path(), &variables, &words).exits(0);
+    // The last line says only that these would be no files.
+    assert!(matches!(&*run.stdout, "" | ":4\n"), "{run:#?}");
+    assert_eq!(run.stderr, "");
+    assert!(silent.accept().is_ok(), "the cluster was asked");
 }
 
 #[test]
@@ -123,6 +208,10 @@ fn names_that_the_cluster_knows_are_completed() {
     let has = |words: &[&str], value: &str| values(words).contains(&value.to_owned());
     assert!(has(&["expose", "-n", &desk.namespace, "http"], "httpbin"));
     assert!(has(&["status", "-n", ""], &desk.namespace));
+    assert!(has(&["status", ""], &job.host));
+    assert!(has(&["issue-client", "--host", ""], &job.host));
+    let client = values(&["revoke-client", "--authority", "kyma-mtls", ""]);
+    assert!(client.contains(&"alice".to_owned()), "{client:?}");
     assert!(has(&["list-clients", "--authority", ""], "kyma-mtls"));
     let gateway = format!("{}/kyma-mtls-gateway", desk.namespace);
     assert!(has(&["list-clients", "--gateway", ""], &gateway));

@@ -98,6 +98,35 @@ fn a_key_that_is_printed_and_stored_nowhere_else_is_not_lost_in_a_closed_stdout(
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
+/// Not even root makes files below /sys (sysfs(5)).
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named_with_its_flag_before_anything_is_written() {
+    let offline = Offline::new();
+    let before = std::fs::read_dir(offline.0.path()).unwrap().count();
+    for (command, folder, flag) in [
+        ("issue-client alice --ca-dir ca --out /sys", "/sys", "--out"),
+        (
+            "issue-client alice --ca-dir ca --out /sys/new",
+            "/sys/new",
+            "--out",
+        ),
+        ("issue-client alice --ca-dir /sys/ca", "/sys/ca", "--ca-dir"),
+        (
+            "completion --install --dir /sys",
+            "/sys/kubectl_complete-mtls",
+            "--dir",
+        ),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let run = offline.run(&words).exits(2);
+        assert_eq!(run.stderr.matches("error:").count(), 1, "{run:#?}");
+        run.says(&format!("`{folder}`: "))
+            .says(&format!("that you may write to with `{flag}"))
+            .says("nothing was changed");
+    }
+    assert_eq!(std::fs::read_dir(offline.0.path()).unwrap().count(), before);
+}
+
 #[test]
 fn arguments_that_are_no_text_are_one_error_and_paths_may_be() {
     let offline = Offline::new();

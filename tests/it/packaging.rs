@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use sandbox::parts::{self, Part};
 use serde_json::Value;
 
+use crate::lab::main_job;
+
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-mtls");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -147,6 +149,16 @@ fn krew_installs_this_build_and_kubectl_runs_it() {
     let version = format!("v{}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["version", "-o", "name"]), version);
     assert!(run(&["--help"]).contains("Usage: kubectl mtls "));
+    let job = main_job();
+    let status = Command::new(parts.path(Part::Kubectl).unwrap())
+        .args(["mtls", "status", &job.host])
+        .envs(job.desk.instance.variables())
+        .env("PATH", path_with(&krew_root.join("bin")))
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(status.stdout).unwrap();
+    assert!(shown.contains(&job.host), "{shown}");
     assert!(krew_root.join("receipts/mtls.yaml").exists());
     let licenses = krew_root
         .join("store/mtls")
@@ -160,4 +172,21 @@ fn path_with(folder: &Path) -> OsString {
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&inherited));
     std::env::join_paths(folders).unwrap()
+}
+
+/// An action runs with the token of the release: each one is named by its commit, and there are no others.
+#[test]
+fn workflows_use_three_actions_by_commit_and_nothing_else() {
+    const ACTIONS: [&str; 3] = [
+        "actions/attest-build-provenance@a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32",
+        "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1",
+        "rajatjindal/krew-release-bot@c970b8a8f6dbc2f2285a26e3ae160903b87002c3",
+    ];
+    let mut used = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(Path::new(ROOT).join(".github/workflows")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let names = text.lines().filter_map(|line| line.split_once("uses:"));
+        used.extend(names.map(|(_, name)| name.split('#').next().unwrap().trim().to_owned()));
+    }
+    assert_eq!(used.into_iter().collect::<Vec<_>>(), ACTIONS);
 }

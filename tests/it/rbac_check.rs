@@ -91,6 +91,9 @@ fn users_groups_and_service_accounts_may_do_what_their_role_says_and_no_more() {
         run(&["revoke-client", &client])
             .exits(2)
             .says("kubectl mtls rbac revoke-client");
+        let listed = run(&["list-clients", &client, "-o", "json"]).exits(0);
+        let issued_by = &listed.json()["clients"][0]["issuedBy"];
+        assert_eq!(issued_by, somebody[1], "{listed:#?}");
         let more = run(&["rbac", "--check", "revoke-client"]).exits(1);
         assert!(more.stdout.contains("required"), "{more:#?}");
     }
@@ -127,10 +130,19 @@ fn a_user_with_a_token_and_a_binding_alone_does_the_work_of_the_role() {
     ] {
         stage.run(&user, arguments).exits(0);
     }
+    let alice = ["list-clients", "alice", "-o", "json"];
+    let listed = stage.run(&user, &alice).exits(0).json();
+    assert_eq!(listed["clients"][0]["revokedBy"], *user.name, "{listed:#}");
     // What is an admin's only.
-    let purge = stage.run(&user, &["unexpose", SERVICE, "--purge", "--yes"]);
-    purge.exits(2).says("certificates.cert.gardener.cloud");
+    let purge = ["unexpose", SERVICE, "--purge", "--yes"];
+    let refused = stage.run(&user, &purge).exits(2);
+    refused.says("certificates.cert.gardener.cloud");
     unbind(&stage, &objects);
+    let admin = bind(&stage, "admin", &to);
+    eventually("the API server knows the bindings", || {
+        stage.run(&user, &purge).code == 0
+    });
+    unbind(&stage, &admin);
     let shared: BTreeSet<&String> = objects.iter().collect();
     let others: Vec<String> = others
         .iter()
@@ -140,6 +152,42 @@ fn a_user_with_a_token_and_a_binding_alone_does_the_work_of_the_role() {
     unbind(&stage, &others);
     let left = stage.desk.kubectl(&["get", ROLES, "-A", "-o", "name"], "");
     assert!(!left.contains("kubectl-mtls-operator-user"), "{left}");
+}
+
+#[test]
+fn a_viewer_sees_everything_and_changes_nothing() {
+    let stage = stage();
+    stage.clear();
+    stage.desk.run(&["expose", SERVICE]).exits(0);
+    let user = stage.desk.instance.user(&[]).unwrap();
+    let objects = bind(&stage, "viewer", &format!("user:{}", user.name));
+    let check = ["rbac", "--check", "--role", "viewer"];
+    eventually("the API server knows the bindings", || {
+        stage.run(&user, &check).code == 0
+    });
+    // Not by port-forward, which leads into Pods.
+    let balancer = stage.desk.instance.connect_to();
+    let status = ["status", "--connect-to", &balancer, "--ignore-unknown"];
+    stage.run(&user, &status).exits(0);
+    stage.run(&user, &["list-clients"]).exits(0);
+    let mark = stage.desk.instance.audit_mark().unwrap();
+    for command in [
+        &["issue-client", "alice"][..],
+        &["revoke-client", "alice"],
+        &["ca-rotate"],
+        &["unexpose", SERVICE],
+    ] {
+        let refused = stage.run(&user, command).exits(2);
+        refused.says(&format!("kubectl mtls rbac {}", command[0]));
+    }
+    let mut events = stage.desk.instance.audit_log_of(&user.name, mark).unwrap();
+    events.retain(|event| {
+        let changes = !matches!(&*event.verb, "get" | "list" | "watch");
+        let asks = event.resource.ends_with("reviews") || event.subresource == "portforward";
+        changes && !asks && event.code < 300
+    });
+    assert!(events.is_empty(), "{events:#?}");
+    unbind(&stage, &objects);
 }
 
 #[test]

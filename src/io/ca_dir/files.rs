@@ -236,7 +236,7 @@ pub(super) fn replace_lists(
     content: &str,
     is_unchanged: impl FnOnce() -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
-    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let lock = platform::lock_folder(folder);
     if !is_unchanged()? {
         return Ok(false);
     }

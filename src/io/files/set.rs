@@ -29,15 +29,9 @@ fn prepared(folder: &Path, name: &str) -> PathBuf {
 /// A new hidden folder in this one, to prepare files in, with its lock: a run that begins clears away only what nobody has locked.
 pub fn staged(folder: &Path) -> io::Result<(TempDir, Option<File>)> {
     // Where a folder cannot be opened or a file system knows no locks, nobody clears anything away either.
-    let beginning = File::open(folder).ok();
-    if let Some(beginning) = &beginning {
-        let _ = beginning.lock();
-    }
+    let _beginning = platform::lock_folder(folder).ok();
     let staged = Builder::new().prefix(UNFINISHED).tempdir_in(folder)?;
-    let lock = File::open(staged.path()).ok();
-    if let Some(lock) = &lock {
-        let _ = lock.try_lock();
-    }
+    let lock = platform::try_lock_folder(staged.path()).ok().flatten();
     Ok((staged, lock))
 }
 
@@ -57,13 +51,12 @@ pub fn write_set(
     };
     let folder = folder_of(&first.path);
     let failed = |error| NotWritten::new(&first.path, error);
-    let (staged, _lock) = staged(folder).map_err(failed)?;
+    let (staged, lock) = staged(folder).map_err(failed)?;
     let mut handles: Vec<(PathBuf, File)> = Vec::new();
     for (number, file) in wanted.iter().enumerate() {
         // Numbered, so that they get their places in this order: the last one stands where all do.
         let place = staged.path().join(numbered(number, &file.path));
-        let staged = create(&place, file).and_then(|()| File::open(&place));
-        let handle = staged.map_err(|error| NotWritten::new(&file.path, error))?;
+        let handle = create(&place, file).map_err(|error| NotWritten::new(&file.path, error))?;
         handles.push((file.path.clone(), handle));
     }
     if let Some(others) = others {
@@ -71,6 +64,8 @@ pub fn write_set(
         flush(&own.chain(opened(others)).collect::<Vec<_>>())?;
     }
     let set = prepared(folder, name);
+    drop(handles);
+    let _lock = platform::REPLACES_OPEN_FILES.then_some(lock);
     fs::rename(staged.path(), &set).map_err(failed)?;
     drop(staged.keep());
     place(&set, folder, force)

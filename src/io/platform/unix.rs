@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Permissions of the group and of all others.
 const OTHERS: u32 = 0o077;
-/// Whether a file that this process has open can be replaced by another one.
+/// Whether a file that this process has open can be replaced, and the folder that it is in renamed.
 pub(in crate::io) const REPLACES_OPEN_FILES: bool = true;
 
 /// Opens a file for reading. A pipe without a writer is empty at once, where a plain open would wait for a writer.
@@ -87,6 +87,24 @@ pub(in crate::io) fn was_stdout_closed() -> bool {
         }
         _ => false,
     }
+}
+
+/// Locks a folder for as long as the handle lives, and waits for whoever has it; a file system without locks locks nothing.
+pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<File> {
+    let handle = File::open(folder)?;
+    let _ = handle.lock();
+    Ok(handle)
+}
+
+/// As [`lock_folder`], but `None` at once where another process has it, or the file system knows no locks.
+pub(in crate::io) fn try_lock_folder(folder: &Path) -> io::Result<Option<File>> {
+    let handle = File::open(folder)?;
+    Ok(handle.try_lock().is_ok().then_some(handle))
+}
+
+/// Has the names in a folder written to the disk.
+pub(in crate::io) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Overwrites bytes within a file.

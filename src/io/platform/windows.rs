@@ -5,15 +5,16 @@
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::windows::fs::FileExt;
+use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::Builder;
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-/// Whether a file that this process has open can be replaced by another one.
+/// Whether a file that this process has open can be replaced, and the folder that it is in renamed.
 pub(in crate::io) const REPLACES_OPEN_FILES: bool = false;
 
 /// Opens a file for reading.
@@ -64,6 +65,47 @@ pub(in crate::io) fn is_same_file(_one: &Metadata, _other: &Metadata) -> bool {
 pub(in crate::io) fn was_stdout_closed() -> bool {
     false
 }
+
+/// Locks a folder for as long as the handle lives, and waits for whoever has it. Such a folder cannot be renamed or removed.
+pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<File> {
+    loop {
+        if let Some(handle) = try_lock_folder(folder)? {
+            return Ok(handle);
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+/// As [`lock_folder`], but `None` at once where another process has it.
+///
+/// `LockFileEx` takes no folders. So the handle may delete, and lets no other one do so: two of them exclude each other, and nobody who
+/// reads or writes in the folder is in their way.
+pub(in crate::io) fn try_lock_folder(folder: &Path) -> io::Result<Option<File>> {
+    let opened = OpenOptions::new()
+        .access_mode(DELETE)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
+        .open(folder);
+    match opened {
+        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Does nothing: names reach the disk when the system writes them.
+pub(in crate::io) fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// How soon a lock is asked for again.
+const AGAIN: Duration = Duration::from_millis(10);
+/// <https://learn.microsoft.com/windows/win32/fileio/file-access-rights-constants>
+const DELETE: u32 = 0x0001_0000;
+/// <https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-createfilew>; the last one opens folders.
+const FILE_SHARE_READ: u32 = 1;
+const FILE_SHARE_WRITE: u32 = 2;
+const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+const ERROR_SHARING_VIOLATION: i32 = 32;
 
 /// Overwrites bytes within a file.
 pub(in crate::io) fn write_all_at(

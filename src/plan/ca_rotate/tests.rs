@@ -90,6 +90,16 @@ fn a_rotation_starts_moves_and_ends_and_no_valid_client_is_ever_refused() {
 }
 
 #[test]
+fn the_new_ca_has_the_subject_that_was_asked_for() {
+    let mut cluster = Cluster::exposed();
+    let mut rotation = advance();
+    rotation.new.subject = Some("CN=Shop clients,O=Example".parse().unwrap());
+    cluster.run(&rotation).unwrap();
+    let ca = cluster.state().issuing_ca().unwrap().clone();
+    assert_eq!(ca.subject(), "CN=Shop clients,O=Example");
+}
+
+#[test]
 fn a_reserved_certificate_is_live_and_an_expired_or_void_one_is_not() {
     let mut cluster = Cluster::exposed();
     let client = cluster.issue("alice");

@@ -69,7 +69,7 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
 }
 
 /// The Services of all namespaces, metadata only.
-fn everywhere() -> Query {
+pub(super) fn everywhere() -> Query {
     Query::List {
         kind: Kind::Service,
         namespace: None,

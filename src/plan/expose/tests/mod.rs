@@ -9,6 +9,7 @@ mod hosts;
 mod ingress;
 mod kubernetes_gateways;
 mod server_certificate;
+mod service;
 mod several;
 mod workload;
 
