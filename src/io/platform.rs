@@ -9,13 +9,13 @@ mod windows;
 
 #[cfg(unix)]
 pub(super) use unix::{
-    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, has_mode,
-    is_pipe, is_protected, is_same_file, lock_folder, mode_for_others, open, staged, sync_folder,
-    try_lock_folder, was_stdout_closed, write_all_at,
+    FolderLock, Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems,
+    has_mode, is_pipe, is_protected, is_same_file, lock_folder, mode_for_others, open, staged,
+    sync_folder, try_lock_folder, was_stdout_closed, write_all_at,
 };
 #[cfg(windows)]
 pub(super) use windows::{
-    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, has_mode,
-    is_pipe, is_protected, is_same_file, lock_folder, mode_for_others, open, staged, sync_folder,
-    try_lock_folder, was_stdout_closed, write_all_at,
+    FolderLock, Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems,
+    has_mode, is_pipe, is_protected, is_same_file, lock_folder, mode_for_others, open, staged,
+    sync_folder, try_lock_folder, was_stdout_closed, write_all_at,
 };

@@ -1,20 +1,16 @@
 //! Folders of many clients: each appears whole or not at all, and a killed run leaves only one hidden folder, which the next run removes.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tempfile::TempDir;
-
-use super::files::{self, MadeFolders, NEW_CA, NewFile, NotWritten, PREPARED, UNFINISHED};
+use super::files::{self, MadeFolders, NEW_CA, NewFile, NotWritten, PREPARED, Staged, UNFINISHED};
 use super::platform;
 
 /// The hidden folder in which a run prepares its folders; locked as long as the run lives.
 pub struct Staging {
-    /// Before the folder, which Windows does not remove while it is locked.
-    _lock: Option<File>,
-    folder: TempDir,
+    folder: Staged,
     count: AtomicU64,
     /// The last field, so that the folders are removed after their content.
     _made: MadeFolders,
@@ -29,10 +25,9 @@ impl Staging {
         let beginning = platform::lock_folder(out).map_err(failed)?;
         clear(out).map_err(failed)?;
         drop(beginning);
-        let (folder, lock) = files::staged(out).map_err(failed)?;
+        let folder = Staged::within(out).map_err(failed)?;
         Ok(Self {
             folder,
-            _lock: lock,
             count: AtomicU64::new(0),
             _made: made,
         })

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::files::{create_folder, hinted};
 use crate::error::Failure;
 use crate::io::files::{
-    Access, NEW_CA, NewFile, check_own, has_content, is_taken, read_if_there, staged, write_all,
+    Access, NEW_CA, NewFile, Staged, check_own, has_content, is_taken, read_if_there, write_all,
 };
 
 /// The file of the CA's certificate; certificates of further trusted CAs may follow it.
@@ -48,7 +48,7 @@ fn lone(folder: &Path, there: &str, missing: &str) -> Failure {
 /// Makes this certificate and key the directory's CA; false if another run was faster.
 pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool, Failure> {
     create_folder(folder)?;
-    let (staged, _lock) = staged(folder).map_err(|error| {
+    let staged = Staged::within(folder).map_err(|error| {
         Failure::failed(format!("could not write into `{}`", folder.display()))
             .caused_by(error)
             .hint("name a folder that you may write to with `--ca-dir`")
@@ -61,8 +61,8 @@ pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool
     if self::certificate(folder)?.is_some() {
         return Ok(false);
     }
-    match fs::rename(staged.path(), folder.join(NEW_CA)) {
-        Ok(()) => drop(staged.keep()),
+    match staged.rename(&folder.join(NEW_CA)) {
+        Ok(()) => {}
         Err(error)
             if matches!(
                 error.kind(),

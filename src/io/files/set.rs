@@ -16,7 +16,7 @@ use super::{
     write_all,
 };
 use crate::error::Failure;
-use crate::io::platform;
+use crate::io::platform::{self, FolderLock};
 
 /// The prefix of the names of prepared sets.
 pub const PREPARED: &str = ".kubectl-mtls-client-";
@@ -26,13 +26,34 @@ fn prepared(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{PREPARED}{name}"))
 }
 
-/// A new hidden folder in this one, to prepare files in, with its lock: a run that begins clears away only what nobody has locked.
-pub fn staged(folder: &Path) -> io::Result<(TempDir, Option<File>)> {
-    // Where a folder cannot be opened or a file system knows no locks, nobody clears anything away either.
-    let _beginning = platform::lock_folder(folder).ok();
-    let staged = Builder::new().prefix(UNFINISHED).tempdir_in(folder)?;
-    let lock = platform::try_lock_folder(staged.path()).ok().flatten();
-    Ok((staged, lock))
+/// A new hidden folder, to prepare files in, with its lock: a run that begins clears away only what nobody has locked.
+pub struct Staged {
+    /// Where nobody can lock it, nobody clears it away either. Before the folder, since Windows removes none that is locked.
+    lock: Option<FolderLock>,
+    folder: TempDir,
+}
+
+impl Staged {
+    /// Makes one in this folder.
+    pub fn within(folder: &Path) -> io::Result<Self> {
+        let _beginning = platform::lock_folder(folder).ok();
+        let folder = Builder::new().prefix(UNFINISHED).tempdir_in(folder)?;
+        let lock = platform::try_lock_folder(folder.path()).ok().flatten();
+        Ok(Self { lock, folder })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives it its name, in one step.
+    pub fn rename(self, name: &Path) -> io::Result<()> {
+        let _lock = platform::REPLACES_OPEN_FILES.then_some(self.lock);
+        fs::rename(self.folder.path(), name)?;
+        drop(self.folder.keep());
+        Ok(())
+    }
 }
 
 /// Writes files so that all appear or none, whenever the run is killed: [`complete`] then moves the rest to their places. The files are in
@@ -51,7 +72,7 @@ pub fn write_set(
     };
     let folder = folder_of(&first.path);
     let failed = |error| NotWritten::new(&first.path, error);
-    let (staged, lock) = staged(folder).map_err(failed)?;
+    let staged = Staged::within(folder).map_err(failed)?;
     let mut handles: Vec<(PathBuf, File)> = Vec::new();
     for (number, file) in wanted.iter().enumerate() {
         // Numbered, so that they get their places in this order: the last one stands where all do.
@@ -65,9 +86,7 @@ pub fn write_set(
     }
     let set = prepared(folder, name);
     drop(handles);
-    let _lock = platform::REPLACES_OPEN_FILES.then_some(lock);
-    fs::rename(staged.path(), &set).map_err(failed)?;
-    drop(staged.keep());
+    staged.rename(&set).map_err(failed)?;
     place(&set, folder, force)
 }
 

@@ -89,17 +89,20 @@ pub(in crate::io) fn was_stdout_closed() -> bool {
     }
 }
 
-/// Locks a folder for as long as the handle lives, and waits for whoever has it; a file system without locks locks nothing.
-pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<File> {
+/// The lock of a folder, until it is dropped; a file system without locks locks nothing.
+pub(in crate::io) struct FolderLock(#[expect(dead_code, reason = "what is locked is open")] File);
+
+/// Locks a folder, and waits for whoever has it.
+pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<FolderLock> {
     let handle = File::open(folder)?;
     let _ = handle.lock();
-    Ok(handle)
+    Ok(FolderLock(handle))
 }
 
 /// As [`lock_folder`], but `None` at once where another process has it, or the file system knows no locks.
-pub(in crate::io) fn try_lock_folder(folder: &Path) -> io::Result<Option<File>> {
+pub(in crate::io) fn try_lock_folder(folder: &Path) -> io::Result<Option<FolderLock>> {
     let handle = File::open(folder)?;
-    Ok(handle.try_lock().is_ok().then_some(handle))
+    Ok(handle.try_lock().is_ok().then_some(FolderLock(handle)))
 }
 
 /// Has the names in a folder written to the disk.

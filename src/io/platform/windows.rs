@@ -3,10 +3,10 @@
 //! New files inherit the access list of their folder: there are no modes. The profile folder of a user, the usual place, is readable by
 //! that user and by administrators only.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::Builder;
@@ -66,29 +66,47 @@ pub(in crate::io) fn was_stdout_closed() -> bool {
     false
 }
 
-/// Locks a folder for as long as the handle lives, and waits for whoever has it. Such a folder cannot be renamed or removed.
-pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<File> {
+/// The lock of a folder, until it is dropped: a file that nobody else can open. `LockFileEx` takes no folders.
+///
+/// The folder cannot be renamed or removed meanwhile.
+pub(in crate::io) struct FolderLock {
+    file: Option<File>,
+    path: PathBuf,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        drop(self.file.take());
+        // Fails where somebody else has it by now.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Locks a folder, and waits for whoever has it.
+pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<FolderLock> {
     loop {
-        if let Some(handle) = try_lock_folder(folder)? {
-            return Ok(handle);
+        if let Some(lock) = try_lock_folder(folder)? {
+            return Ok(lock);
         }
         std::thread::sleep(AGAIN);
     }
 }
 
 /// As [`lock_folder`], but `None` at once where another process has it.
-///
-/// `LockFileEx` takes no folders. So the handle may delete, and lets no other one do so: two of them exclude each other, and nobody who
-/// reads or writes in the folder is in their way.
-pub(in crate::io) fn try_lock_folder(folder: &Path) -> io::Result<Option<File>> {
+pub(in crate::io) fn try_lock_folder(folder: &Path) -> io::Result<Option<FolderLock>> {
+    let path = folder.join(LOCK);
     let opened = OpenOptions::new()
-        .access_mode(DELETE)
-        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
-        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
-        .open(folder);
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .share_mode(0)
+        .open(&path);
     match opened {
         Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
-        opened => opened.map(Some),
+        opened => opened.map(|file| {
+            let file = Some(file);
+            Some(FolderLock { file, path })
+        }),
     }
 }
 
@@ -99,12 +117,9 @@ pub(in crate::io) fn sync_folder(_folder: &Path) -> io::Result<()> {
 
 /// How soon a lock is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
-/// <https://learn.microsoft.com/windows/win32/fileio/file-access-rights-constants>
-const DELETE: u32 = 0x0001_0000;
-/// <https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-createfilew>; the last one opens folders.
-const FILE_SHARE_READ: u32 = 1;
-const FILE_SHARE_WRITE: u32 = 2;
-const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+/// The file that is the lock of the folder it is in.
+const LOCK: &str = ".kubectl-mtls-lock";
+/// <https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499->
 const ERROR_SHARING_VIOLATION: i32 = 32;
 
 /// Overwrites bytes within a file.
