@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 pub use client::Client;
 pub use feed::{Feed, Place};
@@ -101,6 +101,8 @@ pub struct End {
 struct Shared<'a, 'b, C: Client> {
     bulk: &'b Bulk<'a, C>,
     feed: AsyncMutex<Feed<C::Row>>,
+    /// The number of batches that have reported: they do so in the order in which they took their rows.
+    reported: watch::Sender<u64>,
     workers: Workers<C>,
     standings: AsyncMutex<Standings>,
     /// The lists that were read, once for all clients of the run.
@@ -126,6 +128,7 @@ impl<C: Client> Bulk<'_, C> {
             let shared = Shared {
                 bulk: self,
                 feed: AsyncMutex::new(feed),
+                reported: watch::Sender::new(0),
                 workers: Workers::start(scope, self),
                 standings: AsyncMutex::default(),
                 lists: AsyncMutex::default(),
@@ -177,14 +180,14 @@ impl<C: Client> Shared<'_, '_, C> {
     /// Processes batches until there are no more rows.
     async fn batches(&self) -> Result<(), Failure> {
         while !self.is_stopped() {
-            let rows = tokio::select! {
+            let (number, rows) = tokio::select! {
                 () = self.stop.notified() => break,
                 rows = async { self.feed.lock().await.take(BATCH).await } => rows,
             };
             if rows.is_empty() {
                 break;
             }
-            if let Err(failure) = self.batch(rows).await {
+            if let Err(failure) = self.batch(number, rows).await {
                 self.stop();
                 return Err(failure);
             }

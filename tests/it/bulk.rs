@@ -33,6 +33,25 @@ fn a_table_of_a_spreadsheet_becomes_a_folder_per_client() {
 }
 
 #[test]
+fn results_come_in_the_order_of_the_table() {
+    let clerk = Clerk::new();
+    let names: Vec<String> = (0..300).map(|number| format!("c{number:03}")).collect();
+    // The first one takes longer than many others.
+    let rows: Vec<String> = (names.iter().enumerate())
+        .map(|(place, name)| format!("{name},{}", if place == 0 { "rsa4096" } else { "p256" }))
+        .collect();
+    clerk.write("d.csv", &format!("name,key-type\n{}\n", rows.join("\n")));
+    let run = clerk
+        .issue(&["-f", "d.csv", "--format", "pem", "-o", "name"])
+        .exits(0);
+    let issued = run
+        .stdout
+        .lines()
+        .map(|line| line.strip_prefix("client/").unwrap());
+    assert_eq!(issued.collect::<Vec<_>>(), names);
+}
+
+#[test]
 fn a_second_run_issues_only_what_is_missing() {
     let clerk = Clerk::new();
     clerk.write("d.jsonl", "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");

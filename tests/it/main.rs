@@ -52,6 +52,7 @@ mod main_job;
 mod manners;
 mod moving;
 mod needs;
+mod network;
 mod open_connections;
 mod outside;
 mod oversized;

@@ -22,16 +22,28 @@ use crate::resources::Object;
 type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
 
 impl<C: Client> Shared<'_, '_, C> {
-    /// Issues the certificates of these rows, and reports the result of each.
-    pub(super) async fn batch(&self, rows: Vec<Fed<C::Row>>) -> Result<(), Failure> {
+    /// Issues the certificates of these rows, and reports the result of each, after the batches before this one.
+    pub(super) async fn batch(&self, number: u64, rows: Vec<Fed<C::Row>>) -> Result<(), Failure> {
         let members = rows.into_iter().map(Member::new).map(Box::new).collect();
-        let mut members = self.workers.all(Job::Prepare, members).await?;
-        let mut broken = self.steps(&mut members).await.err();
+        let (members, mut broken) = match self.workers.all(Job::Prepare, members).await {
+            Ok(mut members) => {
+                let broken = self.steps(&mut members).await.err();
+                (members, broken)
+            }
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        // Fails only where the sender is gone, which lives as long as this.
+        let _ = self
+            .reported
+            .subscribe()
+            .wait_for(|count| *count == number)
+            .await;
         for member in members {
             if let Some(failure) = self.conclude(*member) {
                 broken.get_or_insert(failure);
             }
         }
+        self.reported.send_modify(|count| *count += 1);
         broken.map_or(Ok(()), Err)
     }
 

@@ -37,6 +37,8 @@ pub struct Feed<R> {
     rows: Receiver<Fed<R>>,
     /// The estimated total number of rows, as the bits of an `f64`.
     expected: Arc<AtomicU64>,
+    /// How often rows were taken.
+    taken: u64,
 }
 
 impl Feed<Row> {
@@ -109,6 +111,7 @@ impl<R: Send + 'static> Feed<R> {
         Self {
             rows: fed,
             expected: Arc::new(AtomicU64::new(count.to_bits())),
+            taken: 0,
         }
     }
 
@@ -118,14 +121,20 @@ impl<R: Send + 'static> Feed<R> {
         let expected = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
         let shared = expected.clone();
         std::thread::spawn(move || read(sender, &shared));
-        Self { rows, expected }
+        Self {
+            rows,
+            expected,
+            taken: 0,
+        }
     }
 
-    /// The next rows, as many as are available, at least one; none at the end.
-    pub(super) async fn take(&mut self, most: usize) -> Vec<Fed<R>> {
+    /// The next rows, as many as are available, at least one; none at the end. They come with their number: 0, 1, 2 and so on.
+    pub(super) async fn take(&mut self, most: usize) -> (u64, Vec<Fed<R>>) {
         let mut rows = Vec::new();
         self.rows.recv_many(&mut rows, most).await;
-        rows
+        let number = self.taken;
+        self.taken += 1;
+        (number, rows)
     }
 
     /// The estimated total number of rows.
@@ -146,9 +155,10 @@ mod tests {
             .unwrap();
         for _ in 0..500 {
             let mut feed = Feed::of_all(vec![Ok("alice"), Ok("bob"), Ok("carol")]);
-            let taken = runtime.block_on(feed.take(64));
-            assert_eq!(taken.len(), 3);
-            assert!(runtime.block_on(feed.take(64)).is_empty());
+            let (first, taken) = runtime.block_on(feed.take(64));
+            assert_eq!((first, taken.len()), (0, 3));
+            let (second, taken) = runtime.block_on(feed.take(64));
+            assert_eq!((second, taken.len()), (1, 0));
         }
     }
 }
