@@ -1,10 +1,12 @@
 //! `list-clients`: who has a certificate, until when, from which CA, and in which state. Only metadata is read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
+use super::issue_client::Numbers;
 use super::{Observed, Query, Reconciled, Seen};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
@@ -19,15 +21,15 @@ use crate::resources::{Kind, Object};
 pub struct Request {
     /// The authority whose clients are listed.
     pub authority: String,
-    /// The directory that the user named, which must hold a CA.
+    /// Whether the clients of all authorities are listed instead.
     pub all_authorities: bool,
-    /// Only these clients; empty for all.
+    /// The directory that the user named, which must hold a CA.
     pub directory: Option<String>,
-    /// Only certificates that the gateway accepts now and that end within this time.
+    /// Only these clients; empty for all.
     pub names: Vec<ClientName>,
-    /// Only these states; empty for all.
+    /// Only certificates that the gateway accepts now and that end within this time.
     pub expiring_within: Option<Duration>,
-    /// Only serial numbers that begin with one of these, in lower-case hexadecimal; empty for all.
+    /// Only these states; empty for all.
     pub states: Vec<State>,
     /// Only serial numbers that begin with one of these, in lower-case hexadecimal; all without any.
     pub serials: Vec<String>,
@@ -129,7 +131,7 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The time of the list, UTC.
+    /// The authority whose clients are listed; `None` for those of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
     /// The time of the list, UTC.
@@ -184,10 +186,13 @@ pub fn reconcile(
     if request.all_authorities {
         return all(request, observed, now);
     }
-    let list = inventory(&request.authority);
     let state = CredentialNames::of_authority(&request.authority).state();
-    observed.prefetch([list.clone(), Query::Get(state.clone())])?;
-    let objects = observed.list(&list)?;
+    let first_reads = request.first_reads();
+    observed.prefetch(first_reads.into_iter().chain([Query::Get(state.clone())]))?;
+    let objects = &*match request.entries_of_names(observed)? {
+        Some(objects) => Cow::Owned(objects),
+        None => Cow::Borrowed(observed.list(&inventory(&request.authority))?),
+    };
     let state = observed.try_get(&state)?;
     if let (Some(folder), Seen::Missing) = (&request.directory, &state) {
         return Err(Failure::refused(format!("there is no CA in `{folder}`"))
@@ -260,6 +265,38 @@ fn sort(clients: &mut [Client]) {
 }
 
 impl Request {
+    /// The certificates of a name.
+    fn numbers<'a>(&'a self, name: &'a ClientName) -> Numbers<'a> {
+        Numbers {
+            authority: &self.authority,
+            name,
+        }
+    }
+
+    /// What is read first: the first entry of each name, or the whole inventory.
+    fn first_reads(&self) -> Vec<Query> {
+        let first = |name| Query::Get(self.numbers(name).reference(1));
+        match self.names.as_slice() {
+            [] => vec![inventory(&self.authority)],
+            names => names.iter().map(first).collect(),
+        }
+    }
+
+    /// The entries of the names, read one by one: an inventory may hold thousands of others. `None` where no name is given, and where the
+    /// whole inventory is needed: a name has no entry or a damaged one, or single entries may not be read.
+    fn entries_of_names(&self, observed: &Observed) -> Reconciled<Option<Vec<Object>>> {
+        let mut objects = Vec::new();
+        for name in &self.names {
+            let numbers = self.numbers(name);
+            match observed.try_get(&numbers.reference(1))? {
+                Seen::Found(first) if inventory::pruned_to(first).is_ok() => {}
+                _ => return Ok(None),
+            }
+            objects.extend(numbers.all(observed)?.into_iter().cloned());
+        }
+        Ok((!objects.is_empty()).then_some(objects))
+    }
+
     /// The selected certificates of one authority, sorted by expiry.
     fn clients(
         &self,

@@ -126,6 +126,7 @@ pub(crate) fn commands_work_under_their_roles(desk: &Desk, layout: &Layout<'_>) 
     done("issue-client", &["pat", "quinn"]);
     done("renew-client", &["pat", "--force"]);
     done("list-clients", &[]);
+    done("list-clients", &["pat"]);
     done("expose", &["httpbin", "--allow", "pat"]);
     switch_off_guards(desk, layout);
     done("expose", &["httpbin", "--allow", "pat"]);

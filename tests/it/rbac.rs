@@ -317,6 +317,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let all = ["--expiring-within", "1000d", "--out", "renewed"];
     run(&renew, 0, &all);
     run(&list, 0, &[]);
+    run(&list, 0, &["bob"]);
     run(&revoke, 0, &["bob"]);
     // One that the inventory does not hold gets its entry.
     let certificate = unbooked(&stage);
@@ -467,6 +468,7 @@ fn the_required_rules_of_one_service_are_enough() {
     let mark = stage.desk.instance.audit_mark().unwrap();
     run(issue, &["issue-client", "alice"]).exits(0);
     run(list, &["list-clients"]).exits(0);
+    run(list, &["list-clients", "alice"]).exits(0);
     run(renew, &["renew-client", "alice"]).exits(0);
     run(revoke, &["revoke-client", "alice"])
         .exits(0)

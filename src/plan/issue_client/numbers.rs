@@ -12,7 +12,7 @@ use crate::pki::names::ClientName;
 use crate::pki::when;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::inventory::{Entry, EntryState, LARGEST_NUMBER, pruned_to, reference};
-use crate::resources::{ObjectRef, Unreadable};
+use crate::resources::{Object, ObjectRef, Unreadable};
 
 /// Number of entries that are read in parallel.
 const AT_ONCE: u32 = 64;
@@ -91,6 +91,19 @@ impl Numbers<'_> {
             return Ok(Some(first));
         }
         self.newest(observed, is_wanted)
+    }
+
+    /// All entries of the name.
+    pub fn all<'o>(&self, observed: &'o Observed) -> Reconciled<Vec<&'o Object>> {
+        let end = self.first_free(observed)?;
+        let numbers = std::iter::once(1).chain(self.pruned(observed)?.max(1) + 1..end);
+        let references: Vec<ObjectRef> = numbers.map(|number| self.reference(number)).collect();
+        observed.prefetch(references.iter().cloned().map(Query::Get))?;
+        let mut objects = Vec::new();
+        for reference in &references {
+            objects.extend(observed.get(reference)?);
+        }
+        Ok(objects)
     }
 
     /// The last certificate that `is_wanted` accepts.

@@ -20,6 +20,16 @@ fn object(entry: &Entry) -> Object {
 
 fn observed(objects: Vec<Object>) -> Observed {
     let mut observed = Observed::default();
+    // Numbers up to the fourth are asked for.
+    for name in ["a", "alice", "b", "bob", "c"] {
+        for number in 1..=4 {
+            let reference = inventory::reference("kyma-mtls", &name.parse().unwrap(), number);
+            let mut there = objects.iter();
+            let there = there.find(|object| *object.reference() == reference);
+            let seen = there.map_or(Seen::Missing, |object| Seen::Found(vec![object.clone()]));
+            observed.saw(Query::Get(reference), seen);
+        }
+    }
     observed.saw(inventory("kyma-mtls"), Seen::Found(objects));
     let state = CredentialNames::of_authority("kyma-mtls").state();
     observed.saw(
@@ -169,4 +179,40 @@ fn names_and_identities_that_would_steer_a_terminal_are_not_shown() {
         assert!(read.is_empty() && unreadable.len() == 1, "{text:?}");
         assert!(!unreadable[0].contains('\u{1b}'), "{unreadable:?}");
     }
+}
+
+/// An inventory may hold thousands of entries of others.
+#[test]
+fn the_entries_of_a_name_are_read_without_those_of_others() {
+    use crate::plan::testing::{Cluster, issue_request};
+    let mut cluster = Cluster::exposed();
+    cluster.issue("alice");
+    cluster.issue("bob");
+    for _ in 0..2 {
+        let another = crate::plan::issue_client::Request {
+            another: true,
+            ..issue_request("alice")
+        };
+        cluster.run(&another).unwrap();
+    }
+    let alice = Request {
+        names: vec!["alice".parse().unwrap()],
+        ..request()
+    };
+    let listed = |cluster: &mut Cluster| {
+        let list = |observed: &Observed, now| reconcile(&alice, observed, now);
+        let mut run = crate::plan::testing::Run::begin(&list);
+        let report = cluster.finish(&mut run).unwrap();
+        let numbers: Vec<u32> = report.clients.iter().map(|client| client.number).collect();
+        let whole = run
+            .observed
+            .already_listed(&inventory("kyma-mtls"))
+            .is_some();
+        (numbers, whole)
+    };
+    assert_eq!(listed(&mut cluster), (vec![1, 2, 3], false));
+    // Who may only list them gets the same.
+    let first = inventory::reference("kyma-mtls", &"alice".parse().unwrap(), 1);
+    cluster.denied.push(first);
+    assert_eq!(listed(&mut cluster), (vec![1, 2, 3], true));
 }

@@ -154,8 +154,9 @@ const OTHER_WORDS: [&str; 5] = [
     "could not be",
 ];
 
-/// Rights to read and to tell without which a run is as good as with them: the command, or any; the resource; the name, or any.
-const SILENT: [(&str, &str, &str); 7] = [
+/// Rights to read and to tell without which a run is as good as with them: the command, or any; the resource; the name, any, or `*` for
+/// a right to all.
+const SILENT: [(&str, &str, &str); 8] = [
     // The change itself says who made it, where that is known.
     ("", "events", ""),
     ("", "selfsubjectreviews", ""),
@@ -166,6 +167,8 @@ const SILENT: [(&str, &str, &str); 7] = [
     // They explain a Service without Pods, and a DNSEntry that nobody serves.
     ("status", "workloadentries", ""),
     ("status", "configmaps", "shoot-info"),
+    // The entries of a name are in the whole inventory too, which only takes longer.
+    ("list-clients", "configmaps", "*"),
     // It only tells how a sample is removed.
     ("unexpose", "services", ""),
 ];
@@ -174,7 +177,10 @@ fn is_silent(command: &str, right: &Right) -> bool {
     let is_any = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
     let permission = &right.permission;
     SILENT.iter().any(|(of, resource, name)| {
-        let is_named = name.is_empty() || permission.names == [*name];
+        let is_named = match *name {
+            "*" => permission.names.is_empty(),
+            name => name.is_empty() || permission.names == [name],
+        };
         is_any(of, command) && permission.resource == *resource && is_named
     })
 }
