@@ -30,6 +30,8 @@ pub enum Fault {
     Pause,
     /// The API server never sees it; this status is the answer.
     Answer(u16),
+    /// The API server never sees it; a page in HTML with status 200 is the answer, as of a login or of a proxy.
+    Page,
     /// The API server never sees it; the connection breaks.
     Drop,
 }
@@ -48,6 +50,8 @@ enum Moment {
     Number(u32),
     /// The first write, dry runs left out, whose path has this in it.
     Write(String),
+    /// The first read whose path has this in it.
+    Read(String),
 }
 
 impl Moment {
@@ -58,6 +62,10 @@ impl Moment {
                 let is_dry_run = request.uri().query().unwrap_or_default().contains("dryRun");
                 let is_write = request.method() != hyper::Method::GET && !is_dry_run;
                 is_write && request.uri().path().contains(part.as_str())
+            }
+            Self::Read(part) => {
+                let is_read = request.method() == hyper::Method::GET;
+                is_read && request.uri().path().contains(part.as_str())
             }
         }
     }
@@ -131,6 +139,11 @@ impl Interceptor {
     /// Counts anew, and lets the first write go wrong whose path has this in it; dry runs are none.
     pub fn plan_write(&self, part_of_path: &str, fault: Fault) {
         self.begin(Moment::Write(part_of_path.to_owned()), fault);
+    }
+
+    /// Counts anew, and lets the first read go wrong whose path has this in it.
+    pub fn plan_read(&self, part_of_path: &str, fault: Fault) {
+        self.begin(Moment::Read(part_of_path.to_owned()), fault);
     }
 
     fn begin(&self, moment: Moment, fault: Fault) {
@@ -263,6 +276,7 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
     };
     match fault {
         Some(Fault::Answer(status)) => return Ok(answer(status, "intercepted")),
+        Some(Fault::Page) => return Ok(page()),
         Some(Fault::Drop) => return Err(std::io::Error::other("intercepted")),
         Some(Fault::Hold | Fault::Pause) | None => {}
     }
@@ -310,6 +324,16 @@ fn too_busy() -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(http::header::RETRY_AFTER, second);
+    response
+}
+
+fn page() -> Response<Full<Bytes>> {
+    let page = "<!DOCTYPE html><html><body>Sign in</body></html>";
+    let mut response = Response::new(Full::new(Bytes::from_static(page.as_bytes())));
+    let html = http::HeaderValue::from_static("text/html");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, html);
     response
 }
 

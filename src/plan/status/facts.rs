@@ -58,6 +58,8 @@ pub(super) type Certificates<'a> = [Seen<Listed<'a, Certificate>>; 2];
 struct Unlisted {
     kind: Kind,
     reason: String,
+    /// What to do about it.
+    remedy: &'static str,
     /// The namespace that was read instead.
     instead: Option<String>,
 }
@@ -103,6 +105,7 @@ impl<'a> Facts<'a> {
             let Some(reason) = blind(&seen) else {
                 return Ok(seen);
             };
+            let remedy = remedy(&seen);
             let own = match seen {
                 Seen::Denied(_) if !namespace.is_empty() => {
                     observed.try_list(&Query::within(kind, namespace))?
@@ -113,6 +116,7 @@ impl<'a> Facts<'a> {
             unlisted.push(Unlisted {
                 kind,
                 reason,
+                remedy,
                 instead: is_read.then(|| namespace.to_owned()),
             });
             Reconciled::Ok(own)
@@ -189,7 +193,7 @@ impl<'a> Facts<'a> {
                 ),
                 None => format!("the {plural} could not be listed: {}", unlisted.reason),
             };
-            Finding::new(check, seen, "kubectl mtls rbac status")
+            Finding::new(check, seen, unlisted.remedy)
         };
         self.unlisted.iter().map(finding).collect()
     }

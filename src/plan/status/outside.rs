@@ -47,7 +47,9 @@ pub(super) fn links(
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Vec<Link>> {
+    // What may not be read is a finding on the Gateways.
     let mut client_ca = Link::new(CLIENT_CA, "not read");
+    client_ca.was_not_seen();
     refusal::faults(host, handshakes, (None, &BTreeSet::new()), &mut client_ca);
     Ok(vec![
         dns::examine(host, facts)?,

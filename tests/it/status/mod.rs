@@ -1,5 +1,6 @@
 //! `status`: healthy where all is well, and one finding with its remedy for every fault that is caused here.
 
+mod degrading;
 mod dns;
 mod faults;
 mod flags;
