@@ -9,7 +9,7 @@ use super::table::columns;
 use crate::pki::when;
 use crate::plan::list_clients::{Client, Generation, Report, State};
 
-/// Number of digits of a key identifier that tell the few CAs of an authority apart.
+/// Number of digits of a fingerprint that stand for a CA in every output.
 const SHORT: usize = 8;
 
 impl Render for Report {
@@ -104,12 +104,13 @@ pub(super) fn state(state: State) -> &'static str {
 }
 
 fn ca(client: &Client) -> String {
-    let ski: String = client.issuer_ski.chars().take(SHORT).collect();
+    let fingerprint = client.issuer_fingerprint.as_deref().unwrap_or("-");
+    let short: String = fingerprint.chars().take(SHORT).collect();
     match client.generation {
-        Generation::Issuing => format!("{ski} (issuing)"),
-        Generation::Trusted => format!("{ski} (trusted)"),
-        Generation::Dropped => format!("{ski} (dropped)"),
-        Generation::Unknown => ski,
+        Generation::Issuing => format!("{short} (issuing)"),
+        Generation::Trusted => format!("{short} (trusted)"),
+        Generation::Dropped => format!("{short} (dropped)"),
+        Generation::Unknown => short,
     }
 }
 

@@ -25,7 +25,10 @@ impl Render for Report {
                 .iter()
                 .map(|client| row(client, self.dry_run)),
         );
-        let mut text = columns(&rows);
+        let mut text = match self.certificates.as_slice() {
+            [] => String::new(),
+            _ => columns(&rows),
+        };
         if wide {
             for list in &self.lists {
                 let number = list.number.map(|number| number.to_string());

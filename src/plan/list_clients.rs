@@ -102,6 +102,9 @@ pub struct Client {
     pub uri: String,
     /// The issuing CA's SKI, hex.
     pub issuer_ski: String,
+    /// The SHA-256 fingerprint of that CA, hex, while the authority trusts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer_fingerprint: Option<String>,
     /// The status of that CA now.
     pub generation: Generation,
     /// The number of the certificate that this one renews.
@@ -317,6 +320,7 @@ impl Request {
                 serial: entry.serial.clone(),
                 uri: entry.uri.clone(),
                 issuer_ski: entry.issuer_ski.clone(),
+                issuer_fingerprint: generations.fingerprint(&entry.issuer_ski),
                 generation: generations.generation(&entry.issuer_ski),
                 renews: entry.renews,
                 renewed_by: renewals.get(&(entry.name.as_str(), entry.number)).copied(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::dependents::Dependents;
+use super::dependents::{Dependent, Dependents};
 use super::report::utc;
 use super::{Finish, Report, Run};
 use crate::error::{Failure, Kind};
@@ -232,11 +232,23 @@ impl Run<'_> {
             certificates(dependents.live.len()),
             named(dependents)
         ))
-        .hint(format!(
-            "renew these certificates with `{}`, revoke them, or let them expire",
-            super::command("renew-client", &self.request.authority, " NAME")
-        ))
+        .hint(self.way_out(&dependents.live))
         .hint("`--wait-for-clients` waits until none is left; `--force` drops the CA anyway")
+    }
+
+    /// What ends these certificates without harm to their clients.
+    fn way_out(&self, live: &[Dependent]) -> String {
+        let command = |name, flags| super::command(name, &self.request.authority, flags);
+        if live.iter().all(|dependent| dependent.renewed_by.is_some()) {
+            return format!(
+                "each was renewed: once its client uses the new one, revoke them with `{}`, or let them expire",
+                command("revoke-client", " --superseded --older-than 1h")
+            );
+        }
+        format!(
+            "renew these certificates with `{}`, revoke them, or let them expire",
+            command("renew-client", " NAME")
+        )
     }
 }
 

@@ -1,5 +1,7 @@
 //! The generations of the CA that issued a certificate.
 
+use std::collections::BTreeMap;
+
 use super::{AuthorityState, Certificate, Generation, Object, Seen};
 use crate::plan::witness;
 
@@ -7,7 +9,8 @@ use crate::plan::witness;
 #[derive(Default)]
 pub(super) struct Generations {
     issuing: Option<String>,
-    trusted: Option<Vec<String>>,
+    /// Each with its SHA-256 fingerprint, hex.
+    trusted: Option<BTreeMap<String, String>>,
 }
 
 impl Generations {
@@ -36,16 +39,26 @@ impl Generations {
             issuing: state
                 .and_then(AuthorityState::issuing_ca)
                 .map(Certificate::key_id_hex),
-            trusted: state.map(|state| state.trusted.iter().map(Certificate::key_id_hex).collect()),
+            trusted: state.map(|state| {
+                let trusted = state.trusted.iter();
+                trusted
+                    .map(|ca| (ca.key_id_hex(), ca.fingerprint()))
+                    .collect()
+            }),
         }
     }
 
     pub(super) fn generation(&self, ski: &str) -> Generation {
         match &self.trusted {
             _ if self.issuing.as_deref() == Some(ski) => Generation::Issuing,
-            Some(trusted) if trusted.iter().any(|known| known == ski) => Generation::Trusted,
+            Some(trusted) if trusted.contains_key(ski) => Generation::Trusted,
             Some(_) => Generation::Dropped,
             None => Generation::Unknown,
         }
+    }
+
+    /// The SHA-256 fingerprint of the CA with this SKI, hex; `None` if the authority does not trust it any more.
+    pub(super) fn fingerprint(&self, ski: &str) -> Option<String> {
+        self.trusted.as_ref()?.get(ski).cloned()
     }
 }

@@ -12,7 +12,10 @@ fn what_was_renewed_is_revoked_once_its_successor_is_old_enough() {
     let renewed = cluster.renew("alice");
     let report = cluster.run(&superseded(7)).unwrap();
     assert_eq!(fates(&report), []);
-    assert_eq!(report.notes, ["no certificate was renewed at least 7d ago"]);
+    assert_eq!(
+        report.notes,
+        ["no certificate was renewed at least 7d ago; `--older-than` names another time"]
+    );
     cluster.now += Span::days(7);
     let report = cluster.run(&superseded(7)).unwrap();
     assert_eq!(fates(&report), [("alice", Fate::Revoked)]);
