@@ -208,24 +208,41 @@ mod tests {
             as_json: true,
         };
         assert_eq!(secret, FileFormats::Secret(json));
-        assert!(resolve(&[FileFormat::Secret, FileFormat::Pem], &NEW, Format::Table).is_err());
-        assert!(resolve(&[FileFormat::Secret], &NEW, Format::Name).is_err());
         let flags = FormatFlags {
             format: vec![FileFormat::Secret],
             show: Vec::new(),
         };
-        assert!(
-            flags
-                .resolve(&NEW, true, false, Format::Table, None)
-                .is_err()
-        );
+        for (resolved, reason) in [
+            (
+                resolve(&[FileFormat::Secret, FileFormat::Pem], &NEW, Format::Table),
+                "no other format can be combined with it",
+            ),
+            (
+                resolve(&[FileFormat::Secret], &NEW, Format::Name),
+                "prints a manifest, as `-o yaml` or `-o json`",
+            ),
+            (
+                flags.resolve(&NEW, true, false, Format::Table, None),
+                "cannot use an encrypted key from a Secret",
+            ),
+        ] {
+            let said = resolved.unwrap_err().to_string();
+            assert!(said.contains(reason), "{said}");
+        }
     }
 
     #[test]
     fn no_form_holds_a_key_that_is_elsewhere() {
         let elsewhere = ClientKey::Elsewhere(Vec::new());
         for form in [FileFormat::P12, FileFormat::Combined, FileFormat::Secret] {
-            assert!(resolve(&[form], &elsewhere, Format::Table).is_err());
+            let refusal = resolve(&[form], &elsewhere, Format::Table).unwrap_err();
+            assert_eq!(
+                refusal.to_string(),
+                format!(
+                    "`--format {}` holds the private key, which stays with the sender of the request",
+                    name(form)
+                )
+            );
         }
         assert!(
             resolve(

@@ -47,11 +47,13 @@ mod tests {
     #[test]
     fn what_o_name_prints_names_the_same_thing() {
         assert_eq!(client("client/alice").unwrap(), client("alice").unwrap());
-        assert!(client("clients/alice").is_err());
+        let other = "clients/alice";
+        assert_eq!(client(other), Err(Error::Path(other.to_owned())));
         assert_eq!(plain_client("spiffe://a/client/b"), "spiffe://a/client/b");
         for name in ["httpbin", "service/httpbin", "svc/httpbin"] {
             assert_eq!(service(name).unwrap(), "httpbin");
         }
-        assert!(service("deployment/httpbin").is_err());
+        let fault = service("deployment/httpbin").unwrap_err();
+        assert!(fault.contains("lower-case letters, digits"), "{fault}");
     }
 }

@@ -380,6 +380,7 @@ mod tests {
         let ended = thread.run_to_its_end(async {
             tokio::time::timeout(std::time::Duration::from_millis(20), endless).await
         });
-        assert!(ended.is_err(), "it ended by itself");
+        let timed_out = ended.expect_err("it ended by itself");
+        assert_eq!(timed_out.to_string(), "deadline has elapsed");
     }
 }

@@ -96,7 +96,8 @@ mod tests {
             assert_eq!(text.parse::<Serial>().unwrap().to_string(), "0a1b");
         }
         assert_eq!("0".parse::<Serial>().unwrap().to_string(), "00");
-        assert!("".parse::<Serial>().is_err());
-        assert!("0x1g".parse::<Serial>().is_err());
+        for text in ["", "0x1g"] {
+            assert_eq!(text.parse::<Serial>(), Err(Error(text.to_owned())));
+        }
     }
 }

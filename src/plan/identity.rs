@@ -180,22 +180,31 @@ mod tests {
 
     #[test]
     fn no_wish_makes_a_client_a_workload_of_the_mesh_or_another_client() {
-        for domain in ["mesh.example", "cluster.local", "UPPER"] {
+        for (domain, reason) in [
+            ("mesh.example", "is the mesh's trust domain"),
+            ("cluster.local", "is the mesh's trust domain"),
+            ("UPPER", "its trust domain may only contain lower-case"),
+        ] {
             let names = Names {
                 trust_domain: Some(domain.to_owned()),
                 ..Names::default()
             };
-            assert!(request(&names).is_err(), "{domain}");
+            let said = request(&names).unwrap_err().to_string();
+            assert!(said.contains(reason), "{said}");
         }
-        for uri in [
-            "spiffe://kyma-mtls-clients/bob",
-            "spiffe://mesh.example/ns/a",
+        for (uri, reason) in [
+            (
+                "spiffe://kyma-mtls-clients/bob",
+                "is reserved for the names of this authority's clients",
+            ),
+            ("spiffe://mesh.example/ns/a", "is the mesh's trust domain"),
         ] {
             let names = Names {
                 uris: vec!["urn:a".to_owned(), uri.to_owned()],
                 ..Names::default()
             };
-            assert!(request(&names).is_err(), "{uri}");
+            let said = request(&names).unwrap_err().to_string();
+            assert!(said.contains(reason), "{said}");
         }
     }
 }

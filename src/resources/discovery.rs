@@ -185,7 +185,8 @@ mod tests {
         // istiod keeps what it had.
         let unknown = "discoverySelectors: [{matchExpressions: [{key: a, operator: Like}]}]";
         for mesh in ["[", "discoverySelectors: a", unknown] {
-            assert!(read(mesh).is_err(), "{mesh}");
+            let read = read(mesh).unwrap_err();
+            assert_eq!(read.reason, "`mesh` is not a mesh configuration", "{mesh}");
         }
     }
 

@@ -147,7 +147,10 @@ mod tests {
         );
         let error = credentials.add_env_file("\nhidden value\n").unwrap_err();
         assert_eq!(error, "line 2 is not `KEY=VALUE`");
-        assert!(credentials.add_env_file("AWS_ACCESS_KEY_ID=x").is_err());
+        let mut given = Credentials::default();
+        given.add("AWS_ACCESS_KEY_ID", b"AKIA".to_vec()).unwrap();
+        let again = given.add_env_file("AWS_ACCESS_KEY_ID=x").unwrap_err();
+        assert_eq!(again, "`AWS_ACCESS_KEY_ID` is given twice");
         let twice = Credentials::default().add_env_file("hidden=1\n\nhidden=2\n");
         assert_eq!(twice.unwrap_err(), "line 3 repeats the key of line 1");
         assert!(!format!("{credentials:?}").contains("AWS"));

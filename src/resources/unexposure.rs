@@ -117,14 +117,16 @@ impl Unexposure {
 
     /// Reads a record.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
-        let gateway = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();
+        let gateway = object.annotation(GATEWAY_ANNOTATION).ok_or_else(|| {
+            object.unreadable(format!("the annotation `{GATEWAY_ANNOTATION}` is missing"))
+        })?;
         let text = |key: &str| object.text(&["data", key]);
         let unreadable = |key: &str, error: &dyn std::fmt::Display| {
             object.unreadable(format!("`{key}`: {error}"))
         };
         let gateway: GatewayName = gateway
             .parse()
-            .map_err(|error: String| object.unreadable(error))?;
+            .map_err(|error: String| unreadable(GATEWAY_ANNOTATION, &error))?;
         let doomed: Vec<Doomed> =
             serde_json::from_str(text(DOOMED)).map_err(|error| unreadable(DOOMED, &error))?;
         // The names become parts of requests, and of commands that users paste.
@@ -169,6 +171,16 @@ mod tests {
         let written = record.object("shop", "httpbin");
         assert_eq!(Unexposure::read(&written).unwrap(), record);
         assert_eq!(record.doomed[0].reference(), Some(secret));
-        assert!(Unexposure::read(&Object::new(reference("shop", "x"))).is_err());
+        let empty = Object::new(reference("shop", "x"));
+        let missing = Unexposure::read(&empty).unwrap_err();
+        assert_eq!(
+            missing.reason,
+            format!("the annotation `{GATEWAY_ANNOTATION}` is missing")
+        );
+        let edited = Unexposure::read(&written.with_annotation(GATEWAY_ANNOTATION, "shared"));
+        assert_eq!(
+            edited.unwrap_err().reason,
+            format!("`{GATEWAY_ANNOTATION}`: `shared` is not `NAMESPACE/NAME`")
+        );
     }
 }

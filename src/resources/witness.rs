@@ -188,7 +188,8 @@ mod tests {
         }
         for (key, value) in [(REVISION, "many"), (REVISION, "-1")] {
             let edited = witness.object().with_annotation(key, value);
-            assert!(Witness::read(&edited).is_err());
+            let read = Witness::read(&edited).unwrap_err();
+            assert_eq!(read.reason, format!("`{key}` is not a number"));
         }
         let stored = |object: Object, uid: &str| {
             let mut body = object.body().clone();

@@ -9,27 +9,27 @@
     reason = "tests play the user and fail by panicking; the modules are shared with the short tests"
 )]
 
-#[path = "../it/ca_rotate.rs"]
+#[path = "../it/ca_rotate/mod.rs"]
 mod ca_rotate;
 mod every_state;
 #[path = "../it/exposed.rs"]
 mod exposed;
-#[path = "../it/faults.rs"]
+#[path = "../it/faults/mod.rs"]
 mod faults;
 #[path = "../it/status/healthy.rs"]
 mod healthy;
 #[path = "../it/issue_faults.rs"]
 mod issue_faults;
-#[path = "../it/lab.rs"]
+#[path = "../it/lab/mod.rs"]
 mod lab;
 #[path = "../it/permission_matrix/mod.rs"]
 mod permission_matrix;
 mod recipes;
-#[path = "../it/revoke_client.rs"]
+#[path = "../it/revoke_client/mod.rs"]
 mod revoke_client;
 #[path = "../it/revoke_faults.rs"]
 mod revoke_faults;
-#[path = "../it/rotation_faults.rs"]
+#[path = "../it/rotation_faults/mod.rs"]
 mod rotation_faults;
 #[path = "../it/rotation_life.rs"]
 mod rotation_life;

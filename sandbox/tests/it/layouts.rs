@@ -1,176 +1,22 @@
 //! Gateways that run elsewhere than in `istio-system`: each environment is set up by hand and called through every replica.
 
+mod site;
+
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
 use sandbox::load::{Expected, Load};
-use sandbox::{
-    Caller, Environment, IngressGateway, Instance, ProxyProtocol, Replica, Reply, Settings,
-};
+use sandbox::{Environment, Instance, ProxyProtocol, Replica, Reply, Settings};
 use serde_json::json;
 
 use crate::loopback::is_on_loopback_only;
 use crate::port_forward::ask_admin;
-
-/// A CA for servers or for clients.
-struct Authority {
-    certificate: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().unwrap();
-        Self {
-            certificate: params.self_signed(&key).unwrap().pem(),
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    /// Certificate and key, PEM, for these DNS names.
-    fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.use_authority_key_identifier_extension = true;
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    fn client(&self, caller: &Caller) -> Caller {
-        let (certificate, key) = self.issue(&[], ExtendedKeyUsagePurpose::ClientAuth);
-        caller.clone().with_certificate(&certificate, &key)
-    }
-}
-
-/// A cluster on which hosts are exposed by hand.
-struct Site {
-    instance: Instance,
-    servers: Authority,
-}
-
-impl Site {
-    fn start(environment: Environment) -> Self {
-        Self::start_with(Settings {
-            environment,
-            ..Settings::default()
-        })
-    }
-
-    fn start_with(settings: Settings) -> Self {
-        let instance = Instance::start_with(settings).unwrap();
-        instance.deploy_echo("shop", "httpbin").unwrap();
-        Self {
-            instance,
-            servers: Authority::new("servers"),
-        }
-    }
-
-    /// Writes the Secrets of a host into a namespace: the server's key pair, and the CA of its clients.
-    fn write_secrets(&self, name: &str, namespace: &str, clients: &Authority) {
-        let usage = ExtendedKeyUsagePurpose::ServerAuth;
-        let (certificate, key) = self.servers.issue(&[&host(name)], usage);
-        let secret = |name: String, data| {
-            json!({
-                "apiVersion": "v1", "kind": "Secret",
-                "metadata": {"name": name, "namespace": namespace},
-                "stringData": data,
-            })
-        };
-        let objects = vec![
-            secret(
-                name.to_owned(),
-                json!({"tls.crt": certificate, "tls.key": key}),
-            ),
-            secret(
-                format!("{name}-cacert"),
-                json!({"ca.crt": clients.certificate}),
-            ),
-        ];
-        self.instance.create(objects).unwrap();
-    }
-
-    /// Makes a mutual-TLS Gateway in a namespace, for the Pods of this ingress gateway, and a route to the echo.
-    fn expose(&self, name: &str, namespace: &str, ingress: &IngressGateway) {
-        let gateway = json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {
-                "selector": ingress.labels,
-                "servers": [{
-                    "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
-                    "tls": {"mode": "MUTUAL", "credentialName": name},
-                    "hosts": [host(name)],
-                }],
-            },
-        });
-        let route = json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-            "metadata": {"name": name, "namespace": "shop"},
-            "spec": {
-                "hosts": [host(name)],
-                "gateways": [format!("{namespace}/{name}")],
-                "http": [{"route": [{"destination": {
-                    "host": "httpbin.shop.svc.cluster.local", "port": {"number": 8000},
-                }}]}],
-            },
-        });
-        self.instance.create(vec![gateway, route]).unwrap();
-    }
-
-    fn nobody(&self) -> Caller {
-        Caller::new("", &self.servers.certificate)
-    }
-
-    /// Waits until a replica serves the clients of a CA, and no one else.
-    async fn await_admission(&self, name: &str, replica: &Replica, clients: &Authority) {
-        let nobody = self.nobody().at(replica.tls().to_string());
-        await_reply(&clients.client(&nobody), name, is_served).await;
-        await_reply(&nobody, name, is_refused).await;
-    }
-}
-
-fn host(name: &str) -> String {
-    format!("{name}.mtls.example.com")
-}
-
-fn is_served(reply: &Reply) -> bool {
-    matches!(reply, Reply::Answered { status: 200, .. })
-}
-
-fn is_refused(reply: &Reply) -> bool {
-    matches!(reply, Reply::Refused(_))
-}
-
-/// Asks until the reply is the expected one: a change needs a moment to reach the proxies.
-async fn await_reply(caller: &Caller, name: &str, expected: impl Fn(&Reply) -> bool) {
-    let started = Instant::now();
-    loop {
-        let reply = caller.get(&host(name), "/headers", &[]).await.unwrap();
-        if expected(&reply) {
-            return;
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "{name}: still {reply}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
+use site::{Authority, Site, await_reply, host, is_refused, is_served};
 
 #[tokio::test]
 async fn a_gateway_of_the_helm_chart_serves_with_the_secrets_of_its_own_namespace() {

@@ -165,7 +165,8 @@ fn a_stopped_replica_comes_back() {
     let sandbox = Instance::start(Environment::KymaCustom).unwrap();
     let admin = sandbox.replicas()[1].admin;
     sandbox.stop_replica(1).unwrap();
-    assert!(std::net::TcpStream::connect(admin).is_err());
+    let refused = std::net::TcpStream::connect(admin).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     sandbox.start_replica(1).unwrap();
     assert!(std::net::TcpStream::connect(admin).is_ok());
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error, Options, Spanned};
 use zeroize::Zeroizing;
 
@@ -13,6 +14,7 @@ use crate::error::Failure;
 /// The largest number of rows; longer tables belong in a format that is read row by row.
 const MOST_ROWS: usize = 5_000;
 const MOST_BYTES: u64 = 16 << 20;
+const SECOND_DOCUMENT: &str = "a second document begins";
 
 /// Reads the whole list.
 pub(super) fn read(input: Input) -> Result<VecDeque<Result<Record, BadRow>>, Failure> {
@@ -73,14 +75,19 @@ fn said(error: &Error) -> Failure {
         .location()
         .map_or((0, 0), |place| (place.line(), place.column()));
     let reason = match error.without_snippet() {
-        Error::Message { msg, .. } => msg.clone(),
-        Error::DuplicateMappingKey { .. } => "a field is given twice".to_owned(),
-        Error::MultipleDocuments { .. } => "a second document begins".to_owned(),
-        Error::MergeKeyNotAllowed { .. } | Error::Budget { .. } | Error::UnsupportedTag { .. } => {
-            "the table has an alias, a merge key or a tag, or is larger than a table may be"
-                .to_owned()
-        }
-        _ => "not YAML, or a value that a table cannot hold".to_owned(),
+        Error::Message { msg, .. } => msg.as_str(),
+        Error::DuplicateMappingKey { .. } => "a field is given twice",
+        Error::UnsupportedTag { .. } => "the table has a tag",
+        Error::MergeKeyNotAllowed { .. } => "the table has a merge key (`<<`)",
+        Error::MultipleDocuments { .. } => SECOND_DOCUMENT,
+        Error::Budget { breach, .. } => match breach {
+            BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. } => {
+                "the table has an anchor or an alias"
+            }
+            BudgetBreach::Documents { .. } => SECOND_DOCUMENT,
+            _ => "the table is larger than a table may be, or nested more deeply",
+        },
+        _ => "not YAML, or a value that a table cannot hold",
     };
     Failure::usage(format!("line {line}, column {column}: {reason}"))
         .hint("the table must be a list of mappings, such as `- name: alice`, without anchors and aliases")

@@ -163,7 +163,7 @@ impl FromStr for Attribute {
                 attribute: name.to_owned(),
                 value: String::new(),
                 reason: format!(
-                    "is unknown; one of {}",
+                    "is unknown; give one of {}",
                     Self::ALL.map(Self::name).join(", ")
                 ),
             })

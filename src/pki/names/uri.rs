@@ -31,8 +31,8 @@ pub fn percent_encode(text: &str) -> String {
 /// Refuses URI SANs that would let a client pass for somebody else.
 ///
 /// - not a URI (RFC 3986: a scheme, no blanks, ASCII), or with `,` or `*`;
-/// - `spiffe://` with a trust domain that is not lower-case letters, digits, `-._` (SPIFFE-ID, 2.1), or that is
-///   `cluster.local` or one of `mesh_trust_domains`: those are the identities of workloads in the mesh;
+/// - `spiffe://` with a query or a fragment (SPIFFE-ID, 2), or with a trust domain that is not lower-case letters, digits, `-._`
+///   (SPIFFE-ID, 2.1), or that is `cluster.local` or one of `mesh_trust_domains`: those are the identities of workloads in the mesh;
 /// - under `spiffe://<authority>-clients/`, unless it is exactly the default URI of this `name`.
 pub fn check_uri_san(
     uri: &str,
@@ -99,10 +99,18 @@ pub(in crate::pki) fn check_syntax(uri: &str) -> Result<(), Error> {
         }
         return Ok(());
     };
-    let domain = id.split(['/', '?', '#']).next().unwrap_or_default();
+    if id.contains(['?', '#']) {
+        return refuse("is not a SPIFFE ID: it may not contain `?` or `#`");
+    }
+    let domain = id.split('/').next().unwrap_or_default();
     let valid =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
-    if domain.is_empty() || !domain.bytes().all(valid) || id.contains(['?', '#']) {
+    if domain.is_empty() {
+        return refuse(
+            "is not a SPIFFE ID: it has no trust domain; it must look like `spiffe://example.org/alice`",
+        );
+    }
+    if !domain.bytes().all(valid) {
         return refuse(
             "is not a SPIFFE ID: its trust domain may only contain lower-case letters, digits and `-._`",
         );
@@ -165,18 +173,23 @@ mod tests {
 
     #[test]
     fn no_client_passes_for_a_workload_of_the_mesh() {
-        for uri in [
-            "spiffe://cluster.local/ns/default/sa/default",
-            "spiffe://mesh.example/ns/a/sa/b",
-            "spiffe://Cluster.Local/ns/a/sa/b",
-            "SPIFFE://cluster.local/ns/a/sa/b",
-            "spiffe://cluster%2elocal/ns/a",
-            "spiffe://x@cluster.local/ns/a",
-            "spiffe://cluster.local:443/ns/a",
-            "spiffe://cluster.local",
-            "spiffe://cluster.local?x",
+        const OF_THE_MESH: &str = "is the mesh's trust domain";
+        const BAD_DOMAIN: &str = "its trust domain may only contain";
+        for (uri, reason) in [
+            ("spiffe://cluster.local/ns/default/sa/default", OF_THE_MESH),
+            ("spiffe://cluster.local", OF_THE_MESH),
+            ("spiffe://mesh.example/ns/a/sa/b", OF_THE_MESH),
+            ("spiffe://Cluster.Local/ns/a/sa/b", BAD_DOMAIN),
+            ("spiffe://cluster%2elocal/ns/a", BAD_DOMAIN),
+            ("spiffe://x@cluster.local/ns/a", BAD_DOMAIN),
+            ("spiffe://cluster.local:443/ns/a", BAD_DOMAIN),
+            ("SPIFFE://cluster.local/ns/a/sa/b", "in lower case"),
+            ("spiffe://cluster.local?x", "may not contain `?` or `#`"),
+            ("spiffe://example.org/a#b", "may not contain `?` or `#`"),
+            ("spiffe:///ns/a/sa/b", "it has no trust domain"),
         ] {
-            assert!(check(uri).is_err(), "{uri}");
+            let said = check(uri).unwrap_err().to_string();
+            assert!(said.contains(reason), "{said}");
         }
     }
 

@@ -105,7 +105,9 @@ fn a_reserved_certificate_is_live_and_an_expired_or_void_one_is_not() {
     let client = cluster.issue("alice");
     cluster.run(&advance()).unwrap();
     cluster.restate(client, EntryState::Reserved);
-    assert!(cluster.run(&finish()).is_err());
+    let said = cluster.run(&finish()).unwrap_err().to_string();
+    assert!(said.contains("`alice` until"), "{said}");
+    assert!(said.ends_with(", reserved)"), "{said}");
     cluster.restate(client, EntryState::Void);
     assert!(cluster.run(&finish()).is_ok());
 
@@ -197,7 +199,11 @@ fn the_new_ca_issues_only_after_every_replica_has_loaded_it() {
     assert!(failure.what_to_do()[0].contains("expected"), "{failure:?}");
     assert_eq!(cluster.state().issuing, old);
     assert_eq!(cluster.state().phase(), Phase::Spreading);
-    assert!(cluster.run(&finish()).is_err(), "gateways lag");
+    let said = cluster.run(&finish()).unwrap_err().to_string();
+    assert!(
+        said.contains("not every gateway was seen to have loaded it"),
+        "{said}"
+    );
     cluster.proxies.lagging.clear();
     assert_eq!(cluster.run(&advance()).unwrap().phase, Phase::Overlap);
     assert_eq!(cluster.state().trusted.len(), 2, "no second rotation");
@@ -217,7 +223,8 @@ fn an_aborted_rotation_refuses_nobody_and_its_ca_leaves_when_its_clients_are_gon
     );
     let later = cluster.issue("carol");
     assert!(cluster.run(&abort()).is_ok(), "once more changes nothing");
-    assert!(cluster.run(&finish()).is_err());
+    let said = cluster.run(&finish()).unwrap_err().to_string();
+    assert!(said.contains("would be rejected: `bob` until"), "{said}");
     cluster.revoke_in_inventory(new);
     cluster.run(&finish()).unwrap();
     assert_eq!(cluster.answer(new), Verdict::Unknown);
@@ -319,7 +326,8 @@ fn a_first_ca_that_was_taken_back_can_be_let_in_after_all() {
     cluster.run(&advance()).unwrap_err();
     assert_eq!(cluster.run(&abort()).unwrap().phase, Phase::Stopped);
     cluster.proxies.lagging.clear();
-    assert!(cluster.run(&finish()).is_err());
+    let said = cluster.run(&finish()).unwrap_err().to_string();
+    assert_eq!(said, "no CA of the authority `kyma-mtls` issues");
     cluster.run(&advance()).unwrap();
     assert!(cluster.state().issuing.is_some());
 }
@@ -339,7 +347,14 @@ fn what_a_rotation_cannot_go_to_is_refused_with_the_reason_before_anything_is_wr
         .unwrap();
     assert_eq!(cluster.state().issuing_ca(), Some(fit.certificate()));
     let other = cluster.unfit().remove(0).0;
-    assert!(cluster.run(&request(Goal::Advance(Some(other)))).is_err());
+    let said = cluster
+        .run(&request(Goal::Advance(Some(other))))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.starts_with("a rotation to the CA `CN=Foreign CA` is under way, not to"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -224,7 +224,11 @@ mod tests {
         ];
         assert_eq!(subject(&own), "CN=Alice A,DC=example,DC=com");
         assert_eq!(read(&[("name", &["alice"])]).unwrap().names.subject, None);
-        assert!(read(&[("name", &["a"]), ("subject", &["CN=a"]), ("O", &["b"])]).is_err());
+        let both = read(&[("name", &["a"]), ("subject", &["CN=a"]), ("O", &["b"])]);
+        assert_eq!(
+            both.unwrap_err().to_string(),
+            "both `subject` and `O` are given; give one of them"
+        );
     }
 
     #[test]

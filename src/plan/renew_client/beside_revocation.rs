@@ -175,7 +175,9 @@ fn a_renewal_beside_a_revocation_of_its_client_lets_nobody_in() {
         assert!(!lets_in_alice(&outcomes.cluster, order), "{order:?}");
         is_booked(outcomes, order);
         if outcomes.was_revoked_before {
-            assert!(outcomes.issued.is_err(), "{order:?}");
+            let refusal = outcomes.issued.as_ref().err().map(ToString::to_string);
+            let said = refusal.unwrap_or_default();
+            assert!(said.contains("of `alice` was revoked"), "{order:?}: {said}");
         }
     });
 }

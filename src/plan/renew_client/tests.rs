@@ -106,7 +106,8 @@ fn the_last_delivered_certificate_is_renewed_or_the_one_of_a_number() {
 #[test]
 fn what_was_never_delivered_or_is_revoked_is_not_renewed_and_nothing_is_written() {
     let mut cluster = Cluster::default();
-    assert!(cluster.run(&renewal("alice")).is_err(), "no authority");
+    let said = cluster.run(&renewal("alice")).unwrap_err().to_string();
+    assert!(said.contains("there is no authority `kyma-mtls`"), "{said}");
     assert!(cluster.writes.is_empty());
     cluster.run(&first("bob")).unwrap();
     cluster.writes.clear();
@@ -130,7 +131,8 @@ fn what_was_never_delivered_or_is_revoked_is_not_renewed_and_nothing_is_written(
     }
     // A certificate that was revoked last is not passed over for an older one.
     change(&mut cluster, 2, |entry| entry.state = EntryState::Revoked);
-    assert!(cluster.run(&renewal("alice")).is_err());
+    let said = cluster.run(&renewal("alice")).unwrap_err().to_string();
+    assert_eq!(said, "certificate 2 of `alice` was revoked");
     assert!(cluster.writes.is_empty(), "{:?}", cluster.writes);
 }
 
@@ -145,17 +147,22 @@ fn what_somebody_wrote_into_the_inventory_is_not_signed() {
     let mut other = Cluster::default();
     other.run(&first("alice")).unwrap();
     let foreign = other.entries()[0].clone();
-    for (certificate, serial) in [
-        (bobs, own.serial.clone()),
-        (foreign.certificate, foreign.serial),
-        (Some("rubbish".to_owned()), own.serial.clone()),
+    for (certificate, serial, reason) in [
+        (bobs, own.serial.clone(), "the serial number differs"),
+        (foreign.certificate, foreign.serial, "its CA differs"),
+        (
+            Some("rubbish".to_owned()),
+            own.serial.clone(),
+            "certificate 1 of `alice` cannot be read",
+        ),
     ] {
         change(&mut cluster, 1, |entry| {
             entry.certificate = certificate;
             entry.serial = serial;
         });
         cluster.writes.clear();
-        assert!(cluster.run(&renewal("alice")).is_err());
+        let said = cluster.run(&renewal("alice")).unwrap_err().to_string();
+        assert!(said.contains(reason), "{said}");
         assert!(cluster.writes.is_empty());
     }
 }

@@ -59,7 +59,8 @@ fn an_entry_of_which_only_metadata_was_read_cannot_be_written_back() {
     let live = metadata_of(&entry().object(&alice()));
     let read = Entry::read(&live).unwrap();
     assert_eq!(read.certificate, None);
-    assert!(read.restated(&live).is_err());
+    let refusal = read.restated(&live).unwrap_err();
+    assert_eq!(refusal.reason, format!("`{CERTIFICATE}` is missing"));
 }
 
 #[test]

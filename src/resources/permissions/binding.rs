@@ -109,10 +109,13 @@ impl FromStr for Subject {
             });
         }
         if name.is_empty() || name.trim() != name || name.contains(char::is_control) {
-            return Err("a name has at least one character, and no blanks around it".to_owned());
+            return Err(
+                "a name has at least one character, no blanks around it, and no control characters"
+                    .to_owned(),
+            );
         }
         if ANONYMOUS.contains(&name) {
-            return Err("this group is everybody without credentials".to_owned());
+            return Err(format!("`{name}` is everybody without credentials"));
         }
         match kind {
             "user" => Ok(Self::User(name.to_owned())),
@@ -196,24 +199,32 @@ mod tests {
 
     #[test]
     fn what_names_nobody_is_refused() {
-        for text in [
-            "",
-            "alice",
-            "user:",
-            "user: alice",
-            "group:a\nb",
-            "User:alice",
-            "role:alice",
-            "serviceaccount:ci",
-            "serviceaccount:ci:deployer",
-            "serviceaccount:/deployer",
-            "serviceaccount:ci/",
-            "serviceaccount:CI/deployer",
-            "serviceaccount:ci/a/b",
-            "user:system:anonymous",
-            "group:system:unauthenticated",
+        const FORM: &str = "give `user:NAME`, `group:NAME` or";
+        for (text, reason) in [
+            ("", FORM),
+            ("alice", FORM),
+            ("User:alice", FORM),
+            ("role:alice", FORM),
+            ("serviceaccount:ci", FORM),
+            ("serviceaccount:ci:deployer", FORM),
+            ("user:", "at least one character"),
+            ("user: alice", "no blanks around it"),
+            ("group:a\nb", "no control characters"),
+            ("serviceaccount:/deployer", "a name has 1 to 63"),
+            ("serviceaccount:CI/deployer", "a name has 1 to 63"),
+            ("serviceaccount:ci/", "a name has 1 to 253"),
+            ("serviceaccount:ci/a/b", "a name has 1 to 253"),
+            (
+                "user:system:anonymous",
+                "`system:anonymous` is everybody without credentials",
+            ),
+            (
+                "group:system:unauthenticated",
+                "`system:unauthenticated` is everybody without credentials",
+            ),
         ] {
-            assert!(text.parse::<Subject>().is_err(), "{text:?}");
+            let said = text.parse::<Subject>().unwrap_err();
+            assert!(said.contains(reason), "{text:?}: {said}");
         }
     }
 

@@ -1,9 +1,11 @@
 //! Certificates from outside at a real gateway: who gets in, and what is compared before.
 
 use sandbox::{Fault, Interceptor, Reply};
+use serde_json::Value;
 
-use super::*;
-use crate::lab::{Run, call_new};
+use super::openssl::OpenSsl;
+use super::{CA, CLIENT, KINDS, P256, pem_of};
+use crate::lab::{Desk, Run, call_new, let_in, own_namespace};
 
 /// A folder of a user who works on a cluster, with OpenSSL in it.
 fn expose(desk: &Desk, host: &str, bundle: &str) {

@@ -1,5 +1,7 @@
 //! What stands beside the path of a request: each is proven by a request where the sandbox has the parts for it, and `status` finds it.
 
+mod filters;
+
 use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ use crate::lab::{Desk, call_new, eventually, gateway, started};
 use crate::stage::{Turn, stage};
 
 use super::healthy::Walk;
+use filters::{FILTERS, filter};
 
 /// A host on a cluster where one may do what changes all hosts, with the clients `ada`, who may call it, and `eve`.
 struct Host {
@@ -111,80 +114,8 @@ impl Host {
     }
 }
 
-fn filter(place: &str, matched: &Value, patch: &Value) -> Value {
-    let mut matched = matched.clone();
-    matched["context"] = "GATEWAY".into();
-    json!({
-        "workloadSelector": {"labels": {"istio": "ingressgateway"}},
-        "configPatches": [{"applyTo": place, "match": matched, "patch": patch}],
-    })
-}
-
 /// Of the public key in Istio's samples (`security/tools/jwt/samples/jwks.json`).
 const MODULUS: &str = "xAE7eB6qugXyCAG3yhh7pkDkT65pHymX-P7KfIupjf59vsdo91bSP9C8H07pSAGQO1MV_xFj9VswgsCg4R6otmg5PV2He95lZdHtOcU5DXIg_pbhLdKXbi66GlVeK6ABZOUW3WYtnNHD-91gVuoeJT_DwtGGcp4ignkgXfkiEm4sw-4sfb4qdt5oLbyVpmW6x9cfa7vs2WTfURiCrBoUqgBo_-4WTiULmmHSGZHOjzwa8WtrtOQGsAFjIbno85jp6MnGGGZPYZbDAa_b3y5u-YpW7ypZrvD8BgtKVjgtQgZhLAGezMt0ua3DRrWnKqTZ0BJ_EyxOGuHJrLsn00fnMQ";
-
-const FILTERS: &str = "networking.istio.io/v1alpha3";
-
-#[test]
-fn filters_that_change_what_checks_clients_are_told_with_what_they_do() {
-    let host = Host::new();
-    // Without a client certificate: a socket of another name takes the place of istiod's.
-    let secret = json!({
-        "name": "kubernetes://kyma-mtls", "sds_config": {"ads": {}, "resource_api_version": "V3"},
-    });
-    let context = json!({
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        "common_tls_context": {"tls_certificate_sds_secret_configs": [secret]},
-    });
-    let socket = json!({"name": "theirs", "typed_config": context});
-    let patch = json!({"operation": "MERGE", "value": {"transport_socket": socket}});
-    let pattern = host.name.replacen("httpbin", "*", 1);
-    let own = json!({"listener": {"filterChain": {"sni": pattern}}});
-    let spec = filter("FILTER_CHAIN", &own, &patch);
-    assert!(!host.is_answered(None, 403));
-    host.with("EnvoyFilter", FILTERS, &spec, || {
-        eventually("the certificate is not required any more", || {
-            host.is_answered(None, 403)
-        });
-        let finding = host.finds("proxy/envoy-filter", "error");
-        let seen = finding["seen"].as_str().unwrap();
-        assert!(seen.contains("without a certificate"), "{seen}");
-    });
-    // Without the guards.
-    let rbac = json!({"listener": {"filterChain": {"filter": {
-        "name": "envoy.filters.network.http_connection_manager",
-        "subFilter": {"name": "envoy.filters.http.rbac"},
-    }}}});
-    let spec = filter("HTTP_FILTER", &rbac, &json!({"operation": "REMOVE"}));
-    assert!(host.is_answered(Some("eve"), 403));
-    host.with("EnvoyFilter", FILTERS, &spec, || {
-        eventually("the allow-list is gone", || {
-            host.is_answered(Some("eve"), 200)
-        });
-        let finding = host.finds("proxy/envoy-filter", "error");
-        let seen = finding["seen"].as_str().unwrap();
-        assert!(seen.contains("do not enforce the guard"), "{seen}");
-    });
-    // With a client's own X-Forwarded-Client-Cert.
-    let manager = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "forward_client_cert_details": "ALWAYS_FORWARD_ONLY",
-    });
-    let named = "envoy.filters.network.http_connection_manager";
-    let matched = json!({"listener": {"filterChain": {"filter": {"name": named}}}});
-    let patch = json!({"operation": "MERGE", "value": {"name": named, "typed_config": manager}});
-    let spec = filter("NETWORK_FILTER", &matched, &patch);
-    let forged = [("X-Forwarded-Client-Cert", "By=x;Hash=forged")];
-    let arrives = || match host.answers(Some("ada"), &forged) {
-        Reply::Answered { body, .. } => body.contains("Hash=forged"),
-        _ => false,
-    };
-    assert!(!arrives());
-    host.with("EnvoyFilter", FILTERS, &spec, || {
-        eventually("the forged header arrives", arrives);
-        host.finds("proxy/envoy-filter", "error");
-    });
-}
 
 #[test]
 fn what_answers_in_the_place_of_the_service_is_told() {
@@ -265,47 +196,6 @@ fn a_gateway_that_istiod_does_not_read_is_one_finding() {
     );
     label("istio.io/rev-");
     eventually("nothing is found any more", || host.findings() == json!([]));
-    assert!(host.is_answered(Some("ada"), 200));
-}
-
-#[test]
-fn a_filter_that_the_proxies_reject_is_told_by_status_and_by_whoever_waits_for_them() {
-    let host = Host::new();
-    let filter = json!({
-        "name": "theirs",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
-            "inlineCode": "this is not lua",
-        },
-    });
-    let spec = json!({
-        "workloadSelector": {"labels": {"istio": "ingressgateway"}},
-        "configPatches": [{
-            "applyTo": "HTTP_FILTER",
-            "match": {"context": "GATEWAY", "listener": {"filterChain": {"filter": {
-                "name": "envoy.filters.network.http_connection_manager",
-            }}}},
-            "patch": {"operation": "INSERT_BEFORE", "value": filter},
-        }],
-    });
-    host.with("EnvoyFilter", FILTERS, &spec, || {
-        eventually("the proxies reject it", || {
-            let run = host.desk().run(&["status", &host.name, "-o", "json"]);
-            run.stdout.contains("proxy/listener-rejected")
-        });
-        let finding = host.finds("proxy/listener-rejected", "error");
-        let seen = finding["seen"].as_str().unwrap();
-        assert!(seen.contains("script load error"), "{seen}");
-        // What they have goes on, and nothing that is new gets there.
-        assert!(host.is_answered(Some("ada"), 200));
-        let allow = ["expose", "httpbin", "--allow", "eve", "--timeout", "8s"];
-        let run = host.desk().run(&allow);
-        assert_eq!(run.code, 124, "{run:#?}");
-        assert!(run.stderr.contains("it rejects the listener"), "{run:#?}");
-    });
-    host.desk()
-        .run(&["expose", "httpbin", "--allow", "ada"])
-        .exits(0);
     assert!(host.is_answered(Some("ada"), 200));
 }
 

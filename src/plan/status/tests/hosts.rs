@@ -16,7 +16,10 @@ fn a_host_its_service_and_an_unrouted_host_can_be_asked_for() {
     assert_eq!(report(HOST).unwrap().hosts.len(), 1);
     let free = report("free.mtls.example.com").unwrap();
     assert_eq!(free.hosts[0].host, "free.mtls.example.com");
-    assert!(report("elsewhere.example.com").is_err());
+    assert_eq!(
+        report("elsewhere.example.com").unwrap_err().to_string(),
+        "no host and no Service `elsewhere.example.com` was found behind mutual TLS"
+    );
 }
 
 #[test]

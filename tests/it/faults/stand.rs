@@ -1,20 +1,15 @@
-//! Commands killed after a request, or with a request that fails: a rerun reaches the end of an undisturbed run, and at no
-//! moment does an Envoy trust anyone it should not.
+//! What is disturbed: a command, its namespace, and what stands in the end.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use kubectl_mtls::pki::bundle::Bundle;
 use kubectl_mtls::resources::guard;
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
-use sandbox::{AuditEvent, Caller, Environment, Fault, Instance, Interceptor, Watch};
+use sandbox::{Environment, Instance};
 use serde_json::{Value, json};
 
-use crate::lab::{
-    Desk, PLUGIN, gateway, main_job, no_namespace_on, own_namespace_on, plain_job, requests,
-};
+use crate::lab::{Desk, main_job, no_namespace_on, own_namespace_on, plain_job};
 
 /// Clients of others, whom no inventory knows.
 const ALICE: &str = "spiffe://clients.example.com/alice";
@@ -58,7 +53,7 @@ impl Scene {
         Self::Repair,
     ];
 
-    fn is_purge(self) -> bool {
+    pub(super) fn is_purge(self) -> bool {
         matches!(self, Self::Purge | Self::PurgeChosen | Self::PurgePlain)
     }
 
@@ -72,16 +67,16 @@ impl Scene {
 }
 
 /// One namespace with the echo, and what is done in it.
-struct Stand {
+pub(super) struct Stand {
     scene: Scene,
-    desk: Desk,
-    host: String,
+    pub(super) desk: Desk,
+    pub(super) host: String,
     gateway: GatewayName,
-    authority: String,
+    pub(super) authority: String,
 }
 
 impl Stand {
-    fn new(scene: Scene, purpose: &str) -> Self {
+    pub(super) fn new(scene: Scene, purpose: &str) -> Self {
         let instance = scene.instance();
         let (desk, host) = match scene {
             Scene::ExposeAll => no_namespace_on(&instance, purpose),
@@ -142,7 +137,7 @@ impl Stand {
         ]
     }
 
-    fn arguments(&self) -> Vec<&str> {
+    pub(super) fn arguments(&self) -> Vec<&str> {
         match self.scene {
             Scene::Purge | Scene::PurgeChosen | Scene::PurgePlain => {
                 vec!["unexpose", "httpbin", "--purge", "--yes"]
@@ -182,7 +177,7 @@ impl Stand {
 
     /// The same command again: it ends what was begun, or finds that nothing is left to do.
     #[track_caller]
-    fn rerun(&self) {
+    pub(super) fn rerun(&self) {
         let run = self.desk.run(&self.arguments());
         if self.scene.is_purge() && run.code == 2 {
             run.says("is not exposed");
@@ -198,7 +193,7 @@ impl Stand {
     }
 
     /// What stands in the end, without what differs from run to run.
-    fn end_state(&self) -> Vec<String> {
+    pub(super) fn end_state(&self) -> Vec<String> {
         let gateways = "apis/networking.istio.io/v1/gateways";
         let is_plain = self.desk.instance.environment() == Environment::PlainIstio;
         let (own, beside_the_proxies) = if is_plain {
@@ -312,7 +307,7 @@ impl Stand {
     }
 
     /// The CAs that the gateway may ever offer for the host: those of the authority that stands in the end, or stood before.
-    fn may_be_offered(&self) -> BTreeSet<Vec<u8>> {
+    pub(super) fn may_be_offered(&self) -> BTreeSet<Vec<u8>> {
         let authority = &self.authority;
         let object = self.read(&format!(
             "/api/v1/namespaces/kubectl-mtls/configmaps/{authority}"
@@ -326,39 +321,6 @@ impl Stand {
             .into_iter()
             .map(<[u8]>::to_vec)
             .collect()
-    }
-}
-
-/// Somebody without any certificate, and somebody whom the issuer of server certificates certified for clients too.
-pub(crate) fn strangers(desk: &Desk) -> [Caller; 2] {
-    let (certificate, key) = desk.instance.stand_ins().client_of_the_issuer().unwrap();
-    let nobody = Caller::careless(desk.instance.connect_to());
-    [nobody.clone(), nobody.with_certificate(&certificate, &key)]
-}
-
-/// Runs the plugin through the door; kills it when its planned request was done and is being held.
-pub(crate) fn disturbed(desk: &Desk, arguments: &[&str], door: &Interceptor) -> Option<i32> {
-    let mut child = Command::new(PLUGIN)
-        .args(["-n", &desk.namespace])
-        .args(arguments)
-        .current_dir(desk.folder.path())
-        .envs(desk.instance.variables())
-        .envs(door.variables())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        if door.is_holding() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -376,151 +338,4 @@ fn ordered(value: &Value) -> Value {
             .collect(),
         other => other.clone(),
     }
-}
-
-/// What stands after an undisturbed run, and how many requests it sends before it looks at the gateway.
-pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
-    static ENDS: [OnceLock<(Vec<String>, u32)>; 9] = [const { OnceLock::new() }; 9];
-    let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
-    ENDS[place].get_or_init(|| {
-        let stand = Stand::new(scene, "undisturbed");
-        let door = Interceptor::open(&stand.desk.instance, stand.desk.folder.path()).unwrap();
-        door.let_through();
-        assert_eq!(disturbed(&stand.desk, &stand.arguments(), &door), Some(0));
-        let requests = door.seen();
-        if stand.arguments().contains(&"--no-wait") {
-            stand.rerun();
-        }
-        (stand.end_state(), requests)
-    })
-}
-
-/// One disturbance in a namespace of its own, then an undisturbed rerun; every Envoy is watched throughout.
-///
-/// Tells how often all of them were looked at.
-#[track_caller]
-pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
-    let (end, _) = undisturbed(scene);
-    let stand = Stand::new(scene, "fault");
-    let what = format!("{scene:?}, {fault:?} at {number}");
-    let desk = &stand.desk;
-    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
-    let mut may_be_offered = stand.may_be_offered();
-    let begin = desk.instance.audit_mark().unwrap();
-    let watch = Watch::start(&desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
-    door.plan(number, fault);
-    disturbed(&stand.desk, &stand.arguments(), &door);
-    stand.rerun();
-    assert_eq!(stand.end_state(), *end, "{what}");
-    let mark = desk.instance.audit_mark().unwrap();
-    stand.rerun();
-    let seen = watch.end().unwrap();
-    may_be_offered.extend(stand.may_be_offered());
-    assert!(seen.offered.is_subset(&may_be_offered), "{what}: {seen:?}");
-    assert!(
-        scene.is_purge() || !seen.offered.is_empty(),
-        "{what}: not seen"
-    );
-    assert!(seen.admitted.is_empty(), "{what}: {seen:?}");
-    let log = desk.instance.audit_log(mark).unwrap();
-    let writes: Vec<&AuditEvent> = requests(&log)
-        .into_iter()
-        .filter(|event| event.request_uri.contains(&desk.namespace) && event.is_write())
-        .collect();
-    assert!(writes.is_empty(), "{what}: {writes:#?}");
-    let log = desk.instance.audit_log(begin).unwrap();
-    let lists_secrets = |event: &&AuditEvent| event.verb == "list" && event.resource == "secrets";
-    assert!(!requests(&log).iter().any(lists_secrets), "{what}");
-    seen.rounds
-}
-
-#[test]
-fn a_gateway_that_fails_open_is_seen_by_the_watch() {
-    let stand = Stand::new(Scene::Expose, "open");
-    let (desk, name) = (&stand.desk, &stand.authority);
-    let certificate = json!({
-        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
-        "metadata": {"namespace": "istio-system", "name": name},
-        "spec": {"commonName": stand.host, "secretName": name},
-    });
-    // No Secret with a client CA: istiod takes `ca.crt` of the server Secret in its place.
-    let tls = json!({"mode": "MUTUAL", "credentialName": name});
-    let open = gateway(&desk.namespace, "open", &[&stand.host], &tls);
-    let route = json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-        "metadata": {"namespace": desk.namespace, "name": "open"},
-        "spec": {"hosts": [stand.host], "gateways": ["open"],
-            "http": [{"route": [{"destination": {"host": "httpbin"}}]}]},
-    });
-    let watch = Watch::start(&desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
-    desk.instance
-        .create(vec![certificate, open, route])
-        .unwrap();
-    std::thread::sleep(Duration::from_secs(12));
-    let seen = watch.end().unwrap();
-    assert!(
-        !seen.admitted.is_empty() && !seen.offered.is_empty(),
-        "{seen:?}"
-    );
-    desk.kubectl(
-        &[
-            "-n",
-            &desk.namespace,
-            "delete",
-            "gateways.networking.istio.io",
-            "open",
-        ],
-        "",
-    );
-}
-
-#[test]
-fn a_killed_run_is_completed_by_the_next_one() {
-    let (_, last) = undisturbed(Scene::Expose);
-    // Reads change nothing: the writes are those that matter, and they come before the waits.
-    for number in [last / 2, last / 2 + 2] {
-        recovers(Scene::Expose, number, Fault::Hold);
-    }
-}
-
-#[test]
-fn a_failed_request_is_made_up_for_by_the_next_run() {
-    let (_, last) = undisturbed(Scene::Expose);
-    for (number, fault) in (last / 2..).zip([Fault::Answer(403), Fault::Answer(500), Fault::Drop]) {
-        recovers(Scene::Expose, number, fault);
-    }
-}
-
-#[test]
-fn a_purge_that_is_killed_or_fails_is_completed_by_the_next_one_and_nobody_gets_in_meanwhile() {
-    let (_, last) = undisturbed(Scene::Purge);
-    recovers(Scene::Purge, last - 3, Fault::Hold);
-    recovers(Scene::Purge, last / 2, Fault::Answer(409));
-}
-
-#[test]
-fn a_purge_of_a_gateway_chosen_elsewhere_is_completed_by_the_same_command() {
-    let (_, last) = undisturbed(Scene::PurgeChosen);
-    // After the route, where nothing but what is left tells the Gateway; and before the last Secret.
-    recovers(Scene::PurgeChosen, last / 2, Fault::Hold);
-    recovers(Scene::PurgeChosen, last - 4, Fault::Hold);
-}
-
-#[test]
-fn the_same_holds_without_kyma_and_gardener() {
-    let (_, last) = undisturbed(Scene::ExposePlain);
-    recovers(Scene::ExposePlain, last / 2, Fault::Hold);
-    let (_, last) = undisturbed(Scene::PurgePlain);
-    recovers(Scene::PurgePlain, last - 2, Fault::Hold);
-}
-
-#[test]
-fn a_change_of_the_allow_list_or_a_repair_that_is_killed_is_completed_by_the_same_command() {
-    let (_, last) = undisturbed(Scene::Narrow);
-    // Between the route and the guard.
-    recovers(Scene::Narrow, last - 1, Fault::Hold);
-    let (_, last) = undisturbed(Scene::Lift);
-    recovers(Scene::Lift, *last, Fault::Drop);
-    let (_, last) = undisturbed(Scene::Repair);
-    recovers(Scene::Repair, *last, Fault::Hold);
 }

@@ -1,0 +1,104 @@
+//! What the pages refer to: links, faults of `status`, tests.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::table::{OTHER_PAGES, PAGES};
+use super::{root, text};
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = |one: &char| one.is_alphanumeric() || " -_".contains(*one);
+    let heading: String = heading.trim().to_lowercase().chars().filter(kept).collect();
+    heading.replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_a_page_leads_to_a_file_and_a_heading_that_exist() {
+    let paths = PAGES.iter().map(|page| page.path);
+    for path in paths.chain(OTHER_PAGES.iter().map(|(path, _)| *path)) {
+        let page = text(path);
+        for part in page.split("](").skip(1) {
+            let link = part.split(')').next().unwrap();
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let beside = Path::new(path).parent().unwrap().join(file);
+            let target = if file.is_empty() {
+                Path::new(path)
+            } else {
+                &beside
+            };
+            let found = std::fs::read_to_string(root().join(target));
+            let found = found.unwrap_or_else(|error| panic!("{path}: {link}: {error}"));
+            let mut headings = found.lines().filter_map(|line| line.strip_prefix('#'));
+            let there = headings.any(|line| anchor(line.trim_start_matches('#')) == heading);
+            assert!(heading.is_empty() || there, "{path}: {link}");
+        }
+    }
+}
+
+#[test]
+fn every_fault_that_a_page_names_is_one_of_status() {
+    let faults = text("docs/faults.md");
+    let kinds: BTreeSet<&str> = faults
+        .lines()
+        .filter_map(|line| line.strip_prefix("### ")?.split('/').next())
+        .collect();
+    for page in PAGES {
+        for word in text(page.path).split('`') {
+            let is_id = word
+                .split_once('/')
+                .is_some_and(|(kind, _)| kinds.contains(kind));
+            let is_id = is_id
+                && word
+                    .chars()
+                    .all(|one| one.is_ascii_lowercase() || "-/".contains(one));
+            let stands = faults.contains(&format!("\n### {word}\n"));
+            assert!(!is_id || stands, "{}: `{word}`", page.path);
+        }
+    }
+}
+
+/// The sources of a folder, one after the other.
+fn sources(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut all = String::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all += &sources(&path);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            all += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+    all
+}
+
+#[test]
+fn every_test_that_the_page_on_security_names_exists() {
+    let own = std::env::current_exe().unwrap();
+    let listed = std::process::Command::new(own)
+        .arg("--list")
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let library = sources(&root().join("src"));
+    let is_test = |line: &str, name: &str| line.contains("fn ") && line.contains(name);
+    let mut named = 0;
+    for word in text("docs/security.md").split('`') {
+        let exists = match word.strip_prefix("cargo test --lib ") {
+            Some(name) => library.lines().any(|line| is_test(line, name)),
+            None if word.contains("::") && !word.contains(char::is_whitespace) => {
+                let mut tests = listed
+                    .lines()
+                    .filter_map(|line| line.strip_suffix(": test"));
+                tests.any(|test| test.contains(word))
+            }
+            None => continue,
+        };
+        assert!(exists, "docs/security.md: `{word}`");
+        named += 1;
+    }
+    assert!(named > 30, "{named}");
+}
