@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use sandbox::parts::{self, Part};
 
 use crate::ca_dir::Offline;
-use crate::lab::{PLUGIN, main_job, plugin};
+use crate::lab::{PLUGIN, eventually, main_job, plugin};
 
 /// The folder of the plugin, then what is on PATH already, then these.
 fn path(first: &[&Path]) -> std::ffi::OsString {
@@ -205,24 +205,27 @@ fn names_that_the_cluster_knows_are_completed() {
         let lines = run.stdout.lines();
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let has = |words: &[&str], value: &str| values(words).contains(&value.to_owned());
-    assert!(has(&["expose", "-n", &desk.namespace, "http"], "httpbin"));
-    assert!(has(&["status", "-n", ""], &desk.namespace));
-    assert!(has(&["status", ""], &job.host));
-    assert!(has(&["issue-client", "--host", ""], &job.host));
-    let client = values(&["revoke-client", "--authority", "kyma-mtls", ""]);
-    assert!(client.contains(&"alice".to_owned()), "{client:?}");
-    assert!(has(&["list-clients", "--authority", ""], "kyma-mtls"));
+    // A loaded machine may take longer than is waited for.
+    let offers = |words: &[&str], value: &str| {
+        eventually(&format!("{words:?} offers {value}"), || {
+            values(words).contains(&value.to_owned())
+        });
+    };
+    offers(&["expose", "-n", &desk.namespace, "http"], "httpbin");
+    offers(&["status", "-n", ""], &desk.namespace);
+    offers(&["status", ""], &job.host);
+    offers(&["issue-client", "--host", ""], &job.host);
+    offers(&["revoke-client", "--authority", "kyma-mtls", ""], "alice");
+    offers(&["list-clients", "--authority", ""], "kyma-mtls");
     let gateway = format!("{}/kyma-mtls-gateway", desk.namespace);
-    assert!(has(&["list-clients", "--gateway", ""], &gateway));
+    offers(&["list-clients", "--gateway", ""], &gateway);
     for flag in ["--ingress-namespace", "--istio-namespace"] {
-        assert!(has(&["rbac", flag, ""], "istio-system"), "{flag}");
+        offers(&["rbac", flag, ""], "istio-system");
     }
-    let ingress = "istio-system/istio-ingressgateway";
-    let offered = values(&["expose", "httpbin", "--ingress", ""]);
-    assert!(offered.contains(&ingress.to_owned()), "{offered:?}");
+    let ingress = ["expose", "httpbin", "--ingress", ""];
+    offers(&ingress, "istio-system/istio-ingressgateway");
     let own = format!("{}/httpbin", desk.namespace);
-    assert!(!offered.contains(&own), "{offered:?}");
+    assert!(!values(&ingress).contains(&own));
     let roles = values(&["rbac", "--role", ""]).join("\n");
     for role in ["viewer", "issuer", "operator", "admin"] {
         assert!(roles.contains(&format!("{role}\t")), "{roles}");

@@ -313,9 +313,12 @@ fn all_files_of_a_release_bear_the_same_version() {
 const LONGEST_FILE: usize = 400;
 
 #[test]
-fn no_file_of_the_program_is_long() {
+fn no_file_is_long() {
     let mut long = Vec::new();
-    for path in files_below(&root().join("src")) {
+    let folders = ["src", "tests", "benches", "sandbox", "xtask"];
+    let files = folders.map(|folder| files_below(&root().join(folder)));
+    let is_code = |path: &PathBuf| path.extension().is_some_and(|end| end == "rs");
+    for path in files.into_iter().flatten().filter(is_code) {
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();
         if lines > LONGEST_FILE {
             long.push(format!("{}: {lines} lines", path.display()));

@@ -159,6 +159,10 @@ fn a_viewer_sees_everything_and_changes_nothing() {
     let stage = stage();
     stage.clear();
     stage.desk.run(&["expose", SERVICE]).exits(0);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display().to_string();
+    let alice = ["issue-client", "alice", "--out", &out];
+    stage.desk.run(&alice).exits(0);
     let user = stage.desk.instance.user(&[]).unwrap();
     let objects = bind(&stage, "viewer", &format!("user:{}", user.name));
     let check = ["rbac", "--check", "--role", "viewer"];
@@ -172,7 +176,7 @@ fn a_viewer_sees_everything_and_changes_nothing() {
     stage.run(&user, &["list-clients"]).exits(0);
     let mark = stage.desk.instance.audit_mark().unwrap();
     for command in [
-        &["issue-client", "alice"][..],
+        &["issue-client", "bob"][..],
         &["revoke-client", "alice"],
         &["ca-rotate"],
         &["unexpose", SERVICE],
