@@ -4,6 +4,7 @@ mod cert_manager;
 mod conflicts;
 mod control_plane;
 mod faults;
+mod guards;
 mod headers;
 mod hostile;
 mod hosts;

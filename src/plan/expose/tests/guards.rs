@@ -1,0 +1,66 @@
+//! The guards of a run: a changed policy drains the connections of every host of the gateway, so all are written together.
+
+use super::*;
+use crate::resources::ObjectRef;
+use crate::resources::guard::{headers_reference, host_reference};
+
+/// The header guard and the host guard.
+fn guards() -> [ObjectRef; 2] {
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+    [
+        headers_reference("istio-system", &gateway),
+        host_reference("istio-system", "shop", "httpbin"),
+    ]
+}
+
+/// Asserts that each guard was written once, and nothing between the two.
+#[track_caller]
+fn were_written_together(cluster: &Cluster) {
+    let names = guards().map(|guard| guard.to_string());
+    let is_of_guard = |write: &&String| names.iter().any(|name| write.ends_with(name.as_str()));
+    let writes = || cluster.writes.iter();
+    let at: Vec<usize> = (0..)
+        .zip(writes())
+        .filter(|(_, write)| is_of_guard(write))
+        .map(|(at, _)| at)
+        .collect();
+    let [first, second] = at[..] else {
+        panic!("{:#?}", cluster.writes);
+    };
+    assert_eq!(second, first + 1, "{:#?}", cluster.writes);
+    assert_ne!(cluster.writes[first], cluster.writes[second]);
+}
+
+#[test]
+fn the_guards_of_a_first_run_and_of_a_repair_are_written_one_after_the_other() {
+    for (mut cluster, request, host) in both() {
+        let access = AccessChoice {
+            allow: Allow::Only(vec!["spiffe://clients.example.com/ada".to_owned()]),
+            ..AccessChoice::default()
+        };
+        let listed = Request {
+            access,
+            ..request.clone()
+        };
+        run(&mut cluster, &listed, &host);
+        were_written_together(&cluster);
+
+        for name in guards() {
+            let guard = cluster.objects[&name].clone();
+            let mut spec = guard.at(&["spec"]).unwrap().clone();
+            spec["action"] = "AUDIT".into();
+            cluster.put(&guard.with("spec", spec));
+        }
+        cluster.writes.clear();
+        cluster.run(&request).unwrap();
+        were_written_together(&cluster);
+
+        for name in guards() {
+            cluster.objects.remove(&name).unwrap();
+        }
+        cluster.load();
+        cluster.writes.clear();
+        cluster.run(&request).unwrap();
+        were_written_together(&cluster);
+    }
+}
