@@ -80,7 +80,8 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
     let optional = with(json!({"mode": "OPTIONAL_MUTUAL"}));
     let careless = with(json!({"insecureSkipVerify": true}));
     let trusting_theirs = with(json!({"caCertCredentialName": other_ca.secret}));
-    let rows: [(Value, &str, &dyn Fn() -> String); 6] = [
+    let optional_careless = with(json!({"mode": "OPTIONAL_MUTUAL", "insecureSkipVerify": true}));
+    let rows: [(Value, &str, &dyn Fn() -> String); 7] = [
         (
             json!({"hosts": [host], "port": {"number": 80, "name": "plain", "protocol": "HTTP"}}),
             "server `plain` (port 80, HTTP)",
@@ -94,6 +95,11 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
         (
             https("optional", &wildcard, 443, optional),
             "server `optional` (port 443, HTTPS OPTIONAL_MUTUAL)",
+            &by_nobody,
+        ),
+        (
+            https("both", &wildcard, 443, optional_careless),
+            "server `both` (port 443, HTTPS OPTIONAL_MUTUAL, insecureSkipVerify)",
             &by_nobody,
         ),
         (
@@ -191,4 +197,32 @@ fn a_redirect_that_a_header_bypasses_is_another_server() {
     desk.run(&["expose", "httpbin", "--guard"]).exits(0);
     assert_eq!(by(bypass), "403");
     finds(&desk, &[&host], "gateway/other-server", "warning", words);
+
+    a_server_for_every_host_is_one_without_a_server_name(&desk, &host);
+}
+
+/// A server for every host takes connections without a server name, and with any that no other server has.
+fn a_server_for_every_host_is_one_without_a_server_name(desk: &Desk, host: &str) {
+    let remove = json!([{"op": "remove", "path": "/spec/servers/1"}]);
+    patch(desk, GATEWAYS, "kyma-mtls-gateway", &remove);
+    desk.run(&["expose", "httpbin", "--guard=false"]).exits(0);
+    let own = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let credential = &own["spec"]["servers"][0]["tls"]["credentialName"];
+    let server = json!({
+        "hosts": ["*"], "port": {"number": 443, "name": "every", "protocol": "HTTPS"},
+        "tls": {"mode": "SIMPLE", "credentialName": credential},
+    });
+    let add = json!([{"op": "add", "path": "/spec/servers/-", "value": server}]);
+    patch(desk, GATEWAYS, "kyma-mtls-gateway", &add);
+    // Of an address no client sends a server name.
+    let nameless = Caller::careless(desk.instance.connect_to()).with_server_name("127.0.0.1");
+    let other = nameless.clone().with_server_name("other.example.org");
+    let answers = || [&nameless, &other].map(|caller| code(&call(caller, host, &[])));
+    eventually("anybody gets in", || answers() == ["200", "200"]);
+    let words = "server `every` (port 443, HTTPS SIMPLE)";
+    finds(desk, &[host], "gateway/other-server", "error", words);
+    desk.run(&["expose", "httpbin"]).exits(2).says(words);
+    desk.run(&["expose", "httpbin", "--guard"]).exits(0);
+    assert_eq!(answers(), ["403", "403"]);
+    finds(desk, &[host], "gateway/other-server", "warning", words);
 }
