@@ -3,6 +3,7 @@
 mod cert_manager;
 mod conflicts;
 mod control_plane;
+mod external;
 mod faults;
 mod guards;
 mod headers;
