@@ -170,3 +170,23 @@ fn names_and_identities_that_would_steer_a_terminal_are_not_shown() {
         assert!(!unreadable[0].contains('\u{1b}'), "{unreadable:?}");
     }
 }
+
+#[test]
+fn list_clients_ends_whatever_the_objects_of_a_cluster_look_like() {
+    use crate::plan::testing::hostile::refusals;
+    use crate::plan::testing::{Cluster, kyma};
+    let mut cluster = Cluster::kyma();
+    cluster.run(&kyma::expose_request()).unwrap();
+    for name in ["alice", "ben"] {
+        cluster.issue(name);
+    }
+    let all = Request {
+        all_authorities: true,
+        ..request()
+    };
+    for wanted in [request(), all] {
+        let command = |observed: &Observed, now: OffsetDateTime| reconcile(&wanted, observed, now);
+        // What cannot be read is listed as such, or refused.
+        refusals(&cluster, &command);
+    }
+}
