@@ -48,6 +48,11 @@ impl Drop for OtherCa<'_> {
     }
 }
 
+fn https(name: &str, hosts: &str, port: u16, tls: &Value) -> Value {
+    let port = json!({"number": port, "name": name, "protocol": "HTTPS"});
+    json!({"hosts": [hosts], "port": port, "tls": tls})
+}
+
 /// Every server of the Gateway object through which a request for the host gets past its certificate check, on real proxies.
 #[test]
 fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning() {
@@ -67,7 +72,6 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
         tls
     };
     let wildcard = format!("*.{below}");
-    let https = |name: &str, hosts: &str, port: u16, tls: Value| json!({"hosts": [hosts], "port": {"number": port, "name": name, "protocol": "HTTPS"}, "tls": tls});
     let (certificate, key) = &other_ca.client;
     let nobody = Caller::careless(desk.instance.connect_to()).with_server_name(&other);
     let theirs = nobody.clone().with_certificate(certificate, key);
@@ -80,7 +84,7 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
     let optional = with(json!({"mode": "OPTIONAL_MUTUAL"}));
     let careless = with(json!({"insecureSkipVerify": true}));
     let trusting_theirs = with(json!({"caCertCredentialName": other_ca.secret}));
-    let optional_careless = with(json!({"mode": "OPTIONAL_MUTUAL", "insecureSkipVerify": true}));
+    let both = with(json!({"mode": "OPTIONAL_MUTUAL", "insecureSkipVerify": true}));
     let rows: [(Value, &str, &dyn Fn() -> String); 7] = [
         (
             json!({"hosts": [host], "port": {"number": 80, "name": "plain", "protocol": "HTTP"}}),
@@ -88,32 +92,32 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
             &plain_code,
         ),
         (
-            https("simple", &wildcard, 443, with(json!({"mode": "SIMPLE"}))),
+            https("simple", &wildcard, 443, &with(json!({"mode": "SIMPLE"}))),
             "server `simple` (port 443, HTTPS SIMPLE)",
             &by_nobody,
         ),
         (
-            https("optional", &wildcard, 443, optional),
+            https("optional", &wildcard, 443, &optional),
             "server `optional` (port 443, HTTPS OPTIONAL_MUTUAL)",
             &by_nobody,
         ),
         (
-            https("both", &wildcard, 443, optional_careless),
+            https("both", &wildcard, 443, &both),
             "server `both` (port 443, HTTPS OPTIONAL_MUTUAL, insecureSkipVerify)",
             &by_nobody,
         ),
         (
-            https("careless", &wildcard, 443, careless),
+            https("careless", &wildcard, 443, &careless),
             "server `careless` (port 443, HTTPS MUTUAL, insecureSkipVerify)",
             &by_theirs,
         ),
         (
-            https("theirs", &wildcard, 443, trusting_theirs.clone()),
+            https("theirs", &wildcard, 443, &trusting_theirs),
             "server `theirs` (port 443, HTTPS MUTUAL)",
             &by_theirs,
         ),
         (
-            https("port", &host, OTHER_PORT, trusting_theirs),
+            https("port", &host, OTHER_PORT, &trusting_theirs),
             "server `port` (port 18443, HTTPS MUTUAL)",
             &by_port,
         ),
@@ -143,7 +147,7 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
         desk.run(&["expose", "httpbin", "--guard=false"]).exits(0);
     }
     // With the same host string on the same port nothing tells the two apart.
-    add(&https("same", &host, 443, with(json!({"mode": "SIMPLE"}))));
+    add(&https("same", &host, 443, &with(json!({"mode": "SIMPLE"}))));
     for flags in [&[][..], &["--guard"]] {
         desk.run(&[&["expose", "httpbin"], flags].concat())
             .exits(2)

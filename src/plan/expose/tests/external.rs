@@ -31,7 +31,7 @@ fn each_list_that_may_not_be_read_is_reported_as_not_checked() {
             let report = cluster.run(&request).unwrap();
             let resource = match kind {
                 Kind::AuthorizationPolicy => "AuthorizationPolicies".to_owned(),
-                kind => kind.resource().to_string(),
+                kind => kind.resource().clone(),
             };
             let says = format!("the {resource} ");
             let mut notes = report.notes.iter();

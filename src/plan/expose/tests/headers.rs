@@ -33,7 +33,7 @@ fn a_header_with_too_many_spellings_is_refused_on_either_kind_of_route() {
 fn a_header_that_stands_on_a_route_is_kept_and_told() {
     let (mut cluster, request) = (Cluster::plain(), plain_request());
     run(&mut cluster, &with_header(&request, &name(1)), HOST);
-    let reference = ObjectRef::new(Kind::VirtualService, "shop", &route("httpbin"));
+    let reference = ObjectRef::new(Kind::VirtualService, "shop", route("httpbin"));
     let written = cluster.objects[&reference].clone();
     let mut spec = written.at(&["spec"]).unwrap().clone();
     let headers = &mut spec["http"][0]["headers"]["request"];
