@@ -1,4 +1,5 @@
-//! The guards of a run: a changed policy drains the connections of every host of the gateway, so all are written together.
+//! The guards of a run: all are written together, since a changed policy drains the connections of every host, and none is said to be in
+//! force where a proxy rejects it.
 
 use super::*;
 use crate::resources::ObjectRef;
@@ -62,5 +63,32 @@ fn the_guards_of_a_first_run_and_of_a_repair_are_written_one_after_the_other() {
         cluster.writes.clear();
         cluster.run(&request).unwrap();
         were_written_together(&cluster);
+    }
+}
+
+#[test]
+fn a_guard_that_a_proxy_rejects_is_not_said_to_be_enforced_in_a_later_run_either() {
+    for (mut cluster, request, host) in both() {
+        run(&mut cluster, &request, &host);
+        let allowed = Request {
+            access: AccessChoice {
+                guard: Some(true),
+                ..AccessChoice::default()
+            },
+            ..request
+        };
+        cluster.proxies.rejecting = vec![1];
+        cluster.proxies.listener_error = Some("Failed to load private key".to_owned());
+        for _ in 0..2 {
+            let failure = cluster.run(&allowed).unwrap_err();
+            assert_eq!(failure.exit().code(), 124, "{failure}");
+            let told = failure.to_string();
+            assert!(told.contains("the guards are not enforced yet"), "{told}");
+            let advice = failure.what_to_do().join("\n");
+            assert!(advice.contains("istiod sends it again"), "{advice}");
+        }
+        cluster.proxies.rejecting.clear();
+        cluster.load();
+        run(&mut cluster, &allowed, &host);
     }
 }
