@@ -115,6 +115,11 @@ pub fn client_ca_resource(source: &ObjectRef) -> String {
     derived_client_ca(&client_ca::field(source))
 }
 
+/// Whether a Gateway is of the class for which istiod configures proxies.
+pub fn is_of_istio(object: &Object) -> bool {
+    object.text(&["spec", "gatewayClassName"]) == CLASS
+}
+
 /// Why istiod does not serve the listeners of a Gateway with this client CA, or not all of them; `None` if it does.
 ///
 /// Who may write a Gateway may name any `ConfigMap`. istiod takes it where a `ReferenceGrant` permits that, and then says so in the
@@ -141,7 +146,7 @@ fn is_resolved(object: &Object, listener: &Value) -> bool {
 /// The servers of a [translated](translated) Gateway that istiod serves.
 pub fn served(object: &Object, ingress: &IngressGateway) -> Option<Gateway> {
     let mut gateway = translated(object, ingress)?;
-    let is_istios = object.text(&["spec", "gatewayClassName"]) == CLASS;
+    let is_istios = is_of_istio(object);
     let is_served = |name: &str| is_istios && is_resolved(object, &name.into());
     gateway.servers.retain(|server| is_served(&server.name));
     Some(gateway)

@@ -45,6 +45,7 @@ pub mod network_policy;
 mod object;
 pub mod object_name;
 mod object_ref;
+pub mod parent_refs;
 pub mod paths;
 pub mod peer_authentication;
 pub mod permissions;

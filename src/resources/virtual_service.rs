@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api_rule::{Route, RouteOptions};
-use super::guard::{MOST_SEPARATORS, spellings};
+use super::guard::{has_few_spellings, spellings};
 use super::names::{FIELD_MANAGER, MANAGED_BY};
 use super::paths::Paths;
 use super::{Kind, Object, ObjectRef, Unreadable};
@@ -56,12 +56,14 @@ pub fn object(route: &Route<'_>) -> Object {
         .with("spec", spec)
 }
 
-/// The spellings under which a header is removed; for one with very many separators only the two plain ones.
+/// The spellings under which a header is removed: all of them. `expose` writes no other header, but keeps one of an earlier version's
+/// route, or of somebody who edited it, which is removed in its plain spellings.
 fn removable(header: &str) -> Vec<String> {
-    if header.matches(['-', '_']).count() > MOST_SEPARATORS {
-        return vec![header.replace('_', "-"), header.replace('-', "_")];
+    if has_few_spellings(header) {
+        spellings(header)
+    } else {
+        vec![header.replace('_', "-"), header.replace('-', "_")]
     }
-    spellings(header)
 }
 
 fn uri(path: &str) -> Value {
@@ -347,6 +349,22 @@ mod tests {
             }
         }
         assert_eq!(removed.len(), 24);
+    }
+
+    #[test]
+    fn a_header_of_ones_own_is_removed_in_every_spelling_too() {
+        let mut options = RouteOptions::default();
+        let value = "%DOWNSTREAM_PEER_DNS_SAN%".to_owned();
+        options
+            .headers
+            .insert("X-CLIENT_DNS-a-b-c-d".to_owned(), value);
+        let read: Value = written(&options).read("spec").unwrap();
+        let removed = &read["http"][0]["headers"]["request"]["remove"];
+        let removed = removed.as_array().unwrap();
+        assert_eq!(removed.len(), 24 + 64);
+        for spelling in ["x-client-dns-a-b-c-d", "x_client-dns_a-b_c-d"] {
+            assert!(removed.contains(&json!(spelling)), "{spelling}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, Run, call, call_new, eventually, started};
+use crate::lab::{Desk, Run, call, call_new, eventually, seen_by_application, started};
 
 const OWN: &str = "httpbin.mtls.local.kyma.dev";
 const THEIRS: &str = "web.mtls.local.kyma.dev";
@@ -82,6 +82,58 @@ fn seen(run: &Run) -> Vec<String> {
         .collect()
 }
 
+/// What `status` finds on routes to the Service past the certificate check of its host.
+fn external_routes(desk: &Desk) -> Vec<Value> {
+    let report = desk.run(&["status", "-o", "json"]).json();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let is_route = |finding: &&Value| {
+        let id = finding["id"].as_str();
+        id.is_some_and(|id| id.starts_with("external-route/"))
+    };
+    findings.filter(is_route).cloned().collect()
+}
+
+/// The Gateway that reads the authority admits the clients of the host; one without a client CA admits anybody to the same Service.
+fn only_a_gateway_without_a_client_ca_is_an_external_route(desk: &Desk, secret: &str) {
+    const OPEN: &str = "open.example.com";
+    assert_eq!(external_routes(desk), [] as [Value; 0]);
+    let [_, mut gateway, mut route] = <[Value; 3]>::try_from(web(secret)).unwrap();
+    for object in [&mut gateway, &mut route] {
+        object["metadata"]["name"] = "open".into();
+    }
+    gateway["spec"]["tls"] = Value::Null;
+    gateway["spec"]["listeners"][0]["hostname"] = OPEN.into();
+    route["spec"]["parentRefs"][0]["name"] = "open".into();
+    route["spec"]["hostnames"] = json!([OPEN]);
+    desk.instance.create(vec![gateway, route]).unwrap();
+    let forged = [("X-CLIENT-SSL-CN", "CN=mallory")];
+    let anybody = Caller::careless(desk.instance.connect_to());
+    let answer = || call(&anybody, OPEN, &forged);
+    eventually("anybody is let in", || {
+        matches!(answer(), Reply::Answered { status: 200, .. })
+    });
+    let headers = seen_by_application(&answer());
+    assert_eq!(headers["X-Client-Ssl-Cn"], "CN=mallory");
+
+    let found = external_routes(desk);
+    let [found] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(found["id"], "external-route/open");
+    let words = format!(
+        "HTTPRoute shop/open sends requests for {OPEN} from port 443 (SIMPLE) of the Gateway istio-system/open"
+    );
+    let seen = found["seen"].as_str().unwrap();
+    assert!(seen.starts_with(&words), "{seen}");
+    let warned = desk.run(&["expose", "httpbin"]).exits(0).says(&words);
+    assert!(!warned.stderr.contains("HTTPRoute shop/web"), "{warned:#?}");
+    let [of_kubernetes, routes] =
+        ["gateways", "httproutes"].map(|kind| format!("{kind}.gateway.networking.k8s.io"));
+    for (namespace, kind) in [("istio-system", of_kubernetes), ("shop", routes)] {
+        desk.kubectl(&["-n", namespace, "delete", &kind, "open"], "");
+    }
+}
+
 /// Gateways of somebody with servers that pass connections through, which istiod does not serve: one is of another controller, one has
 /// no route.
 fn hollow() -> Vec<Value> {
@@ -151,7 +203,8 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
         "-o",
         "jsonpath={.items[0].spec.servers[0].tls.credentialName}",
     ];
-    instance.create(web(&desk.kubectl(&query, ""))).unwrap();
+    let secret = desk.kubectl(&query, "");
+    instance.create(web(&secret)).unwrap();
     desk.run(&["issue-client", "alice", "bob", "carol"])
         .exits(0);
     let both = [OWN, THEIRS];
@@ -162,6 +215,7 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
     });
     admits(&desk, &both, "alice");
     nobody_gets_in_by_a_name_that_the_guards_spare(&desk);
+    only_a_gateway_without_a_client_ca_is_an_external_route(&desk, &secret);
 
     // When the command ends, both Gateways reject the revoked client.
     let revoked = desk.run(&["revoke-client", "bob", "-o", "json"]).exits(0);

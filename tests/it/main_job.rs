@@ -74,6 +74,25 @@ fn the_client_ca_is_written_before_anything_that_could_trust_another_ca() {
     assert_eq!(client_ca.namespace, "istio-system");
 }
 
+/// What `expose` lists before its last write, each with its namespace, or in all namespaces.
+const LISTED: [(&str, &str); 12] = [
+    ("authorizationpolicies", "istio-system"),
+    ("authorizationpolicies", "shop"),
+    ("deployments", "istio-system"),
+    ("dnsentries", ""),
+    ("gateways", ""),
+    // Of the Kubernetes Gateway API, which this cluster does not serve.
+    ("gateways", ""),
+    ("httproutes", ""),
+    ("ingresses", "shop"),
+    ("pods", ""),
+    ("pods", "istio-system"),
+    ("services", "shop"),
+    ("virtualservices", ""),
+];
+/// The most objects that it reads one by one until then.
+const MOST_READS: usize = 17;
+
 #[test]
 fn before_it_waits_expose_reads_nothing_twice_and_writes_each_object_once() {
     let events = requests(&main_job().expose.1);
@@ -96,6 +115,15 @@ fn before_it_waits_expose_reads_nothing_twice_and_writes_each_object_once() {
         .map(|event| event.resource.as_str())
         .collect();
     assert!(!lists.contains(&"secrets"), "Secrets are never listed");
+    let mut listed: Vec<(&str, &str)> = before
+        .iter()
+        .filter(|event| event.verb == "list")
+        .map(|event| (event.resource.as_str(), event.namespace.as_str()))
+        .collect();
+    listed.sort_unstable();
+    assert_eq!(listed, LISTED);
+    let got = before.iter().filter(|event| event.verb == "get").count();
+    assert!(got <= MOST_READS, "{got} objects were read");
     for kind in ["gateways", "virtualservices"] {
         let of_kind = before
             .iter()

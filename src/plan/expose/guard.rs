@@ -17,10 +17,10 @@ use super::waiting::changed_by_others;
 use super::wanted::{Wanted, check_rights};
 use super::{Request, get};
 use crate::error::Failure;
-use crate::plan::{Observed, Query, Reconciled, Write, probe};
+use crate::plan::{Observed, Query, Reconciled, Write, command_line, probe};
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, arranged, faults,
-    headers_reference, host_reference, is_enforced, repaired, traces,
+    has_few_spellings, headers_reference, host_reference, is_enforced, repaired, traces,
 };
 use crate::resources::names::GatewayName;
 use crate::resources::route::Routing;
@@ -151,7 +151,7 @@ pub(super) fn desired(
         observed,
         now,
     )?;
-    let headers = guarded_headers(target)?;
+    let headers = guarded_headers(target, view)?;
     let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);
     required::refuse_shared_names(request, target, &all_listeners)?;
@@ -212,6 +212,7 @@ pub(super) fn desired(
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     let mut notes = notes(target, view, clients.as_ref(), before, &removed, observed);
     notes.extend(limits(target, &proxies, &listener, clients.is_some()));
+    notes.extend(forgeable(target, view));
     if removed.is_empty() && noted::is_noting(view, target) {
         // What notes the clients comes last then: a guard that is lost in between is never restored with a client that was removed.
         wanted.sort_by_key(|guard| guard.object.reference().name == target.header_guard().name);
@@ -243,12 +244,9 @@ fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener,
     (listener, all)
 }
 
-/// The headers of `--header` that a client could send itself, because an `APIRule` does not remove
-/// them.
-fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
-    if target.environment.routing == Routing::VirtualService {
-        return Ok(BTreeSet::new());
-    }
+/// The headers of `--header` that a client could send itself, because an `APIRule` does not remove them; a `VirtualService` does, in
+/// every spelling.
+fn guarded_headers(target: &Target, view: &View<'_>) -> Result<BTreeSet<String>, Failure> {
     let names = target
         .options
         .headers
@@ -257,14 +255,46 @@ fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
     let headers: BTreeSet<String> = names
         .filter(|name| !IDENTITY_HEADERS.contains(&name.as_str()))
         .collect();
-    let separators = |name: &&String| name.matches(['-', '_']).count() > MOST_SEPARATORS;
-    match headers.iter().find(separators) {
-        None => Ok(headers),
+    let is_route = target.environment.routing == Routing::VirtualService;
+    let standing = if is_route {
+        unspelt_headers(view)
+    } else {
+        BTreeSet::new()
+    };
+    let mut unspelt = headers.iter().filter(|name| !has_few_spellings(name));
+    match unspelt.find(|name| !standing.contains(*name)) {
         Some(name) => Err(Failure::usage(format!(
-            "the header `{name}` has more than {MOST_SEPARATORS} `-` and `_`, and each of its spellings needs a rule"
+            "the header `{name}` has more than {MOST_SEPARATORS} `-` and `_`, so clients could send it in too many spellings to deny them all"
         ))
         .hint("choose a shorter name in `--header`")),
+        None if is_route => Ok(BTreeSet::new()),
+        None => Ok(headers),
     }
+}
+
+/// Headers with too many spellings that the route sets already, in lower case: earlier versions wrote such `VirtualServices`.
+fn unspelt_headers(view: &View<'_>) -> BTreeSet<String> {
+    let route = view.route.as_ref().map(|(_, route)| route);
+    let headers = route.and_then(|route| Some(&route.options()?.headers));
+    let names = headers.into_iter().flatten();
+    names
+        .map(|(name, _)| name.to_lowercase())
+        .filter(|name| !has_few_spellings(name))
+        .collect()
+}
+
+/// The note on headers of the route that a client can send in a spelling of its own.
+fn forgeable(target: &Target, view: &View<'_>) -> Option<String> {
+    let headers = unspelt_headers(view);
+    let is_set = |name: &&String| {
+        let mut set = target.options.headers.keys();
+        set.any(|set| set.eq_ignore_ascii_case(name))
+    };
+    let name = headers.iter().find(is_set)?;
+    Some(format!(
+        "clients can send the header `{name}` in other spellings, because it has more than {MOST_SEPARATORS} `-` and `_`; replace it by a shorter one: {}",
+        command_line::edit(&target.route())
+    ))
 }
 
 /// Applies a guard that does not exist: a Role can limit that to the guard's name, but not a POST. Replaces one that differs, by PUT under

@@ -1,5 +1,7 @@
 //! The entrances: every object that sends requests to the Pods of an exposed Service from others than the clients of its host.
 
+mod http_routes;
+
 use serde_json::Value;
 
 use super::callers::Callers;
@@ -63,8 +65,7 @@ pub(super) fn all(
         own: principal(exposed, observed)?,
     };
     let mut entrances = found.virtual_services(gateways, observed)?;
-    let http_routes = listed(&routes, observed)?.iter();
-    entrances.extend(http_routes.filter_map(|object| found.http_route(object)));
+    entrances.extend(found.http_routes(listed(&routes, observed)?, observed)?);
     let ingresses = listed(&ingresses, observed)?.iter();
     entrances.extend(ingresses.filter_map(|object| found.ingress(object)));
     entrances.extend(sharing.iter().filter_map(|object| found.service(object)));
@@ -228,20 +229,29 @@ impl Found<'_> {
                         Callers::of((server, passes_redirects), &service.hosts, self.exposed);
                     Some((callers.filter(|_| leads)?, server))
                 });
-                // Of several servers, the one that admits most.
-                let widest = admitting.min_by(|(one, _), (other, _)| one.cmp(other));
-                entrances.extend(widest.map(|(callers, server)| {
-                    self.by_server((&owner, &backends), gateway, server, callers)
+                entrances.extend(widest(admitting).map(|(callers, server)| {
+                    let to = (&gateway.name.reference(), self.principal(gateway));
+                    self.by_server((&owner, &backends), to, server, callers)
                 }));
             }
         }
         Ok(entrances)
     }
 
+    /// The identity in the mesh of a Gateway's proxies.
+    fn principal(&self, gateway: &Gateway) -> Principal {
+        if gateway.shares_proxies_with(self.exposed.proxies) {
+            self.own.clone()
+        } else {
+            Principal::Unknown
+        }
+    }
+
+    /// The entrance by a server of a Gateway whose proxies have this identity.
     fn by_server(
         &self,
         (owner, backends): (&ObjectRef, &Backends),
-        gateway: &Gateway,
+        (gateway, principal): (&ObjectRef, Principal),
         server: &Server,
         callers: Callers,
     ) -> Entrance {
@@ -249,16 +259,16 @@ impl Found<'_> {
             "" => &server.protocol,
             mode => mode,
         };
-        let principal = if gateway.shares_proxies_with(self.exposed.proxies) {
-            self.own.clone()
-        } else {
-            Principal::Unknown
+        let of_kubernetes = match gateway.kind {
+            Kind::KubernetesGateway => " of the Kubernetes Gateway API",
+            _ => "",
         };
         Entrance {
             seen: format!(
-                "{} from port {} ({mode}) of the Gateway {} to the {}",
+                "{} from port {} ({mode}) of the Gateway {}/{}{of_kubernetes} to the {}",
                 sends(owner, &backends.hosts),
                 server.port,
+                gateway.namespace,
                 gateway.name,
                 self.exposed.service
             ),
@@ -266,11 +276,6 @@ impl Found<'_> {
             arrival: self.arrival(principal, backends.hosts.clone()),
             remedy: command_line::kubectl("delete", owner),
         }
-    }
-
-    fn http_route(&self, object: &Object) -> Option<Entrance> {
-        let backends = backends::of_http_route(object);
-        self.by_object(object.reference(), backends, Principal::Unknown)
     }
 
     fn ingress(&self, object: &Object) -> Option<Entrance> {
@@ -330,6 +335,13 @@ impl Found<'_> {
             ),
         })
     }
+}
+
+/// Of several servers the one that admits most.
+fn widest<'s>(
+    admitting: impl Iterator<Item = (Callers, &'s Server)>,
+) -> Option<(Callers, &'s Server)> {
+    admitting.min_by(|(one, _), (other, _)| one.cmp(other))
 }
 
 /// How a Service can be reached from outside the cluster: `of type NodePort`.

@@ -287,6 +287,8 @@ fn http_routes_ingresses_and_services_that_are_reached_from_outside_are_named() 
     ] {
         let mut cluster = Cluster::plain();
         cluster.add(query, object);
+        let unserved = crate::plan::probe::kubernetes_gateways();
+        cluster.observed.saw(unserved, Seen::NotServed);
         let checks = cluster.checks();
         assert_eq!(checks.len(), 1, "{checks:#?}");
         assert_eq!(checks[0].seen, seen);

@@ -1,6 +1,7 @@
 //! `issue-client` against an inventory in memory: every order of events that a real cluster can bring about.
 
 mod bulk;
+mod hostile;
 mod names;
 mod rotated;
 

@@ -216,3 +216,27 @@ fn the_entries_of_a_name_are_read_without_those_of_others() {
     cluster.denied.push(first);
     assert_eq!(listed(&mut cluster), (vec![1, 2, 3], true));
 }
+
+#[test]
+fn list_clients_ends_whatever_the_objects_of_a_cluster_look_like() {
+    use crate::plan::testing::hostile::refusals;
+    use crate::plan::testing::{Cluster, kyma};
+    let mut cluster = Cluster::kyma();
+    cluster.run(&kyma::expose_request()).unwrap();
+    for name in ["alice", "ben"] {
+        cluster.issue(name);
+    }
+    let all = Request {
+        all_authorities: true,
+        ..request()
+    };
+    let alice = Request {
+        names: vec!["alice".parse().unwrap()],
+        ..request()
+    };
+    for wanted in [request(), all, alice] {
+        let command = |observed: &Observed, now: OffsetDateTime| reconcile(&wanted, observed, now);
+        // What cannot be read is listed as such, or refused.
+        refusals(&cluster, &command);
+    }
+}

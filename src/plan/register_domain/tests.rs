@@ -196,3 +196,19 @@ fn credentials_that_a_tool_keeps_are_not_written_over() {
     let same = given("old");
     reconcile(&same, &observed(&same, &[kept, ready(provider())])).unwrap();
 }
+
+#[test]
+fn register_domain_ends_whatever_the_objects_of_a_cluster_look_like() {
+    use crate::plan::testing::Cluster;
+    use crate::plan::testing::hostile::refusals;
+    let mut cluster = Cluster::kyma();
+    for object in [ready(provider()), secret("a")] {
+        cluster.put(&object);
+    }
+    let mut refused = 0;
+    for request in [given("a"), given("b"), request(Source::Earlier)] {
+        let command = |observed: &Observed, _: time::OffsetDateTime| reconcile(&request, observed);
+        refused += refusals(&cluster, &command);
+    }
+    assert!(refused > 0);
+}

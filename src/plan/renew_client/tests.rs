@@ -371,3 +371,14 @@ fn rotate(cluster: &mut Cluster) {
     };
     cluster.run(&rotation).unwrap();
 }
+
+#[test]
+fn renew_client_ends_whatever_the_objects_of_a_cluster_look_like() {
+    use crate::plan::testing::hostile::refusals;
+    let mut cluster = Cluster::kyma();
+    cluster
+        .run(&crate::plan::testing::kyma::expose_request())
+        .unwrap();
+    cluster.issue("alice");
+    assert!(refusals(&cluster, &renewal("alice")) > 0);
+}

@@ -20,6 +20,11 @@ const FORWARDED: &str = "x-forwarded-client-cert";
 /// The most `-` and `_` in a header that can be guarded: each doubles the number of spellings, and of rules.
 pub const MOST_SEPARATORS: usize = 6;
 
+/// Whether a header has few enough spellings for rules against all of them.
+pub fn has_few_spellings(header: &str) -> bool {
+    header.matches(['-', '_']).count() <= MOST_SEPARATORS
+}
+
 /// Every spelling of a header with `-` and `_`, in lower case, the one with `-` only first.
 pub fn spellings(header: &str) -> Vec<String> {
     let mut all = vec![String::new()];

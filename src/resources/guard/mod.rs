@@ -16,7 +16,7 @@ mod live;
 mod other_servers;
 
 pub use clients::{Clients, effective, has_note_on, noted_on, noting};
-pub use headers::{HeaderGuard, IDENTITY_HEADERS, MOST_SEPARATORS, spellings};
+pub use headers::{HeaderGuard, IDENTITY_HEADERS, MOST_SEPARATORS, has_few_spellings, spellings};
 pub use host::HostGuard;
 pub use listener::{Listener, ProxyPorts};
 pub use live::{Fault, arranged, faults, host_of, is_enforced, repaired, traces, turned};

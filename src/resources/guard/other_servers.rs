@@ -88,6 +88,11 @@ mod tests {
 
     /// Whether another server is found, and whether a guard stops it.
     fn judge(other: &Value) -> Option<bool> {
+        judge_where(other, false)
+    }
+
+    /// The same where a header of clients bypasses redirects to HTTPS, or does not.
+    fn judge_where(other: &Value, passes_redirects: bool) -> Option<bool> {
         let ours = json!({
             "hosts": ["*.mtls.d"], "port": {"name": "mtls", "number": 443, "protocol": "HTTPS"},
             "tls": {"mode": "MUTUAL", "credentialName": "c"},
@@ -101,7 +106,8 @@ mod tests {
             service: &[],
             pods: &[],
         };
-        let listener = Listener::of([ours], &gateway.ingress, &gateways, &[ports]);
+        let listener = Listener::of([ours], &gateway.ingress, &gateways, &[ports])
+            .passing_redirects(passes_redirects);
         let others = other_servers(&gateway, ours, HOST, &listener);
         others.first().map(|other| other.is_stopped)
     }
@@ -115,9 +121,16 @@ mod tests {
         let simple = json!({"mode": "SIMPLE", "credentialName": "c"});
         let optional = json!({"mode": "OPTIONAL_MUTUAL", "credentialName": "c"});
         let other_ca = json!({"mode": "MUTUAL", "credentialName": "d"});
+        let of_the_mesh = json!({"mode": "ISTIO_MUTUAL"});
+        let careless = json!({"mode": "MUTUAL", "credentialName": "c", "insecureSkipVerify": true});
         for other in [
             server(&["*.mtls.d"], 80, "HTTP", &json!(null)),
             server(&["*"], 80, "HTTP", &json!(null)),
+            server(&["*.mtls.d"], 80, "HTTP2", &json!(null)),
+            server(&["*.mtls.d"], 80, "GRPC", &json!(null)),
+            server(&["*.d"], 443, "HTTPS", &of_the_mesh),
+            server(&["*.mtls.d"], 8443, "HTTPS", &of_the_mesh),
+            server(&["*.d"], 443, "HTTPS", &careless),
             server(&["*.d"], 443, "HTTPS", &simple),
             server(&["*"], 443, "HTTPS", &simple),
             server(&["*.d"], 443, "HTTPS", &optional),
@@ -140,6 +153,16 @@ mod tests {
             server(&["*"], 5432, "TCP", &json!(null)),
         ] {
             assert_eq!(judge(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_that_a_header_bypasses_is_another_server() {
+        let redirect = json!({"httpsRedirect": true});
+        for protocol in ["HTTP", "HTTP2", "GRPC"] {
+            let other = server(&["*.mtls.d"], 80, protocol, &redirect);
+            assert_eq!(judge_where(&other, true), Some(true), "{protocol}");
+            assert_eq!(judge_where(&other, false), None, "{protocol}");
         }
     }
 

@@ -62,6 +62,16 @@ fn another_server_of_the_gateway_is_refused_by_its_name_and_closed_by_the_guard(
     expose(&shop, &["--guard", "--dry-run=client"])
         .exits(0)
         .says("open connections");
+    // That connections are closed is said before the write that closes them.
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let through = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    door.plan_write("/authorizationpolicies/", Fault::Answer(403));
+    through
+        .run(&["expose", "httpbin", "--guard"])
+        .exits(2)
+        .says("open connections")
+        .says("nothing was changed");
+    assert!(!has_policy(desk, &host_guard(desk)));
     expose(&shop, &["--guard"])
         .exits(0)
         .says("open connections");

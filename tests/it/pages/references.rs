@@ -102,3 +102,37 @@ fn every_test_that_the_page_on_security_names_exists() {
     }
     assert!(named > 30, "{named}");
 }
+
+/// The rows of the tables on a page whose first column has this heading.
+fn rows<'p>(page: &'p str, heading: &str) -> Vec<&'p str> {
+    let begin = format!("| {heading} |");
+    let mut rows = Vec::new();
+    let mut is_meant = false;
+    for line in page.lines() {
+        if !line.starts_with('|') {
+            is_meant = false;
+        } else if line.starts_with(&begin) {
+            is_meant = true;
+        } else if is_meant && !line.starts_with("|-") {
+            rows.push(line);
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_attack_on_the_page_on_security_has_a_test() {
+    let page = text("docs/security.md");
+    for (heading, least) in [("attack", 40), ("what could be harmed", 10)] {
+        let rows = rows(&page, heading);
+        assert!(rows.len() >= least, "{heading}: {}", rows.len());
+        for row in rows {
+            let tests = row.trim_end_matches('|').rsplit(" | ").next().unwrap();
+            let is_test = |word: &str| {
+                word.starts_with("cargo test --lib ")
+                    || word.contains("::") && !word.contains(char::is_whitespace)
+            };
+            assert!(tests.split('`').any(is_test), "names no test: {row}");
+        }
+    }
+}

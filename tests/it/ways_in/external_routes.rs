@@ -1,8 +1,11 @@
 //! Routes to the Pods of an exposed Service that no client certificate guards.
 
+use std::net::SocketAddr;
+
+use sandbox::Reply;
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, gateway};
+use crate::lab::{Desk, eventually, gateway};
 
 use super::{
     GATEWAYS, exposed, exposed_on_plain_istio, finds, forger, impersonated, is_mallory, plain,
@@ -69,6 +72,28 @@ fn a_virtual_service_that_sets_the_name_of_the_host_as_a_header_is_an_external_r
     finds(&desk, &[&host], "external-route/open", "error", &words);
 }
 
+/// The policy of the `APIRule` keeps out what comes for another host; the sandbox has no sidecars, which enforce it.
+#[test]
+fn a_virtual_service_for_another_host_is_none_where_the_policy_of_the_api_rule_shuts_it() {
+    let (desk, host) = exposed("shut-out");
+    let open = format!("{}.{}", desk.namespace, desk.instance.domain());
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": desk.namespace, "name": "other"},
+        "spec": {"hosts": [open], "gateways": ["kyma-system/kyma-gateway"], "http": [{
+            "route": [{"destination": {"host": "httpbin", "port": {"number": 8000}}}],
+        }]},
+    });
+    desk.instance.create(vec![route]).unwrap();
+    eventually("the route leads to the application", || {
+        matches!(forger(&desk, &open), Reply::Answered { status: 200, .. })
+    });
+    let status = desk.run(&["status", &host, "-o", "json"]).exits(0);
+    assert_eq!(status.json()["findings"], json!([]));
+    let exposed = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(!exposed.stderr.contains("/other sends"), "{exposed:#?}");
+}
+
 #[test]
 fn a_virtual_service_on_another_gateway_is_an_external_route() {
     let (desk, host) = exposed_on_plain_istio("side-door");
@@ -111,6 +136,15 @@ fn an_ingress_is_an_external_route() {
     desk.run(&["expose", "httpbin"]).exits(0).says(&words);
 }
 
+/// The address of the application behind the Service, past every gateway.
+fn endpoint(desk: &Desk) -> SocketAddr {
+    let service = desk.get(&desk.namespace, "service", "httpbin");
+    let entry = desk.get(&desk.namespace, "workloadentry", "httpbin");
+    let ip = entry["spec"]["address"].as_str().unwrap();
+    let port = &service["spec"]["ports"][0]["targetPort"];
+    format!("{ip}:{port}").parse().unwrap()
+}
+
 /// A Pod behind the Service on which no policy acts.
 fn run_without_sidecar(desk: &Desk) {
     let service = desk.get(&desk.namespace, "service", "httpbin");
@@ -127,8 +161,6 @@ fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
     let (desk, host) = exposed_on_plain_istio("outside");
     run_without_sidecar(&desk);
     let service = desk.get(&desk.namespace, "service", "httpbin");
-    let entry = desk.get(&desk.namespace, "workloadentry", "httpbin");
-    let ip = entry["spec"]["address"].as_str().unwrap();
     // Endpoints that nobody selects; those of the exposed Service its controller would write. No slice may hold a loopback address.
     let slices = ["httpbin", "public"].map(|name| {
         json!({
@@ -158,8 +190,7 @@ fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
         }
         desk.instance.create(vec![public]).unwrap();
         // What a node does with such a request: it goes to an endpoint, past every gateway.
-        let port = &service["spec"]["ports"][0]["targetPort"];
-        let endpoint = format!("{ip}:{port}").parse().unwrap();
+        let endpoint = endpoint(&desk);
         is_mallory(&impersonated(|| plain(endpoint, &host)));
         let words = format!("public of type {kind} leads to the Pods");
         finds(&desk, &[&host], "external-route/open", "error", &words);
@@ -172,6 +203,10 @@ fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
 fn pods_without_a_sidecar_are_a_warning_where_no_kyma_sees_to_it() {
     let (desk, host) = exposed_on_plain_istio("bare");
     run_without_sidecar(&desk);
+    // As another workload of the cluster sends it.
+    let endpoint = endpoint(&desk);
+    is_mallory(&impersonated(|| plain(endpoint, &host)));
     let words = "1 of 1 Pods of the Service";
     finds(&desk, &[&host], "workload/no-sidecar", "warning", words);
+    desk.run(&["expose", "httpbin"]).exits(0).says(words);
 }

@@ -47,6 +47,18 @@ fn finds(desk: &Desk, arguments: &[&str], id: &str, severity: &str, words: &str)
     found[0].clone()
 }
 
+/// `status` without a namespace ends with 1 and has a check of this id with these words, among those of all others.
+#[track_caller]
+fn finds_without_a_namespace(desk: &Desk, id: &str, words: &str) {
+    let mut variables: Vec<_> = desk.instance.variables().into();
+    let kubeconfig = desk.instance.kubeconfig().display().to_string();
+    variables.push(("KUBECONFIG", kubeconfig));
+    let all = plugin(desk.folder.path(), &variables, &["status", "-o", "json"]).exits(1);
+    let found = checks(&all, id);
+    let has_words = |check: &Value| check["seen"].as_str().unwrap().contains(words);
+    assert!(found.iter().any(has_words), "no `{words}` in {found:#?}");
+}
+
 /// What a caller without a certificate comes to, who takes every server for the right one and claims to be somebody.
 fn forger(desk: &Desk, host: &str) -> Reply {
     call(&Caller::careless(desk.instance.connect_to()), host, &FORGED)
@@ -194,15 +206,7 @@ fn a_gateway_of_ours_without_its_certificate_check_is_an_error_however_status_is
             let remedy = format!("kubectl mtls expose httpbin -n {}", desk.namespace);
             assert_eq!(check["remedy"], remedy);
         }
-        // Without a namespace it is among all others.
-        let mut variables: Vec<_> = desk.instance.variables().into();
-        variables.push((
-            "KUBECONFIG",
-            desk.instance.kubeconfig().display().to_string(),
-        ));
-        let all = plugin(desk.folder.path(), &variables, &["status", "-o", "json"]).exits(1);
-        let mut found = checks(&all, "gateway/weakened").into_iter();
-        assert!(found.any(|check| check["seen"].as_str().unwrap().contains(&host)));
+        finds_without_a_namespace(&desk, "gateway/weakened", &host);
     }
     set_mode(&desk, "MUTUAL");
     eventually("nobody is let in without a certificate", || {
@@ -219,6 +223,7 @@ fn a_gateway_of_ours_without_its_certificate_check_is_an_error_however_status_is
     for asked in [&[][..], &[host.as_str()], &["httpbin"]] {
         finds(&desk, asked, "gateway/weakened", "error", &words);
     }
+    finds_without_a_namespace(&desk, "gateway/weakened", &words);
 }
 
 #[test]
@@ -243,6 +248,11 @@ fn a_route_of_ours_whose_gateway_was_deleted_is_an_error_however_status_is_asked
             "kyma-mtls-gateway does not exist",
         );
     }
+    let words = format!(
+        "Gateway {}/kyma-mtls-gateway does not exist",
+        desk.namespace
+    );
+    finds_without_a_namespace(&desk, "gateway/missing", &words);
     let shown = desk.run(&["status"]).exits(1).stdout;
     assert!(
         shown.contains(&host) && !shown.contains("no Gateway with mutual TLS"),

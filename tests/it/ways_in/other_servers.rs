@@ -48,6 +48,11 @@ impl Drop for OtherCa<'_> {
     }
 }
 
+fn https(name: &str, hosts: &str, port: u16, tls: &Value) -> Value {
+    let port = json!({"number": port, "name": name, "protocol": "HTTPS"});
+    json!({"hosts": [hosts], "port": port, "tls": tls})
+}
+
 /// Every server of the Gateway object through which a request for the host gets past its certificate check, on real proxies.
 #[test]
 fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning() {
@@ -67,7 +72,6 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
         tls
     };
     let wildcard = format!("*.{below}");
-    let https = |name: &str, hosts: &str, port: u16, tls: Value| json!({"hosts": [hosts], "port": {"number": port, "name": name, "protocol": "HTTPS"}, "tls": tls});
     let (certificate, key) = &other_ca.client;
     let nobody = Caller::careless(desk.instance.connect_to()).with_server_name(&other);
     let theirs = nobody.clone().with_certificate(certificate, key);
@@ -80,34 +84,40 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
     let optional = with(json!({"mode": "OPTIONAL_MUTUAL"}));
     let careless = with(json!({"insecureSkipVerify": true}));
     let trusting_theirs = with(json!({"caCertCredentialName": other_ca.secret}));
-    let rows: [(Value, &str, &dyn Fn() -> String); 6] = [
+    let both = with(json!({"mode": "OPTIONAL_MUTUAL", "insecureSkipVerify": true}));
+    let rows: [(Value, &str, &dyn Fn() -> String); 7] = [
         (
             json!({"hosts": [host], "port": {"number": 80, "name": "plain", "protocol": "HTTP"}}),
             "server `plain` (port 80, HTTP)",
             &plain_code,
         ),
         (
-            https("simple", &wildcard, 443, with(json!({"mode": "SIMPLE"}))),
+            https("simple", &wildcard, 443, &with(json!({"mode": "SIMPLE"}))),
             "server `simple` (port 443, HTTPS SIMPLE)",
             &by_nobody,
         ),
         (
-            https("optional", &wildcard, 443, optional),
+            https("optional", &wildcard, 443, &optional),
             "server `optional` (port 443, HTTPS OPTIONAL_MUTUAL)",
             &by_nobody,
         ),
         (
-            https("careless", &wildcard, 443, careless),
+            https("both", &wildcard, 443, &both),
+            "server `both` (port 443, HTTPS OPTIONAL_MUTUAL, insecureSkipVerify)",
+            &by_nobody,
+        ),
+        (
+            https("careless", &wildcard, 443, &careless),
             "server `careless` (port 443, HTTPS MUTUAL, insecureSkipVerify)",
             &by_theirs,
         ),
         (
-            https("theirs", &wildcard, 443, trusting_theirs.clone()),
+            https("theirs", &wildcard, 443, &trusting_theirs),
             "server `theirs` (port 443, HTTPS MUTUAL)",
             &by_theirs,
         ),
         (
-            https("port", &host, OTHER_PORT, trusting_theirs),
+            https("port", &host, OTHER_PORT, &trusting_theirs),
             "server `port` (port 18443, HTTPS MUTUAL)",
             &by_port,
         ),
@@ -137,7 +147,7 @@ fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning
         desk.run(&["expose", "httpbin", "--guard=false"]).exits(0);
     }
     // With the same host string on the same port nothing tells the two apart.
-    add(&https("same", &host, 443, with(json!({"mode": "SIMPLE"}))));
+    add(&https("same", &host, 443, &with(json!({"mode": "SIMPLE"}))));
     for flags in [&[][..], &["--guard"]] {
         desk.run(&[&["expose", "httpbin"], flags].concat())
             .exits(2)
@@ -191,4 +201,32 @@ fn a_redirect_that_a_header_bypasses_is_another_server() {
     desk.run(&["expose", "httpbin", "--guard"]).exits(0);
     assert_eq!(by(bypass), "403");
     finds(&desk, &[&host], "gateway/other-server", "warning", words);
+
+    a_server_for_every_host_is_one_without_a_server_name(&desk, &host);
+}
+
+/// A server for every host takes connections without a server name, and with any that no other server has.
+fn a_server_for_every_host_is_one_without_a_server_name(desk: &Desk, host: &str) {
+    let remove = json!([{"op": "remove", "path": "/spec/servers/1"}]);
+    patch(desk, GATEWAYS, "kyma-mtls-gateway", &remove);
+    desk.run(&["expose", "httpbin", "--guard=false"]).exits(0);
+    let own = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let credential = &own["spec"]["servers"][0]["tls"]["credentialName"];
+    let server = json!({
+        "hosts": ["*"], "port": {"number": 443, "name": "every", "protocol": "HTTPS"},
+        "tls": {"mode": "SIMPLE", "credentialName": credential},
+    });
+    let add = json!([{"op": "add", "path": "/spec/servers/-", "value": server}]);
+    patch(desk, GATEWAYS, "kyma-mtls-gateway", &add);
+    // Of an address no client sends a server name.
+    let nameless = Caller::careless(desk.instance.connect_to()).with_server_name("127.0.0.1");
+    let other = nameless.clone().with_server_name("other.example.org");
+    let answers = || [&nameless, &other].map(|caller| code(&call(caller, host, &[])));
+    eventually("anybody gets in", || answers() == ["200", "200"]);
+    let words = "server `every` (port 443, HTTPS SIMPLE)";
+    finds(desk, &[host], "gateway/other-server", "error", words);
+    desk.run(&["expose", "httpbin"]).exits(2).says(words);
+    desk.run(&["expose", "httpbin", "--guard"]).exits(0);
+    assert_eq!(answers(), ["403", "403"]);
+    finds(desk, &[host], "gateway/other-server", "warning", words);
 }

@@ -101,12 +101,33 @@ fn another_server_of_the_gateway_that_serves_the_host_with_other_trust() {
         run(&mut cluster, &request, &host);
         let name = GatewayName::new("shop", "kyma-mtls-gateway").reference();
         let own = cluster.objects[&name].clone();
-        let mut spec = own.at(&["spec"]).unwrap().clone();
-        let tls = json!({"mode": "SIMPLE", "credentialName": "kyma-mtls"});
-        let servers = spec["servers"].as_array_mut().unwrap();
-        servers.push(server(&[&host], 8443, &tls));
-        cluster.put(&own.with("spec", spec));
-        refused(&mut cluster, &request, "server `theirs`");
+        let tls = own.at(&["spec"]).unwrap()["servers"][0]["tls"].clone();
+        let mut careless = tls.clone();
+        careless["insecureSkipVerify"] = true.into();
+        let mut other_ca = tls.clone();
+        other_ca["caCertCredentialName"] = "theirs".into();
+        let of = |protocol: &str, tls: serde_json::Value| {
+            let mut server = server(&[&host], 8443, &tls);
+            server["port"]["protocol"] = protocol.into();
+            server
+        };
+        let simple = json!({"mode": "SIMPLE", "credentialName": "kyma-mtls"});
+        let optional = json!({"mode": "OPTIONAL_MUTUAL", "credentialName": "kyma-mtls"});
+        for other in [
+            of("HTTPS", simple),
+            of("HTTPS", optional),
+            of("HTTPS", json!({"mode": "ISTIO_MUTUAL"})),
+            of("HTTPS", careless),
+            of("HTTPS", other_ca),
+            of("HTTP", json!(null)),
+            of("HTTP2", json!(null)),
+            of("GRPC", json!(null)),
+        ] {
+            let mut spec = own.at(&["spec"]).unwrap().clone();
+            spec["servers"].as_array_mut().unwrap().push(other);
+            cluster.put(&own.clone().with("spec", spec));
+            refused(&mut cluster, &request, "server `theirs`");
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 mod cert_manager;
 mod conflicts;
 mod control_plane;
+mod external;
 mod faults;
+mod guards;
+mod headers;
 mod hostile;
 mod hosts;
 mod ingress;
@@ -296,33 +299,6 @@ fn an_allow_list_admits_its_clients_only() {
     cluster.load();
     run(&mut cluster, &allowed(Allow::Any), &host);
     assert_eq!(cluster.statuses(&host, Some(&alice)), [Some(200); 2]);
-}
-
-#[test]
-fn a_guard_that_a_proxy_rejects_is_not_said_to_be_enforced_in_a_later_run_either() {
-    for (mut cluster, request, host) in both() {
-        run(&mut cluster, &request, &host);
-        let allowed = Request {
-            access: AccessChoice {
-                guard: Some(true),
-                ..AccessChoice::default()
-            },
-            ..request
-        };
-        cluster.proxies.rejecting = vec![1];
-        cluster.proxies.listener_error = Some("Failed to load private key".to_owned());
-        for _ in 0..2 {
-            let failure = cluster.run(&allowed).unwrap_err();
-            assert_eq!(failure.exit().code(), 124, "{failure}");
-            let told = failure.to_string();
-            assert!(told.contains("the guards are not enforced yet"), "{told}");
-            let advice = failure.what_to_do().join("\n");
-            assert!(advice.contains("istiod sends it again"), "{advice}");
-        }
-        cluster.proxies.rejecting.clear();
-        cluster.load();
-        run(&mut cluster, &allowed, &host);
-    }
 }
 
 /// A Gateway that was made by hand as in the tutorial, for [`HOST`], with clients of a CA of others.

@@ -1,6 +1,7 @@
 //! Which servers of a Gateway a `VirtualService` has routes for.
 
 use super::*;
+use crate::plan::probe::{ingress_service, kubernetes_gateways};
 
 #[test]
 fn only_a_server_that_has_routes_of_its_kind_leads_to_the_service() {
@@ -148,4 +149,111 @@ fn a_service_without_selector_is_reached_by_a_route_too() {
     let all = Query::everywhere(Kind::VirtualService);
     cluster.add(all, object(Kind::VirtualService, "web", route));
     assert_eq!(cluster.ids(), ["external-route/open"]);
+}
+
+/// A Gateway of the Kubernetes Gateway API for `*.example.com` on the proxies behind this Service, which checks its clients so.
+fn of_kubernetes(service: &str, frontend: &Value) -> Object {
+    let spec = json!({
+        "gatewayClassName": "istio",
+        "addresses": [{"type": "Hostname", "value": service}],
+        "listeners": [{
+            "name": "web", "port": 443, "protocol": "HTTPS", "hostname": "*.example.com",
+            "tls": {"mode": "Terminate", "certificateRefs": [{"name": "web-tls"}]},
+        }],
+        "tls": {"frontend": frontend},
+    });
+    object(Kind::KubernetesGateway, "web", spec)
+}
+
+/// Clients are those of this authority.
+fn of_authority(name: &str) -> Value {
+    let reference =
+        json!({"group": "", "kind": "ConfigMap", "name": name, "namespace": "kubectl-mtls"});
+    json!({"default": {"validation": {"caCertificateRefs": [reference]}}})
+}
+
+/// A host of an authority, and an `HTTPRoute` to its Service on a Gateway of the Kubernetes Gateway API.
+fn with_http_route(gateways: Seen<Vec<Object>>) -> Cluster {
+    let mut cluster = Cluster::plain();
+    let own = json!({"caCertCredentialName": "configmap://kubectl-mtls/kyma-mtls"});
+    cluster.gateways = vec![of_mode("MUTUAL", &own)];
+    cluster.gateways[0].name = GatewayName::new("shop", "mtls");
+    let spec = json!({
+        "parentRefs": [{"name": "web", "sectionName": "web"}], "hostnames": ["open.example.com"],
+        "rules": [{"backendRefs": [{"name": "httpbin"}]}],
+    });
+    let routes = Query::everywhere(Kind::HttpRoute);
+    cluster.list(routes, [object(Kind::HttpRoute, "web", spec)]);
+    cluster.observed.saw(kubernetes_gateways(), gateways);
+    let in_front =
+        json!({"ports": [{"name": "https", "port": 443}], "selector": proxies().selector});
+    let in_front = Object::new(ingress_service()).with("spec", in_front);
+    let query = Query::Get(ingress_service());
+    cluster.observed.saw(query, Seen::Found(vec![in_front]));
+    cluster
+}
+
+const DEFAULT: &str = "istio-ingressgateway.istio-system.svc.cluster.local";
+
+#[test]
+fn an_http_route_admits_whom_the_listeners_of_its_gateway_admit() {
+    let ids = |service: &str, frontend: &Value| {
+        let gateway = of_kubernetes(service, frontend);
+        let mut cluster = with_http_route(Seen::Found(vec![gateway]));
+        let of_anybody = cluster.ids();
+        cluster.policy(only_gateway());
+        (of_anybody, cluster.ids())
+    };
+    // Clients of the host's own authority are no others, on whatever proxies.
+    for service in [DEFAULT, "web.shop"] {
+        let none: [&str; 0] = [];
+        assert_eq!(
+            ids(service, &of_authority("kyma-mtls")),
+            (none.to_vec(), none.to_vec()),
+            "{service}"
+        );
+    }
+    let open = vec!["external-route/open"];
+    let not_checked = vec!["external-route/not-checked"];
+    for frontend in [json!({}), of_authority("other")] {
+        assert_eq!(ids(DEFAULT, &frontend), (open.clone(), open.clone()));
+        // The policy admits the mutual-TLS Gateway's proxies only; which ones these are is not known.
+        let elsewhere = ids("web.shop", &frontend);
+        assert_eq!(elsewhere, (open.clone(), not_checked.clone()));
+    }
+}
+
+#[test]
+fn an_http_route_is_named_with_the_listener_that_admits_most() {
+    let gateway = of_kubernetes(DEFAULT, &json!({}));
+    let seen = &with_http_route(Seen::Found(vec![gateway])).checks()[0].seen;
+    assert_eq!(
+        seen,
+        "HTTPRoute shop/web sends requests for open.example.com from port 443 (SIMPLE) of the Gateway shop/web of the Kubernetes Gateway API to the Service shop/httpbin"
+    );
+}
+
+#[test]
+fn an_http_route_on_the_listed_host_is_for_the_clients_of_the_authority() {
+    let gateway = of_kubernetes(DEFAULT, &of_authority("kyma-mtls"));
+    let mut cluster = with_http_route(Seen::Found(vec![gateway]));
+    cluster.is_listed = true;
+    assert_eq!(cluster.ids(), ["external-route/unlisted"]);
+}
+
+#[test]
+fn an_http_route_whose_gateway_cannot_be_judged_is_for_anybody() {
+    let denied = Seen::Denied("you may not `list` them".to_owned());
+    let mut of_another = of_kubernetes(DEFAULT, &of_authority("kyma-mtls"));
+    let mut of_class = of_another.at(&["spec"]).unwrap().clone();
+    of_class["gatewayClassName"] = "another".into();
+    of_another = of_another.with("spec", of_class);
+    for gateways in [denied, Seen::Found(vec![of_another])] {
+        let mut cluster = with_http_route(gateways);
+        assert_eq!(cluster.ids(), ["external-route/open"]);
+        cluster.policy(only_gateway());
+        assert_eq!(cluster.ids(), ["external-route/not-checked"]);
+    }
+    // Without its Gateway nobody uses it.
+    assert_eq!(with_http_route(Seen::Found(Vec::new())).checks(), []);
 }
