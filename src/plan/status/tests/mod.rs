@@ -272,10 +272,18 @@ impl Cluster {
                     .saw(query, Seen::Found(vec![Object::new(name)]));
             }
             Query::Resolve(host) => self.observed.resolved_to(&host, Seen::Missing),
+            query if query == super::policies("shop") => self.list(query, [kymas_policy()]),
             query @ Query::List { .. } => self.list(query, []),
             query => self.observed.saw(query, Seen::Missing),
         }
     }
+}
+
+/// What Kyma makes for the Pods behind an `APIRule`.
+fn kymas_policy() -> Object {
+    let name = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "httpbin-x7k2p");
+    let from = json!([{"source": {"namespaces": [INGRESS_NAMESPACE]}}]);
+    Object::new(name).with("spec", json!({"rules": [{"from": from}]}))
 }
 
 /// The link of the first host by its name.
