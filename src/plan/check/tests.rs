@@ -170,7 +170,6 @@ fn findings_that_explain_each_other_are_not_lost() {
 }
 
 /// The sources of a folder, below it too.
-#[expect(clippy::disallowed_methods, reason = "a test reads its own sources")]
 fn sources(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {

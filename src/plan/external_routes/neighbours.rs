@@ -86,9 +86,10 @@ impl Workload<'_> {
                 command_line::edit(policy.reference()),
             ),
             None => {
-                let made = match self.is_plain {
-                    true => String::new(),
-                    false => format!(", although Kyma makes one for the {}", exposed.route),
+                let made = if self.is_plain {
+                    String::new()
+                } else {
+                    format!(", although Kyma makes one for the {}", exposed.route)
                 };
                 (
                     format!(

@@ -181,9 +181,10 @@ fn admitted(host: &Host, policy: &Object) -> Option<String> {
     let hosts = [host.name.clone(), format!("{}:*", host.name)];
     let rule = json!({"to": [{"operation": {"hosts": hosts}}]});
     let has_rules = policy.at(&["spec", "rules"]).is_some_and(Value::is_array);
-    let patch = match has_rules {
-        true => json!([{"op": "add", "path": "/spec/rules/-", "value": rule}]),
-        false => json!([{"op": "add", "path": "/spec/rules", "value": [rule]}]),
+    let patch = if has_rules {
+        json!([{"op": "add", "path": "/spec/rules/-", "value": rule}])
+    } else {
+        json!([{"op": "add", "path": "/spec/rules", "value": [rule]}])
     };
     Some(command_line::patch(policy.reference(), "json", &patch))
 }

@@ -12,7 +12,7 @@ mod unseen;
 use crate::plan::{Blocked, Event};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use objects::{broken_rule, certificate, certificates, pod, rule};
+use objects::{broken_rule, certificate, certificates, kymas_policy, pod, rule};
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -277,13 +277,6 @@ impl Cluster {
             query => self.observed.saw(query, Seen::Missing),
         }
     }
-}
-
-/// What Kyma makes for the Pods behind an `APIRule`.
-fn kymas_policy() -> Object {
-    let name = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "httpbin-x7k2p");
-    let from = json!([{"source": {"namespaces": [INGRESS_NAMESPACE]}}]);
-    Object::new(name).with("spec", json!({"rules": [{"from": from}]}))
 }
 
 /// The link of the first host by its name.

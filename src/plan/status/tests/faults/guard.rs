@@ -236,7 +236,7 @@ fn a_guard_that_a_proxy_does_not_enforce() {
         let mut cluster = listed(cluster);
         let guard = cluster.objects[&host_guard()].clone();
         edit(&mut cluster, &host_guard(), |spec| {
-            spec["rules"] = json!([])
+            spec["rules"] = json!([]);
         });
         cluster.proxies.lagging = vec![1];
         add(&mut cluster, &guard);
