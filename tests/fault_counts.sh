@@ -27,3 +27,11 @@ sort "$counts" | awk -v checks="$(grep -c '^### ' docs/faults.md)" '
         printf "%-52s %6d\n", "reads that were forbidden", times["denied"]
         printf "%-52s %6d\n", "reads that failed", times["failed"]
     }'
+# Every check is made by some fault.
+missing=$(sed -n 's/^### //p' docs/faults.md | while read -r id; do
+    grep -q -x "made $id" "$counts" || echo "$id"
+done)
+if [ -n "$missing" ]; then
+    echo "never made:" $missing >&2
+    exit 1
+fi

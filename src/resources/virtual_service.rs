@@ -15,6 +15,14 @@ use super::{Kind, Object, ObjectRef, Unreadable};
 pub const RULE_NAME: &str = "apirule.gateway.kyma-project.io/name";
 const RULE_NAMESPACE: &str = "apirule.gateway.kyma-project.io/namespace";
 
+/// The namespace and name of the `APIRule` for which Kyma's controller made an object.
+pub fn made_for(object: &Object) -> Option<(String, String)> {
+    let name = object.label(RULE_NAME)?;
+    let namespace = object.label(RULE_NAMESPACE);
+    let namespace = namespace.unwrap_or_else(|| object.namespace());
+    Some((namespace.to_owned(), name.to_owned()))
+}
+
 /// `APIRule`'s path operators, and the regular expressions for them: any number of segments, and one.
 const OPERATORS: [(&str, &str); 2] = [("{**}", ".*"), ("{*}", "[^/]+")];
 
@@ -267,18 +275,12 @@ impl VirtualService {
                 format!("{}/{gateway}", object.namespace())
             }
         };
-        let made_for = object.label(RULE_NAME).map(|name| {
-            let namespace = object
-                .label(RULE_NAMESPACE)
-                .unwrap_or_else(|| object.namespace());
-            (namespace.to_owned(), name.to_owned())
-        });
         let own = object.read::<OwnForm>("spec").ok();
         let [http] = own.map_or([None], |form| form.http.map(Some));
         Ok(Self {
             hosts: spec.hosts.iter().map(|host| host.to_lowercase()).collect(),
             gateways: spec.gateways.iter().map(qualified).collect(),
-            made_for,
+            made_for: made_for(object),
             service: http.as_ref().and_then(Http::service),
             options: http.and_then(Http::options),
         })

@@ -51,6 +51,14 @@ fn rotating() -> Cluster {
     cluster
 }
 
+/// In a rotation, with a revoked client.
+fn revoking() -> Cluster {
+    let mut cluster = rotating();
+    let bob = cluster.issue("bob");
+    cluster.revoke(bob);
+    cluster
+}
+
 /// The report without what differs from run to run: fingerprints and serial numbers.
 fn shown(mut cluster: Cluster, form: Form, timeline: bool) -> String {
     let request = Request {
@@ -89,7 +97,7 @@ fn whole_reports_are_what_they_were() {
         ("faulty", opened(), Form::Table, false),
         ("consequences", rejecting(), Form::Table, false),
         ("rotation-wide", rotating(), Form::Wide, false),
-        ("timeline", rotating(), Form::Table, true),
+        ("timeline", revoking(), Form::Table, true),
     ];
     for (name, cluster, form, timeline) in cases {
         let path = folder.join(format!("{name}.txt"));

@@ -69,7 +69,8 @@ pub(crate) const GUARD_NOT_CHECKED: Check = Check {
     found_by: "the AuthorizationPolicies in the namespace of the proxies, and Gateways whose TCP and TLS listeners no guard may close",
     why: "whether the guards exist, or what they close, is not known",
     remedy: "kubectl mtls rbac status",
-    consequences: &[],
+    // Policies beside the proxies often act on the whole mesh.
+    consequences: &["workload/not-checked"],
 };
 
 pub(crate) const ALLOW_LIST_NOBODY: Check = Check {
@@ -89,7 +90,7 @@ pub(crate) const INGRESS_POLICY_SHUTS_HOST: Check = Check {
     found_by: "the AuthorizationPolicies in the namespace of the proxies, which is often the mesh's root namespace too",
     why: "requests are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
-    consequences: &["workload/shuts-gateway"],
+    consequences: &["workload/open", "workload/shuts-gateway"],
 };
 
 pub(crate) const INGRESS_POLICY_SOME_REQUESTS: Check = Check {

@@ -19,7 +19,7 @@ pub(crate) const ROUTE_FAILED: Check = Check {
     found_by: "the status of the APIRule",
     why: "the route may not work, and changes to it take no effect",
     remedy: "kubectl describe apirules.gateway.kyma-project.io -n NAMESPACE NAME",
-    consequences: &["route/virtual-service-missing"],
+    consequences: &["route/virtual-service-missing", "workload/open"],
 };
 
 pub(crate) const ROUTE_HOST_OUTSIDE_GATEWAY: Check = Check {

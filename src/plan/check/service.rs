@@ -8,7 +8,7 @@ pub(crate) const SERVICE_MISSING: Check = Check {
     cause: "The Service does not exist",
     found_by: "the Service that the route names",
     why: "every request is answered with 503 or 404",
-    remedy: "create the Service, or run: kubectl mtls unexpose SERVICE -n NAMESPACE",
+    remedy: "create the Service, or stop exposing it: `kubectl mtls unexpose SERVICE -n NAMESPACE`",
     consequences: &["route/failed", "service/*"],
 };
 
@@ -126,7 +126,7 @@ pub(crate) const WORKLOAD_OPEN: Check = Check {
     id: "workload/open",
     severity: Severity::Warning,
     cause: "Other workloads of the cluster reach the Service",
-    found_by: "the AuthorizationPolicies of the Service's Pods",
+    found_by: "the AuthorizationPolicies of the Service's Pods; for an APIRule, Kyma makes one",
     why: "other workloads need no client certificate, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],

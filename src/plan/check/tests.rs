@@ -168,3 +168,29 @@ fn findings_that_explain_each_other_are_not_lost() {
     let id = "server-certificate/issuer-not-ready";
     assert_eq!(nested(&cause), [(id, 1)]);
 }
+
+/// The sources of a folder, below it too.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        text += &if path.is_dir() {
+            sources(&path)
+        } else {
+            std::fs::read_to_string(path).unwrap()
+        };
+    }
+    text
+}
+
+#[test]
+fn every_check_is_made_by_a_fault_in_the_tests_of_status() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/status/tests/faults");
+    let sources = sources(&folder);
+    let is_missing = |check: &&Check| !sources.contains(&format!("\"{}\"", check.id));
+    let missing: Vec<&str> = Check::all()
+        .filter(is_missing)
+        .map(|check| check.id)
+        .collect();
+    assert!(missing.is_empty(), "no fault makes {missing:?}");
+}

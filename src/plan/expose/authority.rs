@@ -139,6 +139,9 @@ pub(super) fn desired(
         refuse_older(state, secret, held)?;
         next.client_ca_secret = Some(client_ca::note(secret.reference()));
         adopt(&mut next, held, now)?;
+        if next.external.len() > state.external.len() {
+            check_lists(state, &next, secret, now)?;
+        }
     }
     if let Some(given) = &request.client_ca {
         check_given(given, &next.admitted(), &source)?;
@@ -244,6 +247,28 @@ fn adopt(state: &mut AuthorityState, held: &ClientCa, now: OffsetDateTime) -> Re
     state.crls.extend(of_these.map(Crl::pem));
     state.external.extend(unknown);
     Ok(())
+}
+
+/// Refuses to join CAs of which some have a revocation list and others have none: the gateway would reject all clients of the others.
+fn check_lists(
+    state: &AuthorityState,
+    next: &AuthorityState,
+    secret: &Object,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let lists = |state: &AuthorityState| commit::crls(state).unwrap_or_default();
+    let admitted = next.admitted();
+    let current = admitted.iter().filter(|ca| !ca.is_expired(now));
+    succession::check(current, &lists(state), &lists(next), now).map_err(|error| {
+        let what = format!(
+            "the CAs in {} cannot be trusted beside those of the authority `{}`",
+            secret.reference(),
+            state.authority
+        );
+        Failure::refused(what)
+            .caused_by(error)
+            .hint("put a revocation list for each CA into the Secret, or none at all; a revocation of any client gives each CA of the authority one")
+    })
 }
 
 /// A new authority: with a new CA, or with the external CAs that the user names or the Gateway trusts already.

@@ -1,5 +1,6 @@
 //! The route from the Gateway to the Service: an `APIRule`, or a `VirtualService` in a cluster without Kyma.
 
+use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use super::environment::Environment;
@@ -20,7 +21,7 @@ use crate::resources::names::{
 };
 use crate::resources::progress::Progress;
 use crate::resources::route::{LiveRoute, Routing};
-use crate::resources::virtual_service::VirtualService;
+use crate::resources::virtual_service::{VirtualService, made_for};
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
 /// The reads of routes before the cluster's kind of route is known.
@@ -181,7 +182,7 @@ fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
 /// Two reads of one round are at most this far apart.
 const JUST_MADE: Duration = Duration::seconds(10);
 
-/// Whether the `VirtualService` that Kyma made for a Ready `APIRule` is deleted or changed, or a route of this plugin is.
+/// Whether what Kyma made for a Ready `APIRule` is deleted or changed, or a route of this plugin is.
 pub(super) fn is_undone(
     live: &Object,
     route: &LiveRoute,
@@ -211,7 +212,29 @@ pub(super) fn is_undone(
         VirtualService::read(object).is_ok_and(|service| service.made_for.as_ref() == Some(&own))
     };
     let made: Vec<&Object> = services.iter().filter(is_made_for).collect();
-    Ok(made.is_empty() || made.iter().any(|made| deviation(rule, made).is_some()))
+    let is_lost = made.is_empty() || made.iter().any(|made| deviation(rule, made).is_some());
+    Ok(is_lost || is_unguarded(rule, &own, observed)?)
+}
+
+/// Whether the policies that Kyma made for an `APIRule` of this namespace and name are deleted, or admit everybody.
+fn is_unguarded(rule: &ApiRule, own: &(String, String), observed: &Observed) -> Reconciled<bool> {
+    let Some((namespace, _, _)) = &rule.service else {
+        return Ok(false);
+    };
+    let policies = Query::within(Kind::AuthorizationPolicy, namespace);
+    let Seen::Found(policies) = observed.try_list(&policies)? else {
+        return Ok(false);
+    };
+    let admits_everybody = |policy: &&Object| {
+        let rules = policy.at(&["spec", "rules"]).and_then(Value::as_array);
+        let mut rules = rules.into_iter().flatten();
+        rules.any(|rule| rule.get("from").is_none())
+    };
+    let mut made = policies
+        .iter()
+        .filter(|policy| made_for(policy).as_ref() == Some(own))
+        .peekable();
+    Ok(made.peek().is_none() || made.any(|policy| admits_everybody(&policy)))
 }
 
 /// The route to write. A route of somebody else stays as it is, except for the user's choices.

@@ -4,6 +4,7 @@
 
 mod callers;
 mod entrances;
+mod neighbours;
 mod rejection;
 #[cfg(test)]
 mod tests;
@@ -12,23 +13,21 @@ use std::collections::BTreeMap;
 
 use super::check::{self, Finding};
 use super::{Observed, Query, Reconciled, Seen, control_plane, ingress};
-use crate::plan::command_line;
 use crate::resources::access_policy::is_enforced_at;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
-use crate::resources::listing::{label_selector, shortened};
+use crate::resources::listing::label_selector;
 use crate::resources::names::GatewayName;
-use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
+use crate::resources::workload_access::{Access, Arrival, Labels, access};
 use crate::resources::{Kind, Object, ObjectRef};
 
 use entrances::Entrance;
+pub use neighbours::unguarded;
 pub use rejection::{needs_http, needs_identity, rejection};
 
 /// What a caller on an external route can do.
 const FORGED: &str =
     "can choose the identity headers X-CLIENT-SSL-CN, X-CLIENT-SSL-SAN and X-CLIENT-SSL-ISSUER";
-/// How many Pods a message names.
-const PODS_SHOWN: usize = 3;
 
 /// A Service behind a mutual-TLS host.
 #[derive(Debug, Clone, Copy)]
@@ -255,61 +254,6 @@ impl<'w> Workload<'w> {
             _ => remedy,
         };
         Some(Finding::new(check, entrance.seen.clone(), remedy).because(why))
-    }
-
-    /// The finding on a Service in a cluster without Kyma whose Pods have no sidecar or policy that rejects other workloads.
-    fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Finding> {
-        let service = exposed.service;
-        let expose = command_line::expose(service);
-        if let Some(reason) = &self.pods_unseen {
-            return Some(
-                Finding::new(
-                    &check::WORKLOAD_NOT_CHECKED,
-                    format!("the Pods of the {service} could not be listed: {reason}"),
-                    exposed.rbac(),
-                )
-                .because("whether sidecars keep other workloads of the cluster out is not known"),
-            );
-        }
-        if !self.is_plain || self.pods.is_empty() {
-            return None;
-        }
-        let bare: Vec<&str> = self
-            .pods
-            .iter()
-            .filter(|pod| !is_enforced_at(pod))
-            .map(|pod| pod.name())
-            .collect();
-        if !bare.is_empty() {
-            return Some(Finding::new(&check::WORKLOAD_NO_SIDECAR, format!(
-                    "{} of {} Pods of the {service} have no sidecar: {}",
-                    bare.len(),
-                    self.pods.len(),
-                    shortened(&bare, PODS_SHOWN)
-                ), format!("{expose} --inject")).because(format!(
-                    "no AuthorizationPolicy protects Pods without a sidecar: every workload of the cluster reaches them without a client certificate, and {FORGED}"
-                )));
-        }
-        let neighbour = Arrival {
-            principal: Principal::Nobody,
-            hosts: None,
-            ports: None,
-            server_name: None,
-        };
-        match (self.access(&neighbour), &self.policies) {
-            (Access::Open, _) => Some(
-                Finding::new(
-                    &check::WORKLOAD_OPEN,
-                    format!("no AuthorizationPolicy keeps other workloads from the {service}"),
-                    expose,
-                )
-                .because(format!(
-                    "every workload of the cluster reaches the Pods without a client certificate, and {FORGED}"
-                )),
-            ),
-            (Access::Unknown, Err(reason)) => self.policies_unseen(reason, exposed),
-            _ => None,
-        }
     }
 
     /// The finding on policies that could not be listed, unless no Pod has a sidecar that enforces any.

@@ -8,14 +8,13 @@ use super::facts::{Facts, blind, readable};
 use super::report::{
     AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, HistoryReport, Role,
 };
-use super::{NAMES_SHOWN, authority};
+use super::{authority, next_step};
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
-use crate::plan::{Reconciled, command_line};
+use crate::plan::Reconciled;
 use crate::resources::audit;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::rotation::Phase;
 
 /// The authorities of these names, as far as their states can be read.
 pub(super) fn report(
@@ -86,7 +85,7 @@ fn of_authority(
     Ok(AuthorityReport {
         name: state.authority.clone(),
         phase: state.phase(),
-        next: next(state, &live, is_inventory_read),
+        next: next_step::of(state, facts, now),
         cas: own_cas.chain(external).collect(),
         keys: authority::keys_seen(state, facts.observed)?,
         clients: is_inventory_read.then_some(clients),
@@ -115,48 +114,6 @@ fn of_ca_report(ca: &Certificate, role: Role, clients: Option<usize>, crls: &[Cr
         trusted: ClientCaReport::new(ca, crls),
         role,
         clients,
-    }
-}
-
-/// The command that continues a rotation; if clients still need a new certificate, the one that
-/// renews theirs.
-fn next(state: &AuthorityState, live: &[&Entry], is_inventory_read: bool) -> Option<String> {
-    let authority = &state.authority;
-    let rotate = |flags| command_line::ca_rotate(flags, authority);
-    match state.phase() {
-        Phase::Settled => None,
-        Phase::Spreading | Phase::Stopped => Some(rotate("")),
-        Phase::Overlap => {
-            let retired: Vec<String> = state.leaving().map(Certificate::key_id_hex).collect();
-            let is_old = |entry: &&&Entry| retired.contains(&entry.issuer_ski);
-            let has_new = |old: &Entry| {
-                let mut issued = live
-                    .iter()
-                    .filter(|entry| entry.state == EntryState::Issued);
-                issued.any(|entry| entry.name == old.name && !is_old(&entry))
-            };
-            let old: Vec<&Entry> = live.iter().filter(is_old).copied().collect();
-            let waiting = old.iter().filter(|entry| !has_new(entry));
-            let waiting: Vec<&Entry> = waiting.copied().collect();
-            let mut names: Vec<&str> = waiting.iter().map(|entry| entry.name.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            // The command for all leaves out what was perhaps never delivered.
-            let are_issued = waiting
-                .iter()
-                .all(|entry| entry.state == EntryState::Issued);
-            Some(if !is_inventory_read {
-                rotate(" --status")
-            } else if old.is_empty() {
-                rotate(" --finish")
-            } else if names.is_empty() {
-                format!("kubectl mtls revoke-client --superseded --authority {authority}")
-            } else if names.len() > NAMES_SHOWN && are_issued {
-                format!("kubectl mtls renew-client --retired-ca --authority {authority}")
-            } else {
-                command_line::on_clients("renew-client", &names, authority)
-            })
-        }
     }
 }
 

@@ -1,13 +1,10 @@
 //! The authority behind a client CA: whether it is intact, and protected against deletion.
 
-use std::collections::BTreeSet;
-
 use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
 use super::facts::{Facts, readable, remedy};
-use super::{Finding, Keys, Link, check, crl};
-use crate::pki::inspect::Certificate;
+use super::{Finding, Keys, Link, check, crl, next_step};
 use crate::plan::check::Severity;
 use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
@@ -68,7 +65,7 @@ pub(super) fn checks(
         object.and_then(|object| immutable(state, object)),
         object.and_then(|object| not_kept(state, object)),
         object.and_then(|object| other_bundle(state, object)),
-        object.and_then(|object| nearly_full(state, object)),
+        object.and_then(|object| nearly_full(state, object, facts, now)),
         keys_fault(state, facts)?,
         unfinished(state, facts, now),
         short_lived(state, now),
@@ -171,7 +168,13 @@ fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
     })
 }
 
-fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {
+/// The finding on an authority with little room. A rotation, which the remedy begins or continues, removes the CA with its revocation list.
+fn nearly_full(
+    state: &AuthorityState,
+    object: &Object,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Option<Finding> {
     let taken = capacity::taken(object);
     (taken >= capacity::NEARLY_FULL).then(|| {
         Finding::new(
@@ -180,7 +183,8 @@ fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {
                 "the authority `{}` takes {taken} % of what a ConfigMap can hold",
                 state.authority
             ),
-            command_line::ca_rotate("", &state.authority),
+            next_step::of(state, facts, now)
+                .unwrap_or_else(|| command_line::ca_rotate("", &state.authority)),
         )
     })
 }
@@ -215,33 +219,25 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Reconciled<Option<Fi
 /// A rotation that somebody began and forgot.
 fn unfinished(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) -> Option<Finding> {
     let authority = &state.authority;
-    let leaving: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
-    let mut entries = readable(&facts.inventory).iter();
-    let has_clients = entries.any(|(_, entry)| {
-        entry.authority == *authority && entry.is_live(now) && leaving.contains(&entry.issuer_ski)
-    });
-    let flags = match state.phase() {
-        Phase::Settled | Phase::Stopped => return None,
-        Phase::Spreading => "",
-        // It tells which clients are to be renewed first.
-        Phase::Overlap if has_clients => " --status",
-        Phase::Overlap => " --finish",
-    };
+    if matches!(state.phase(), Phase::Settled | Phase::Stopped) {
+        return None;
+    }
     let made = || {
         let target = state.target_ca()?;
         (!state.given.contains(&target.fingerprint())).then(|| target.not_before())
     };
     let age = now - rotation_began(&state.history).or_else(made)?;
-    (age >= LONG).then(|| {
-        Finding::new(
-            &check::AUTHORITY_ROTATION_UNFINISHED,
-            format!(
-                "the rotation of the authority `{authority}` began {} days ago and is not finished",
-                age.whole_days()
-            ),
-            command_line::ca_rotate(flags, authority),
-        )
-    })
+    if age < LONG {
+        return None;
+    }
+    Some(Finding::new(
+        &check::AUTHORITY_ROTATION_UNFINISHED,
+        format!(
+            "the rotation of the authority `{authority}` began {} days ago and is not finished",
+            age.whole_days()
+        ),
+        next_step::of(state, facts, now)?,
+    ))
 }
 
 /// The finding on an issuing CA that shortens new certificates; near its end the finding is

@@ -93,6 +93,14 @@ impl<'a> Trusted<'a> {
         }
     }
 
+    /// The remedy that replaces a CA of an authority, or removes one of others from its bundle.
+    pub fn replaced(&self, ca: &Certificate, by_hand: impl FnOnce() -> String) -> String {
+        match self.state() {
+            Some(state) if state.external.contains(ca) => self.drop(&[ca]),
+            _ => self.rotate("", by_hand),
+        }
+    }
+
     /// The remedy that removes CAs from the bundle; if they are its only ones, another one must be
     /// added first.
     fn drop(&self, cas: &[&Certificate]) -> String {
@@ -214,10 +222,17 @@ fn time_fault(
     let is_ending = is_ending(ca, now) || ca.not_after() - now < trusted.within;
     let is_ending = is_ending && !is_leaving;
     is_ending.then(|| {
+        let is_external = state.is_some_and(|state| state.external.contains(ca));
+        let mut remedy = trusted.replaced(ca, by_hand);
+        if is_external {
+            remedy = format!(
+                "give its clients certificates of another CA, and then remove this one: `{remedy}`"
+            );
+        }
         Finding::new(
             &check::CLIENT_CA_ENDING,
             format!("{named} in {reference} ends on {}", ca.not_after().date()),
-            trusted.rotate("", by_hand),
+            remedy,
         )
     })
 }
@@ -249,7 +264,7 @@ fn same_subject(trusted: &Trusted<'_>, cas: &[&Certificate]) -> Option<Finding> 
             weakness::name(ca),
             trusted.reference
         ),
-        trusted.rotate("", || {
+        trusted.replaced(ca, || {
             format!(
                 "make a CA with another subject, and remove {} from {}",
                 weakness::name(ca),

@@ -75,7 +75,7 @@ fn fault(
         let seen = format!(
             "{named} in {reference} has a keyUsage without cRLSign, beside revocation lists"
         );
-        let remedy = trusted.rotate("", || {
+        let remedy = trusted.replaced(ca, || {
             format!("remove the revocation lists from {reference}, or replace {named}")
         });
         return Some(Finding::new(&check::CLIENT_CA_NO_CRL_SIGN, seen, remedy));
@@ -85,10 +85,12 @@ fn fault(
             "{named} in {reference} is an intermediate CA, and its issuer `{}` is missing there",
             ca.issuer()
         );
-        let remedy = format!(
-            "put the CA `{}` and its revocation list into {reference}",
-            ca.issuer()
-        );
+        let remedy = trusted.replaced(ca, || {
+            format!(
+                "put the CA `{}` and its revocation list into {reference}",
+                ca.issuer()
+            )
+        });
         return Some(Finding::new(
             &check::CLIENT_CA_INTERMEDIATE_ALONE,
             seen,

@@ -27,7 +27,9 @@ pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
     let remedy = if is_authority {
         command_line::restore(&reference.name)
     } else if object.label(AUTHORITY_LABEL).is_some() {
-        format!("{expose} --fail-closed")
+        // `expose` reads the Secret for CAs that the authority does not know.
+        let delete = command_line::kubectl("delete", reference);
+        format!("{delete} && {expose} --fail-closed")
     } else {
         format!("put PEM certificates of the client CA, and nothing else, into {reference}")
     };

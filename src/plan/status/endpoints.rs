@@ -1,8 +1,8 @@
 //! Whether anything behind a Service takes the requests of a route: a Ready Pod that has the Service's port, and is of the route's subset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
@@ -124,7 +124,7 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
             return Ok(());
         }
     };
-    let finding = match without_endpoint(&service, &found, port, &counted) {
+    let finding = match without_endpoint(&service, &found, port, &counted, observed)? {
         Some(finding) => Some((found.selector.clone(), finding)),
         None => subsets::without_pods(host, &service, &found, facts)?,
     };
@@ -144,7 +144,8 @@ fn without_endpoint(
     service: &Service,
     port: Option<&Port>,
     counted: &Endpoints,
-) -> Option<Finding> {
+    observed: &Observed,
+) -> Reconciled<Option<Finding>> {
     let seen = match (counted.ready, port) {
         (1.., Some(port)) if counted.serving == 0 => {
             let number = port.describe();
@@ -154,14 +155,23 @@ fn without_endpoint(
                 ),
                 None => format!("no Ready endpoint of {reference} has its port {number}"),
             };
-            let remedy = command_line::edit(reference);
-            return Some(Finding::new(&check::SERVICE_TARGET_PORT, seen, remedy));
+            let remedy = led_to_the_only_port(reference, service, port, observed)?
+                .unwrap_or_else(|| command_line::edit(reference));
+            return Ok(Some(Finding::new(
+                &check::SERVICE_TARGET_PORT,
+                seen,
+                remedy,
+            )));
         }
-        (1.., _) => return None,
+        (1.., _) => return Ok(None),
         (0, _) if service.selector.is_empty() => {
             let seen = format!("{reference} has no selector, and none of its endpoints is Ready");
             let remedy = command_line::edit(reference);
-            return Some(Finding::new(&check::SERVICE_NO_ENDPOINTS, seen, remedy));
+            return Ok(Some(Finding::new(
+                &check::SERVICE_NO_ENDPOINTS,
+                seen,
+                remedy,
+            )));
         }
         (0, _) => match counted.all {
             0 => format!("no Pod has the labels that {reference} selects"),
@@ -170,7 +180,44 @@ fn without_endpoint(
         },
     };
     let remedy = workload::show_pods(reference, &service.selector);
-    Some(Finding::new(&check::SERVICE_NO_ENDPOINTS, seen, remedy))
+    Ok(Some(Finding::new(
+        &check::SERVICE_NO_ENDPOINTS,
+        seen,
+        remedy,
+    )))
+}
+
+/// The command that lets a port with a name lead to the one port that the containers of all Pods have, the sidecar's aside.
+fn led_to_the_only_port(
+    reference: &ObjectRef,
+    service: &Service,
+    port: &Port,
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    let query = external_routes::pods(reference, &service.selector);
+    let (Some(query), Some(_)) = (query, port.target_port.as_str()) else {
+        return Ok(None);
+    };
+    let listed = observed.try_list(&query)?;
+    let pods = listed.found().copied().unwrap_or_default().iter();
+    let containers = pods.filter_map(|pod| pod.at(&["spec", "containers"])?.as_array());
+    let own = containers
+        .flatten()
+        .filter(|container| container["name"] != "istio-proxy");
+    let ports = own.filter_map(|container| container.get("ports")?.as_array());
+    let tcp = ports
+        .flatten()
+        .filter(|port| port.get("protocol").is_none_or(|said| said == "TCP"));
+    let numbers: BTreeSet<u64> = tcp
+        .filter_map(|port| port.get("containerPort")?.as_u64())
+        .collect();
+    let place = service.ports.iter().position(|known| known == port);
+    let ([number], Some(place)) = (&numbers.iter().collect::<Vec<_>>()[..], place) else {
+        return Ok(None);
+    };
+    let path = format!("/spec/ports/{place}/targetPort");
+    let patch = json!([{"op": "replace", "path": path, "value": number}]);
+    Ok(Some(command_line::patch(reference, "json", &patch)))
 }
 
 /// The finding that no Pod takes the requests of a Service, unless a workload outside the cluster with these labels does.

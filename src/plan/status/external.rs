@@ -1,6 +1,6 @@
 //! External routes to the Service behind a host, in the Service's link.
 
-use super::facts::Facts;
+use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::routes::Route;
 use super::workload::service;
@@ -47,6 +47,10 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
     )?);
     for check in external_routes::checks(&exposed, gateways, facts.observed)? {
         link.add(check);
+    }
+    let mut rules = readable(&facts.rules).iter();
+    if rules.any(|(object, rule)| object.reference() == route && rule.state == "Ready") {
+        link.extend(external_routes::unguarded(&exposed, facts.observed)?);
     }
     Ok(())
 }

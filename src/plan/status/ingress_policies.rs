@@ -1,6 +1,6 @@
 //! Policies of others on the ingress gateway that reject a host's clients.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::facts::{Facts, acting};
@@ -155,15 +155,38 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
             check::INGRESS_POLICY_SHUTS_HOST.why,
         ),
     };
-    let remedy = policies
-        .first()
-        .map(|policy| command_line::edit(policy.reference()));
+    let remedy = policies.first().map(|policy| {
+        let admitted = admitted(host, policy).filter(|_| access == Access::Shut);
+        admitted.unwrap_or_else(|| command_line::edit(policy.reference()))
+    });
     Finding::new(
         &check::INGRESS_POLICY_SHUTS_HOST,
         seen,
         remedy.unwrap_or_default(),
     )
     .because(why)
+}
+
+/// The command that lets a policy of action ALLOW admit the host's requests too, and changes nothing for other hosts. Not where the policy
+/// acts on other workloads than the gateway's: they would take a request for the host from everybody.
+fn admitted(host: &Host, policy: &Object) -> Option<String> {
+    let is_allowing = matches!(policy.text(&["spec", "action"]), "" | "ALLOW");
+    let selected = policy.at(&["spec", "selector", "matchLabels"]);
+    let is_selecting = selected
+        .and_then(Value::as_object)
+        .is_some_and(|labels| !labels.is_empty());
+    if !is_allowing || !is_selecting || host.name.contains('*') {
+        return None;
+    }
+    let hosts = [host.name.clone(), format!("{}:*", host.name)];
+    let rule = json!({"to": [{"operation": {"hosts": hosts}}]});
+    let has_rules = policy.at(&["spec", "rules"]).is_some_and(Value::is_array);
+    let patch = if has_rules {
+        json!([{"op": "add", "path": "/spec/rules/-", "value": rule}])
+    } else {
+        json!([{"op": "add", "path": "/spec/rules", "value": [rule]}])
+    };
+    Some(command_line::patch(policy.reference(), "json", &patch))
 }
 
 fn deciding(host: &Host, policy: &Object) -> Finding {

@@ -36,6 +36,7 @@ mod left_over;
 mod listed;
 mod listeners;
 mod network;
+mod next_step;
 mod outside;
 mod probes;
 mod protocol;
@@ -171,7 +172,7 @@ pub fn reconcile(
         let protected = hosts.iter().map(|host| examine(host, request, &facts, now));
         let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
         let mut others = facts.damages(request.namespace.as_deref());
-        others.extend(kyma::check(&facts));
+        others.extend(kyma::check(&facts)?);
         if !reports.is_empty() {
             others.extend(forwarding::check(&hosts, observed)?);
         }

@@ -121,7 +121,7 @@ impl<'a> Records<'a> {
 
     /// The finding on the DNSProvider of the host's DNSEntry, if all matching ones fail.
     pub fn provider_fault(&self) -> Option<Finding> {
-        let (_, entry) = self.entries.first()?;
+        let (object, entry) = self.entries.first()?;
         let shoot = self
             .shoot
             .found()
@@ -136,7 +136,9 @@ impl<'a> Records<'a> {
             let is_for_all = provider.include.is_empty() && provider.domains.is_empty();
             is_for_all || provider.covers(&entry.host)
         });
-        let first = candidates.next()?;
+        let Some(first) = candidates.next() else {
+            return self.abandoned(object.reference(), entry);
+        };
         if std::iter::once(first)
             .chain(candidates)
             .any(|(_, provider)| provider.is_ready(None))
@@ -150,6 +152,17 @@ impl<'a> Records<'a> {
             seen,
             command_line::kubectl("describe", object.reference()),
         ))
+    }
+
+    /// The finding on a Ready DNSEntry in a shoot, outside of its own domain, whose provider is gone: its controller has not looked at it since.
+    fn abandoned(&self, reference: &ObjectRef, entry: &DnsEntry) -> Option<Finding> {
+        let are_known = self.shoot.found().is_some() && blind(&self.listed[1]).is_none();
+        let is_abandoned = are_known && entry.progress.is_ready();
+        let cause = is_abandoned.then(|| self.without_provider(entry))??;
+        Some(Finding {
+            seen: format!("{reference} is maintained no more: {}", cause.seen),
+            ..cause
+        })
     }
 
     /// The finding on a DNSEntry that no provider accepts.

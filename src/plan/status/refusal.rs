@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::hosts::Host;
 use super::probes::Handshakes;
 use super::{Link, check};
-use crate::plan::probe::ExpectedRefusal;
-use crate::plan::probe::{Observation, Outcome};
+use crate::plan::probe::{ExpectedRefusal, Observation, Outcome, Ways};
+use crate::resources::ObjectRef;
 use crate::resources::client_ca::ClientCa;
+use crate::resources::ingress::pod_name;
 
 /// `client_ca` is the trust bundle, if it is known; `outdated` proxies are reported already.
 pub(super) fn faults(
@@ -26,7 +27,7 @@ pub(super) fn faults(
         let is_told =
             matches!(symptom, Symptom::OtherCas(_)) && pods.all(|pod| outdated.contains(pod));
         if !is_told {
-            tell(host, symptom, &vias, link);
+            tell(host, &handshakes.ways, symptom, &vias, link);
         }
     }
     if handshakes.each().next().is_none() {
@@ -85,15 +86,16 @@ fn observe(
     })
 }
 
-fn tell(host: &Host, symptom: Symptom, vias: &str, link: &mut Link) {
+fn tell(host: &Host, ways: &Ways, symptom: Symptom, vias: &str, link: &mut Link) {
+    let remedy = of_some(ways, vias).unwrap_or_else(|| GATEWAYS.to_owned());
     let (check, missed, remedy) = match symptom {
-        Symptom::Admitted(missed) => (&check::PROXY_ACCEPTS_EVERYBODY, missed, GATEWAYS),
-        Symptom::NotAsked(missed) => (&check::PROXY_REQUESTS_NO_CERTIFICATE, missed, GATEWAYS),
-        Symptom::OtherCas(missed) => (&check::PROXY_OUTDATED_BUNDLE, missed, GATEWAYS),
+        Symptom::Admitted(missed) => (&check::PROXY_ACCEPTS_EVERYBODY, missed, remedy),
+        Symptom::NotAsked(missed) => (&check::PROXY_REQUESTS_NO_CERTIFICATE, missed, remedy),
+        Symptom::OtherCas(missed) => (&check::PROXY_OUTDATED_BUNDLE, missed, remedy),
         Symptom::NotRefused(missed) => (
             &check::PROXY_NOT_CHECKED,
             missed,
-            "kubectl mtls status -v 6",
+            "kubectl mtls status -v 6".to_owned(),
         ),
         Symptom::Nothing => return link.was_not_seen(),
     };
@@ -102,6 +104,20 @@ fn tell(host: &Host, symptom: Symptom, vias: &str, link: &mut Link) {
         format!("`{}` through {vias}: {missed}", host.probe),
         remedy,
     );
+}
+
+/// The command that lets some proxies of several load everything anew: what others refuse, no object in the cluster lets in.
+fn of_some(ways: &Ways, vias: &str) -> Option<String> {
+    let named: BTreeSet<&str> = vias.split(", ").collect();
+    let pods: Vec<&ObjectRef> = ways.pods().collect();
+    let (odd, others): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
+        pods.iter().partition(|pod| named.contains(&*pod_name(pod)));
+    let namespace = &odd.first()?.namespace;
+    let names: Vec<&str> = odd.iter().map(|pod| pod.name.as_str()).collect();
+    let is_some = !others.is_empty()
+        && odd.len() == named.len()
+        && odd.iter().all(|pod| pod.namespace == *namespace);
+    is_some.then(|| format!("kubectl delete pods -n {namespace} {}", names.join(" ")))
 }
 
 /// The command that shows whether another Gateway serves the host.

@@ -311,7 +311,7 @@ pub(super) fn service(
             &check::SERVICE_MISSING,
             format!("{service} does not exist"),
             format!(
-                "create the Service, or run: kubectl mtls unexpose {} -n {}",
+                "create the Service, or stop exposing it: `kubectl mtls unexpose {} -n {}`",
                 service.name, service.namespace
             ),
         ),

@@ -111,8 +111,18 @@ impl<'a> Source<'a> {
                 &json!({"spec": {"renew": true}}),
             ),
             None if is_self_made => expose,
+            None if self.is_of_others() => format!(
+                "put a new certificate and its key into the Secret: `kubectl create secret tls {} -n {} --cert CERT --key KEY --dry-run=client -o yaml | kubectl apply -f -`",
+                self.reference.name, self.reference.namespace
+            ),
             None => format!("give a new certificate with `{expose} --server-certificate CERT,KEY`"),
         }
+    }
+
+    /// Whether the Secret is one that `expose` does not change.
+    fn is_of_others(&self) -> bool {
+        let secret = self.secret.as_ref().and_then(Seen::found);
+        secret.is_some_and(|secret| !secret.is_ours())
     }
 
     /// The command that adds the host to the Certificate, if it is missing there.

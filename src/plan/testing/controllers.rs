@@ -51,6 +51,8 @@ pub struct Controllers {
     pub routes: bool,
     /// Gardener's DNS management, and a resolver that sees its records.
     pub dns: bool,
+    /// Whether the DNS management has not looked at the DNSEntries since their last change.
+    pub dns_waits: bool,
     /// The administration pages of the proxies.
     pub proxies: bool,
     /// Further DNS records: a name, or a wildcard, and its addresses.
@@ -107,8 +109,14 @@ impl Cluster {
             let objects = &self.objects;
             let published = &mut self.controllers.published;
             published.retain(|entry, _| objects.contains_key(entry));
-            self.of_kind(Kind::DnsEntry)
+            self.of_kind(Kind::DnsProvider)
                 .iter()
+                .for_each(|object| self.log_in(object));
+            let entries = self.of_kind(Kind::DnsEntry);
+            let waits = self.controllers.dns_waits;
+            entries
+                .iter()
+                .filter(|_| !waits)
                 .for_each(|object| self.publish_record(object));
         }
     }

@@ -59,6 +59,10 @@ pub struct Proxies {
     pub rejected_secrets: BTreeSet<String>,
     /// Why those that reject something say that they do so with a listener.
     pub listener_error: Option<String>,
+    /// What a handshake with a replica shows otherwise than its configuration says.
+    pub disguised: BTreeMap<usize, fn(Observation) -> Observation>,
+    /// Whether istiod does not know client CAs in a `ConfigMap` (before Istio 1.28).
+    pub is_old: bool,
     /// Whether a server without its Secret has a certificate all the same; else it answers no handshake.
     pub have_certificates: bool,
     loaded: Vec<Configuration>,
@@ -76,6 +80,8 @@ impl Default for Proxies {
             rejecting: Vec::new(),
             rejected_secrets: BTreeSet::new(),
             listener_error: None,
+            disguised: BTreeMap::new(),
+            is_old: false,
             have_certificates: true,
             loaded: vec![Configuration::default()],
         }
@@ -89,7 +95,7 @@ impl Proxies {
         let namespaces: Vec<String> = first.chain(self.further.iter().cloned()).collect();
         let mut next = BTreeMap::new();
         for namespace in &namespaces {
-            let of_it = || Configuration::of(objects, [namespace, &self.root]);
+            let of_it = || Configuration::of(objects, [namespace, &self.root], self.is_old);
             next.entry(namespace).or_insert_with(of_it);
         }
         self.loaded
@@ -133,9 +139,13 @@ impl Proxies {
         let replicas = self.loaded.iter().enumerate();
         replicas
             .filter(|(replica, _)| only.is_none_or(|only| only == *replica))
-            .map(|(_, loaded)| {
+            .map(|(replica, loaded)| {
                 let listener = loaded.select(&probe.host);
-                self.shake_hands(loaded, listener, [&probe.host; 2], client, now)
+                let seen = self.shake_hands(loaded, listener, [&probe.host; 2], client, now);
+                match self.disguised.get(&replica) {
+                    Some(disguise) => disguise(seen),
+                    None => seen,
+                }
             })
             .collect()
     }

@@ -44,3 +44,10 @@ pub(super) fn pod(name: &str) -> Object {
     Object::new(ObjectRef::new(Kind::Pod, INGRESS_NAMESPACE, name))
         .with("status", json!({"phase": "Running"}))
 }
+
+/// What Kyma makes for the Pods behind an `APIRule`.
+pub(super) fn kymas_policy() -> Object {
+    let name = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "httpbin-x7k2p");
+    let from = json!([{"source": {"namespaces": [INGRESS_NAMESPACE]}}]);
+    Object::new(name).with("spec", json!({"rules": [{"from": from}]}))
+}

@@ -47,7 +47,11 @@ impl Listener {
 
 impl Configuration {
     /// What istiod has for the proxies of a namespace, of a mesh with this root namespace.
-    pub(super) fn of(objects: &BTreeMap<ObjectRef, Object>, [namespace, root]: [&str; 2]) -> Self {
+    pub(super) fn of(
+        objects: &BTreeMap<ObjectRef, Object>,
+        [namespace, root]: [&str; 2],
+        is_old: bool,
+    ) -> Self {
         let mut loaded = Self::default();
         let mut ages = Vec::new();
         for object in objects.values() {
@@ -65,17 +69,24 @@ impl Configuration {
                     let age = format!("{created} {}.{}", name.name, name.namespace);
                     // One that passes connections through has a listener only where a `TLSRoute`, or a route of a VirtualService, says
                     // to where (istiod, `pilot/pkg/networking/core/gateway.go`); there are none here.
-                    let servers = gateway.tls_servers();
+                    let named = gateway.tls_servers().cloned();
+                    let servers = named.map(|mut server| {
+                        // It goes by the name of the server's Secret then.
+                        if is_old && server.client_ca.contains("://") {
+                            server.client_ca.clear();
+                        }
+                        server
+                    });
                     let servers = servers.filter(|server| !server.forwards_tcp());
                     ages.extend(servers.map(|server| {
                         (
                             age.clone(),
                             Listener {
-                                trusted: trusted(server, objects),
+                                trusted: trusted(&server, objects),
                                 resource: resource(name.kind, &server.client_ca_source()),
                                 secret: objects.get(&server.secret(&server.credential)).cloned(),
                                 gateway: gateway.clone(),
-                                server: server.clone(),
+                                server,
                             },
                         )
                     }));

@@ -1,10 +1,12 @@
 //! Faults of a server certificate that cert-manager issues.
 
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::dns::edit;
 use super::remedies::repaired;
-use super::{exposed_as, findings, only};
+use super::server_chain::{ca, leaf, show};
+use super::{exposed_as, findings, only, only_until_repaired};
 use crate::plan::check::Severity;
 use crate::plan::expose::ServerChoice;
 use crate::plan::testing::kyma::expose_request;
@@ -131,11 +133,16 @@ fn a_certificate_or_secret_that_is_gone_is_told() {
 #[test]
 fn a_certificate_that_was_renewed_and_not_loaded_is_told_and_one_that_ends_is_renewed_at_once() {
     let mut cluster = exposed();
+    cluster.proxies.lagging = vec![0, 1];
+    let root = ca("Root", None, 900);
+    let renewed = leaf(super::PLAIN_HOST, &root, 0, 900, Vec::new());
+    show(&mut cluster, &[&renewed, &root.certificate]);
     edit(&mut cluster, &certificate(), |body| {
-        body["status"]["notAfter"] = "2036-01-01T00:00:00Z".into();
+        let end = renewed.not_after().format(&Rfc3339).unwrap();
+        body["status"]["notAfter"] = end.into();
     });
     let id = "server-certificate/not-loaded";
-    only(&mut cluster, id, Severity::Error);
+    only_until_repaired(&mut cluster, id, Severity::Error);
 
     let mut cluster = exposed();
     cluster.now += time::Duration::days(380);

@@ -1,115 +1,36 @@
 //! Faults of the trust bundle and its revocation lists: in the authority that the Gateway reads, and in a Secret made by hand.
 
+mod authority;
+mod ca;
 mod healthy;
 mod lists;
 mod secrets;
+
+use ca::{Ca, name};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use time::Duration;
 
-use super::{add, findings, kyma, only, only_until_repaired, report, request};
-use crate::pki::inspect::Certificate;
+use super::{add, count, findings, kyma, only, only_until_repaired, remedies, report, request};
 use crate::pki::tests::NOW;
 use crate::plan::check::{Finding, Severity};
 use crate::plan::status::Request;
 use crate::plan::testing::{Cluster, foreign_ca, server_issuer};
-use crate::resources::Object;
 use crate::resources::authority::Keys;
 use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, MANAGED_BY};
+use crate::resources::names::{
+    AUTHORITY_LABEL, CLIENTS_NAMESPACE, CredentialNames, GatewayName, MANAGED_BY,
+};
 use crate::resources::rotation::Entrance;
+use crate::resources::{Kind, Object};
 
 type Edit = Box<dyn Fn(&str) -> String>;
 /// Makes a list of the authority's own CA, or of another one.
 type Make = fn(&Ca, &Ca) -> String;
 
 const EVER: Duration = Duration::days(3650);
-
-/// A CA, and the key that signs its lists.
-struct Ca {
-    certificate: Certificate,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Ca {
-    fn of(certificate: Certificate, key: &str) -> Self {
-        let key = rcgen::KeyPair::from_pem(key).unwrap();
-        let issuer = rcgen::Issuer::from_ca_cert_der(&certificate.der().into(), key).unwrap();
-        Self {
-            certificate,
-            issuer,
-        }
-    }
-
-    /// A CA that is not made as kubectl-mtls does.
-    fn made(change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        Self::with_key(&key, change)
-    }
-
-    fn with_key(key: &rcgen::KeyPair, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
-        let certificate = params(change).self_signed(key).unwrap();
-        let certificate = Certificate::from_der(certificate.der()).unwrap();
-        Self::of(certificate, &key.serialize_pem())
-    }
-
-    /// A CA below this one.
-    fn below(&self) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let own = params(|params| name(params, rcgen::DnType::CommonName, "Intermediate"));
-        let signed = own.signed_by(&key, &self.issuer).unwrap();
-        let certificate = Certificate::from_der(signed.der()).unwrap();
-        Self::of(certificate, &key.serialize_pem())
-    }
-
-    fn pem(&self) -> String {
-        self.certificate.pem()
-    }
-
-    /// A list that is valid from then until then, in days from now.
-    fn list(&self, from: i64, until: i64) -> String {
-        self.list_for(from, until, None)
-    }
-
-    /// The same for some certificates only.
-    fn list_for(
-        &self,
-        from: i64,
-        until: i64,
-        part: Option<rcgen::CrlIssuingDistributionPoint>,
-    ) -> String {
-        let list = rcgen::CertificateRevocationListParams {
-            this_update: NOW + Duration::days(from),
-            next_update: NOW + Duration::days(until),
-            crl_number: rcgen::SerialNumber::from(9),
-            issuing_distribution_point: part,
-            revoked_certs: Vec::new(),
-            key_identifier_method: rcgen::KeyIdMethod::PreSpecified(self.certificate.key_id()),
-        };
-        list.signed_by(&self.issuer).unwrap().pem().unwrap()
-    }
-}
-
-fn name(params: &mut rcgen::CertificateParams, kind: rcgen::DnType, value: &str) {
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(kind, value);
-}
-
-fn params(change: impl FnOnce(&mut rcgen::CertificateParams)) -> rcgen::CertificateParams {
-    let mut params = rcgen::CertificateParams::default();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    name(&mut params, rcgen::DnType::CommonName, "Corporate CA");
-    params.not_before = NOW - Duration::days(30);
-    params.not_after = NOW + EVER;
-    params.key_usages = vec![
-        rcgen::KeyUsagePurpose::KeyCertSign,
-        rcgen::KeyUsagePurpose::CrlSign,
-    ];
-    change(&mut params);
-    params
-}
 
 /// A host whose Gateway reads a Secret that somebody made by hand.
 fn by_hand(bundle: &str, lists: Option<&str>) -> Cluster {
@@ -121,6 +42,13 @@ fn by_hand(bundle: &str, lists: Option<&str>) -> Cluster {
     }
     cluster.put(&Object::new(secret).with("data", data));
     read(&mut cluster, "corporate-cacert");
+    // Nobody has made an authority here yet.
+    let names = CredentialNames::first();
+    let of_authority = [names.state(), names.keys(1)];
+    cluster.objects.retain(|name, _| {
+        let is_entry = name.kind == Kind::ConfigMap && name.namespace == CLIENTS_NAMESPACE;
+        !is_entry && !of_authority.contains(name)
+    });
     cluster
 }
 
@@ -128,9 +56,10 @@ fn by_hand(bundle: &str, lists: Option<&str>) -> Cluster {
 fn read(cluster: &mut Cluster, field: &str) {
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
     let live = cluster.objects[&gateway].clone();
-    let mut spec = live.at(&["spec"]).unwrap().clone();
-    spec["servers"][0]["tls"]["caCertCredentialName"] = field.into();
-    cluster.put(&live.without_label(MANAGED_BY).with("spec", spec));
+    let mut body = live.without_label(MANAGED_BY).body().clone();
+    body["metadata"]["managedFields"] = json!([]);
+    body["spec"]["servers"][0]["tls"]["caCertCredentialName"] = field.into();
+    cluster.put(&Object::from_server(gateway.kind, body).unwrap());
     cluster.load();
 }
 
@@ -161,9 +90,10 @@ fn only_by_hand(bundle: &str, lists: Option<&str>, id: &str, severity: Severity)
     worst(&mut by_hand(bundle, lists), id, severity)
 }
 
-/// Asserts that there is one finding, beside the note that the CA is external.
+/// Asserts that there is one finding, beside the note that the CA is external, and that its command ends it as in [`only`].
 #[track_caller]
 fn worst(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
+    count("made", id);
     let report = super::report(cluster);
     let is_note = |finding: &&Finding| finding.check.id != "client-ca/external";
     let found: Vec<&Finding> = report.findings.iter().filter(is_note).collect();
@@ -175,6 +105,8 @@ fn worst(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
         (id, severity),
         "{finding:#?}"
     );
+    count("named", id);
+    remedies::ends(cluster, finding);
     (*finding).clone()
 }
 

@@ -2,12 +2,13 @@
 
 use time::Duration;
 
-use super::{exposed_as, findings, kyma, only, only_until_repaired, report, rotate};
+use super::{ca_rotate, exposed_as, findings, kyma, only, only_until_repaired, report, rotate};
+use crate::plan::ca_rotate::{Finish, Goal};
 use crate::plan::check::Severity;
 use crate::plan::expose::{self, AccessChoice, Allow};
 use crate::plan::testing::kyma::expose_request;
 use crate::plan::testing::{Cluster, foreign_ca};
-use crate::resources::inventory::{Entry, EntryState, is_entry, serial_label};
+use crate::resources::inventory::{EntryState, serial_label};
 
 #[test]
 fn a_client_whose_last_certificate_ends_soon_is_one_finding_until_it_is_renewed() {
@@ -148,14 +149,14 @@ fn a_rotation_names_the_command_that_renews_its_clients() {
 #[test]
 fn a_client_of_a_removed_ca_is_one_finding_unless_it_has_another_certificate() {
     let mut cluster = kyma();
-    let mut objects = cluster.objects.values();
-    let entry = objects.find(|object| is_entry(object)).unwrap();
-    let removed = Entry {
-        issuer_ski: "00".repeat(20),
-        ..Entry::read(entry).unwrap()
+    for _ in 0..2 {
+        cluster.run(&rotate()).unwrap();
+    }
+    let forced = Finish {
+        force: true,
+        ..Finish::default()
     };
-    let name = removed.name.parse().unwrap();
-    cluster.put(&removed.object(&name));
+    cluster.run(&ca_rotate(Goal::Finish(forced))).unwrap();
     let finding = only(&mut cluster, "client/removed-ca", Severity::Error);
     assert_eq!(
         finding.remedy,

@@ -1,5 +1,7 @@
 //! Faults of the host's DNS.
 
+mod providers;
+
 use serde_json::{Value, json};
 
 use super::{findings, kyma, only, plain};
@@ -9,7 +11,7 @@ use crate::plan::testing::kyma::expose_request;
 use crate::plan::testing::{Cluster, issue_request};
 use crate::plan::{Query, Seen};
 use crate::resources::dns_entry::DnsEntry;
-use crate::resources::dns_provider::ProviderFor;
+use crate::resources::dns_provider::{ProviderFor, provider_name};
 use crate::resources::environment::shoot_info;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -30,7 +32,7 @@ fn entry() -> ObjectRef {
 fn provider(domain: &str, state: &str) -> Object {
     let provider = ProviderFor {
         namespace: "shop",
-        name: "my-example-com",
+        name: &provider_name(&domain.parse().unwrap()),
         account: "cloudflare-dns",
         secret: "my-example-com-credentials",
         domain,
@@ -152,77 +154,6 @@ fn a_record_without_class_below_a_wildcard_that_answers_is_a_warning() {
         body["metadata"]["annotations"] = json!({});
     });
     only(&mut cluster, "dns/class-missing", Severity::Warning);
-}
-
-fn without_provider(cluster: &mut Cluster) {
-    let known = provider("my.example.com", "Ready");
-    cluster.objects.remove(known.reference());
-}
-
-#[test]
-fn a_domain_without_provider_is_an_error_or_a_warning_while_the_record_stands() {
-    let mut cluster = custom();
-    without_provider(&mut cluster);
-    remake(&mut cluster, |_| {});
-    let finding = only(&mut cluster, "dns/provider-missing", Severity::Error);
-    assert!(
-        finding
-            .remedy
-            .ends_with("`kubectl mtls register-domain my.example.com --provider TYPE`")
-    );
-    let mut cluster = custom();
-    without_provider(&mut cluster);
-    edit(&mut cluster, &entry(), |body| {
-        body["spec"]["ttl"] = 60.into();
-    });
-    cluster.act();
-    only(&mut cluster, "dns/provider-missing", Severity::Warning);
-}
-
-#[test]
-fn a_provider_without_class_is_annotated() {
-    let mut cluster = custom();
-    let known = provider("my.example.com", "Ready");
-    cluster.put(&known.without_annotation("dns.gardener.cloud/class"));
-    remake(&mut cluster, |_| {});
-    let finding = only(&mut cluster, "dns/class-missing", Severity::Error);
-    assert!(
-        finding
-            .remedy
-            .contains(" dnsproviders.dns.gardener.cloud -n shop my-example-com ")
-    );
-}
-
-#[test]
-fn a_provider_of_another_domain_is_named() {
-    let mut cluster = custom();
-    cluster.put(&provider("my.example.org", "Ready"));
-    remake(&mut cluster, |_| {});
-    let finding = only(&mut cluster, "dns/provider-not-covering", Severity::Error);
-    assert!(
-        finding
-            .seen
-            .contains("DNSProvider shop/my-example-com is for my.example.org")
-    );
-}
-
-#[test]
-fn a_provider_that_fails_is_the_cause_also_while_the_record_stands() {
-    let mut cluster = custom();
-    cluster.put(&provider("my.example.com", "Error"));
-    only(&mut cluster, "dns/provider-failed", Severity::Warning);
-    edit(&mut cluster, &entry(), |body| {
-        body["spec"]["ttl"] = 60.into();
-    });
-    cluster.act();
-    only(&mut cluster, "dns/provider-failed", Severity::Warning);
-    remake(&mut cluster, |_| {});
-    let finding = only(&mut cluster, "dns/provider-failed", Severity::Error);
-    assert!(
-        finding.seen.contains("Error: the account said so"),
-        "{}",
-        finding.seen
-    );
 }
 
 #[test]

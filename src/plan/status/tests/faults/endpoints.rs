@@ -91,6 +91,18 @@ fn a_target_port_that_no_pod_names() {
             let finding = only(&mut cluster, "service/target-port", Severity::Error);
             assert!(finding.seen.contains("`htpp`"), "{}", finding.seen);
             assert_eq!(finding.remedy, "kubectl edit services -n shop httpbin");
+            let pod = ObjectRef::new(Kind::Pod, "shop", "httpbin-1");
+            edit(&mut cluster, &pod, |spec| {
+                let port = json!({"name": "http", "containerPort": 8080});
+                spec["containers"][0]["ports"] = json!([port]);
+            });
+            let id = "service/target-port";
+            let finding = only_until_repaired(&mut cluster, id, Severity::Error);
+            assert!(
+                finding.remedy.contains(r#""value":8080"#),
+                "{}",
+                finding.remedy
+            );
         }
     }
 }

@@ -139,12 +139,17 @@ fn kymas_own_gateway_with_a_further_server() {
         server["port"]["name"] = "more".into();
         spec["servers"].as_array_mut().unwrap().push(server);
     });
-    let finding = only(&mut cluster, "kyma-gateway/shape", ERROR);
+    let finding = only_until_repaired(&mut cluster.clone(), "kyma-gateway/shape", ERROR);
     assert!(
         finding.seen.ends_with("2 HTTPS servers"),
         "{}",
         finding.seen
     );
+    // Which one is Kyma's is known by the domain of the cluster only.
+    remove(&mut cluster, &crate::resources::environment::shoot_info());
+    let finding = report(&mut cluster).findings.into_iter();
+    let mut shape = finding.filter(|finding| finding.check.id == "kyma-gateway/shape");
+    assert!(shape.next().unwrap().remedy.starts_with("kubectl edit "));
 }
 
 #[test]

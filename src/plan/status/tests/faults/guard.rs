@@ -5,8 +5,8 @@ use crate::pki::bundle::Bundle;
 use crate::plan::expose::Allow;
 use crate::plan::testing::foreign_ca;
 use crate::resources::environment::mesh_config;
-use crate::resources::guard::{headers_reference, host_reference};
-use crate::resources::names::{FIELD_MANAGER, MANAGED_BY};
+use crate::resources::guard::{Clients, headers_reference, host_reference};
+use crate::resources::names::{CLIENTS_ANNOTATION, FIELD_MANAGER, MANAGED_BY};
 
 const ERROR: Severity = Severity::Error;
 
@@ -228,4 +228,54 @@ fn without_the_header_guard_clients_of_an_external_ca_forge_headers_which_the_gu
         .collect();
     assert_eq!(below, ["route/headers-forgeable"]);
     assert_eq!(report.findings.len(), before.len() + 1);
+}
+
+#[test]
+fn a_guard_that_a_proxy_does_not_enforce() {
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        let guard = cluster.objects[&host_guard()].clone();
+        edit(&mut cluster, &host_guard(), |spec| {
+            spec["rules"] = json!([]);
+        });
+        cluster.proxies.lagging = vec![1];
+        add(&mut cluster, &guard);
+        let finding = only_until_repaired(&mut cluster, "guard/not-enforced", ERROR);
+        let restart = "kubectl delete pods -n istio-system istio-ingressgateway-2";
+        assert_eq!(finding.remedy, restart);
+    }
+}
+
+#[test]
+fn a_route_that_notes_other_clients_than_its_guard_admits() {
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        let route = cluster.objects[&own_route(&cluster)].clone();
+        let other = Clients::Listed(["spiffe://kyma-mtls-clients/bob".to_owned()].into());
+        add(
+            &mut cluster,
+            &route.with_annotation(CLIENTS_ANNOTATION, &other.annotation()),
+        );
+        only_until_repaired(&mut cluster, "guard/differs", Severity::Warning);
+    }
+}
+
+#[test]
+fn without_any_guard_clients_of_an_external_ca_forge_headers() {
+    let mut cluster = kyma();
+    let mut state = cluster.state();
+    state.external.push(foreign_ca().certificate().clone());
+    cluster.put(&state.object());
+    let route = cluster.objects[&own_route(&cluster)].clone();
+    add(&mut cluster, &route.without_label(MANAGED_BY));
+    remove(&mut cluster, &header_guard());
+    let report = report(&mut cluster);
+    let mut findings = report.findings.iter();
+    let forgeable = findings.find(|finding| finding.check.id == "route/headers-forgeable");
+    let forgeable = forgeable.unwrap_or_else(|| panic!("{:#?}", report.findings));
+    assert_eq!(forgeable.severity, Severity::Warning);
+    assert_eq!(report.findings.len(), 2, "{:#?}", report.findings);
+    count("made", forgeable.check.id);
+    count("named", forgeable.check.id);
+    remedies::ends(&cluster, forgeable);
 }

@@ -9,8 +9,10 @@ mod clock;
 mod counts;
 mod dns;
 mod endpoints;
+mod external;
 mod gateway;
 mod guard;
+mod handshakes;
 mod ingress;
 mod ingress_policies;
 mod mesh;
@@ -23,6 +25,7 @@ mod route;
 mod server;
 mod server_chain;
 mod shell;
+mod unreadable;
 mod visibility;
 
 use counts::count;
@@ -120,9 +123,27 @@ pub fn request() -> Request {
     }
 }
 
-/// What `status` reports on all hosts.
+/// What `status` reports on all hosts, in the form that its schema describes.
+#[track_caller]
 pub fn report(cluster: &mut Cluster) -> Report {
-    cluster.run(&request()).unwrap()
+    let report = cluster.run(&request()).unwrap();
+    assert_fits_schema(&report);
+    report
+}
+
+/// Asserts that a report in JSON is what `docs/status-schema.json` says.
+#[track_caller]
+fn assert_fits_schema(report: &Report) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let schema = include_str!("../../../../../docs/status-schema.json");
+        jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap()
+    });
+    let report = serde_json::to_value(report).unwrap();
+    let errors = SCHEMA.iter_errors(&report);
+    let errors: Vec<String> = errors
+        .map(|error| format!("{}: {error}", error.instance_path))
+        .collect();
+    assert_eq!(errors, Vec::<String>::new(), "{report:#}");
 }
 
 /// The ids of all findings, with their severities.
@@ -257,9 +278,6 @@ fn what_ends_within_the_time_that_is_asked_for_is_told() {
 
 #[test]
 fn json_is_what_its_schema_says() {
-    let schema = include_str!("../../../../../docs/status-schema.json");
-    let schema = serde_json::from_str(schema).unwrap();
-    let schema = jsonschema::validator_for(&schema).unwrap();
     let mut opened = kyma();
     opened.open_gateway();
     for mut cluster in [kyma(), plain(), opened] {
@@ -267,12 +285,9 @@ fn json_is_what_its_schema_says() {
             timeline: true,
             ..request()
         };
-        let report = serde_json::to_value(cluster.run(&request).unwrap()).unwrap();
-        let errors: Vec<String> = schema
-            .iter_errors(&report)
-            .map(|error| format!("{}: {error}", error.instance_path))
-            .collect();
-        assert_eq!(errors, Vec::<String>::new(), "{report:#}");
+        let report = cluster.run(&request).unwrap();
+        assert_fits_schema(&report);
+        let report = serde_json::to_value(report).unwrap();
         assert!(report["timeline"]["ends"].is_array());
     }
 }

@@ -211,7 +211,9 @@ fn a_service_that_is_gone() {
             &mut cluster,
             &ObjectRef::new(Kind::Service, "shop", "httpbin"),
         );
-        only(&mut cluster, "service/missing", ERROR);
+        let finding = only(&mut cluster, "service/missing", ERROR);
+        let command = "`kubectl mtls unexpose httpbin -n shop`";
+        assert!(finding.remedy.ends_with(command), "{}", finding.remedy);
     }
 }
 

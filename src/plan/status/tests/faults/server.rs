@@ -3,11 +3,10 @@
 mod secret;
 
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 
 use super::dns::edit;
 use super::remedies::repaired;
-use super::server_chain::{ca, day, leaf, show};
+use super::server_chain::{ca, leaf, show};
 use super::{findings, kyma, only, plain};
 use crate::plan::check::{Finding, Severity};
 use crate::plan::expose::{self, ServerChoice};
@@ -229,10 +228,8 @@ fn a_replica_that_has_not_loaded_the_renewed_certificate_is_named() {
     );
     // No replica has, as the Certificate says.
     cluster.proxies.lagging.push(0);
-    let end = day(180).format(&Rfc3339).unwrap();
-    edit(&mut cluster, &certificate(), |body| {
-        body["status"]["expirationDate"] = end.into();
-    });
+    let newer = leaf(&pattern(), &issuing, 0, 180, Vec::new());
+    show(&mut cluster, &[&newer, &issuing.certificate]);
     let finding = only(
         &mut cluster,
         "server-certificate/not-loaded",

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::dns::edit;
 use super::server::{SECRET, certificate, pattern};
-use super::{PLAIN_HOST, findings, kyma, only, plain};
+use super::{PLAIN_HOST, findings, kyma, only, only_until_repaired, plain};
 use crate::pki::inspect;
 use crate::pki::tests::NOW;
 use crate::plan::check::Severity;
@@ -100,6 +100,22 @@ fn given(chain: &[&inspect::Certificate]) -> Cluster {
     });
     show(&mut cluster, chain);
     cluster
+}
+
+#[test]
+fn an_expired_ca_above_a_certificate_of_gardener_is_renewed_away() {
+    let mut cluster = kyma();
+    let root = ca("Root", None, 900);
+    let issuing = ca("Issuing", Some(&root), -1);
+    let own = leaf(&pattern(), &issuing, -9, 81, Vec::new());
+    show(&mut cluster, &[&own, &issuing.certificate]);
+    let id = "server-certificate/chain-expired";
+    let finding = only_until_repaired(&mut cluster, id, Severity::Error);
+    assert!(
+        finding.remedy.contains(r#"{"renew":true}"#),
+        "{}",
+        finding.remedy
+    );
 }
 
 fn extension(oid: &[u64], content: &[u8]) -> Vec<CustomExtension> {

@@ -149,3 +149,52 @@ fn a_secret_that_does_not_follow_its_authority_is_one_finding() {
     let command = "kubectl mtls expose httpbin -n shop --fail-closed";
     assert_eq!(finding.remedy, command);
 }
+
+#[test]
+fn a_secret_that_follows_its_authority_and_was_changed_is_one_finding() {
+    let key = crate::pki::key::PrivateKey::generate(crate::pki::key::KeyType::P256).unwrap();
+    let key = key.to_pem().to_string();
+    let own = ClientCa::of(&unmoved().state()).unwrap().bundle.to_pem();
+    let leaf = kyma().certificate(0).pem();
+    let foreign = foreign_ca().certificate().pem();
+    let of = |pem: &str| json!({"cacert": BASE64.encode(pem)});
+    for (data, id) in [
+        (
+            json!({"ca.pem": BASE64.encode(&own)}),
+            "client-ca/wrong-keys",
+        ),
+        (of("hello"), "client-ca/unreadable"),
+        (of(&(own.clone() + &leaf)), "client-ca/leaf-in-bundle"),
+        (of(&(own.clone() + &key)), "client-ca/private-key-in-bundle"),
+        (of(&foreign), "client-ca/not-the-authoritys"),
+    ] {
+        let mut cluster = unmoved();
+        let name = CredentialNames::first().earlier_client_ca();
+        let name = client_ca::secret("istio-system", &name);
+        let secret = cluster.objects[&name].clone();
+        add(&mut cluster, &secret.with("data", data));
+        let finding = only(&mut cluster, id, Severity::Error);
+        let command = "kubectl mtls expose httpbin -n shop --fail-closed";
+        assert!(finding.remedy.ends_with(command), "{}", finding.remedy);
+    }
+}
+
+#[test]
+fn a_secret_whose_ca_has_a_list_is_not_joined_to_an_authority_without_one() {
+    let ca = Ca::made(|_| {});
+    let mut cluster = kyma();
+    let data = json!({
+        "cacert": BASE64.encode(ca.pem()),
+        "crl": BASE64.encode(ca.list(-1, 30)),
+    });
+    let secret = client_ca::secret("istio-system", "corporate-cacert");
+    cluster.put(&Object::new(secret).with("data", data));
+    read(&mut cluster, "corporate-cacert");
+    let request = crate::plan::expose::Request {
+        fail_closed: true,
+        ..super::super::exposure(&cluster)
+    };
+    let failure = cluster.run(&request).unwrap_err().to_string();
+    let words = "cannot be trusted beside those of the authority `kyma-mtls`";
+    assert!(failure.contains(words), "{failure}");
+}

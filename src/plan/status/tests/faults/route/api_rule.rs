@@ -21,6 +21,22 @@ fn with_another_service() -> Cluster {
     cluster
 }
 
+/// Kyma's controller does not watch it, and makes it again half an hour later at the earliest.
+#[test]
+fn the_policy_that_kyma_made_for_the_pods_is_gone_or_admits_everybody() {
+    let policy = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "httpbin-mtls-x7k2p");
+    let id = "workload/open";
+    let mut cluster = kyma();
+    cluster.now += time::Duration::minutes(1);
+    let mut changed = cluster.clone();
+    remove(&mut cluster, &policy);
+    let finding = only_until_repaired(&mut cluster, id, Severity::Warning);
+    let words = "although Kyma makes one for the APIRule shop/httpbin-mtls";
+    assert!(finding.seen.ends_with(words), "{}", finding.seen);
+    edit(&mut changed, &policy, |spec| spec["rules"] = json!([{}]));
+    only_until_repaired(&mut changed, id, Severity::Warning);
+}
+
 #[test]
 fn an_api_rule_of_ours_that_leads_to_another_service() {
     let other = json!({"name": "other", "port": 80});
