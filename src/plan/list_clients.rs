@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
+use super::authority::others;
 use super::{Observed, Query, Reconciled, Seen};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
@@ -12,6 +13,7 @@ use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{self, Entry, EntryState, Revocation};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
+use crate::resources::witness::reference;
 use crate::resources::{Kind, Object};
 
 /// The request of the user.
@@ -186,7 +188,10 @@ pub fn reconcile(
     }
     let list = inventory(&request.authority);
     let state = CredentialNames::of_authority(&request.authority).state();
-    observed.prefetch([list.clone(), Query::Get(state.clone())])?;
+    let is_in_cluster = request.directory.is_none();
+    let witness = is_in_cluster.then(|| Query::Get(reference(&request.authority)));
+    let reads = [list.clone(), Query::Get(state.clone())];
+    observed.prefetch(reads.into_iter().chain(witness))?;
     let objects = observed.list(&list)?;
     let state = observed.try_get(&state)?;
     if let (Some(folder), Seen::Missing) = (&request.directory, &state) {
@@ -195,18 +200,17 @@ pub fn reconcile(
             .into());
     }
     let mut notes = Vec::new();
-    if objects.is_empty() {
+    let (entries, unreadable) = entries(objects);
+    let generations = Generations::of_entries(&request.authority, &entries, &state, &mut notes);
+    if is_in_cluster {
+        losses::tell(&request.authority, &state, &mut notes, observed)?;
+    }
+    if objects.is_empty() && notes.is_empty() {
         notes.push(match state {
             Seen::Missing => format!("there is no authority `{}`", request.authority),
             _ => format!("the authority `{}` has issued nothing", request.authority),
         });
     }
-    let (entries, unreadable) = entries(objects);
-    let generations = if entries.is_empty() {
-        Generations::default()
-    } else {
-        Generations::read(&request.authority, &state, &mut notes)
-    };
     let clients = request.clients(&entries, &generations, now);
     let report = Report {
         authority: Some(request.authority.clone()),
@@ -220,6 +224,7 @@ pub fn reconcile(
 
 /// Lists the certificates of all authorities.
 fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Report> {
+    observed.prefetch([inventories(), others()])?;
     let objects = observed.list(&inventories())?;
     let (entries, unreadable) = entries(objects);
     let mut by_authority: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
@@ -227,17 +232,29 @@ fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconcile
         let known = by_authority.entry(entry.authority.clone()).or_default();
         known.push(entry.clone());
     }
+    // Of an authority whose inventory was lost no entry tells.
+    for authority in observed
+        .try_list(&others())?
+        .found()
+        .copied()
+        .unwrap_or_default()
+    {
+        by_authority.entry(authority.name().to_owned()).or_default();
+    }
     let state = |authority: &str| CredentialNames::of_authority(authority).state();
-    let states = by_authority.keys().map(|name| Query::Get(state(name)));
-    observed.prefetch(states)?;
+    let reads = by_authority
+        .keys()
+        .flat_map(|name| [state(name), reference(name)].map(Query::Get));
+    observed.prefetch(reads)?;
     let (mut clients, mut notes) = (Vec::new(), Vec::new());
     for (authority, entries) in &by_authority {
         let seen = observed.try_get(&state(authority))?;
-        let generations = Generations::read(authority, &seen, &mut notes);
+        let generations = Generations::of_entries(authority, entries, &seen, &mut notes);
+        losses::tell(authority, &seen, &mut notes, observed)?;
         clients.extend(request.clients(entries, &generations, now));
     }
     sort(&mut clients);
-    if objects.is_empty() {
+    if objects.is_empty() && notes.is_empty() {
         notes.push("no authority has issued anything".to_owned());
     }
     let report = Report {
@@ -349,6 +366,7 @@ impl Request {
 
 mod entries;
 mod generations;
+mod losses;
 #[cfg(test)]
 mod tests;
 
