@@ -8,6 +8,7 @@ mod hostile;
 mod hosts;
 mod ingress;
 mod kubernetes_gateways;
+mod moving;
 mod server_certificate;
 mod several;
 mod workload;
