@@ -137,7 +137,9 @@ fn a_lost_or_replaced_inventory_is_one_diagnosis_with_one_way_out_in_every_comma
             _ => {
                 let taken = take_inventory(&mut cluster);
                 let kept: &[Object] = if is_gone { &[] } else { &taken };
-                kept.iter().for_each(|object| drop(cluster.put(object)));
+                for object in kept {
+                    cluster.put(object);
+                }
             }
         }
         if damage == "namespace" {
