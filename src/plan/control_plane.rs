@@ -294,6 +294,15 @@ impl Serving {
         }
     }
 
+    /// The namespaces in which istiod would run, if none was found there.
+    pub fn without_istiod(&self) -> BTreeSet<&str> {
+        if self.unlisted.is_some() || self.each().next().is_some() {
+            return BTreeSet::new();
+        }
+        let named = self.named.iter().map(|plane| plane.namespace.as_str());
+        named.collect()
+    }
+
     fn each(&self) -> impl Iterator<Item = &Istiod> {
         self.certain.iter().chain(&self.possible)
     }

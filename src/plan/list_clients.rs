@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
-use super::issue_client::Numbers;
+use super::authority::others;
 use super::{Observed, Query, Reconciled, Seen};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
@@ -14,6 +14,7 @@ use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{self, Entry, EntryState, Revocation};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
+use crate::resources::witness::reference;
 use crate::resources::{Kind, Object};
 
 /// The request of the user.
@@ -190,8 +191,11 @@ pub fn reconcile(
         return all(request, observed, now);
     }
     let state = CredentialNames::of_authority(&request.authority).state();
-    let first_reads = request.first_reads();
-    observed.prefetch(first_reads.into_iter().chain([Query::Get(state.clone())]))?;
+    let is_in_cluster = request.directory.is_none();
+    let witness = is_in_cluster.then(|| Query::Get(reference(&request.authority)));
+    let first_reads = request.first_reads().into_iter();
+    let with_state = first_reads.chain([Query::Get(state.clone())]);
+    observed.prefetch(with_state.chain(witness))?;
     let objects = &*match request.entries_of_names(observed)? {
         Some(objects) => Cow::Owned(objects),
         None => Cow::Borrowed(observed.list(&inventory(&request.authority))?),
@@ -203,18 +207,17 @@ pub fn reconcile(
             .into());
     }
     let mut notes = Vec::new();
-    if objects.is_empty() {
+    let (entries, unreadable) = entries(objects);
+    let generations = Generations::of_entries(&request.authority, &entries, &state, &mut notes);
+    if is_in_cluster {
+        losses::tell(&request.authority, &state, &mut notes, observed)?;
+    }
+    if objects.is_empty() && notes.is_empty() {
         notes.push(match state {
             Seen::Missing => format!("there is no authority `{}`", request.authority),
             _ => format!("the authority `{}` has issued nothing", request.authority),
         });
     }
-    let (entries, unreadable) = entries(objects);
-    let generations = if entries.is_empty() {
-        Generations::default()
-    } else {
-        Generations::read(&request.authority, &state, &mut notes)
-    };
     let clients = request.clients(&entries, &generations, now);
     let report = Report {
         authority: Some(request.authority.clone()),
@@ -228,6 +231,7 @@ pub fn reconcile(
 
 /// Lists the certificates of all authorities.
 fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Report> {
+    observed.prefetch([inventories(), others()])?;
     let objects = observed.list(&inventories())?;
     let (entries, unreadable) = entries(objects);
     let mut by_authority: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
@@ -235,17 +239,29 @@ fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconcile
         let known = by_authority.entry(entry.authority.clone()).or_default();
         known.push(entry.clone());
     }
+    // Of an authority whose inventory was lost no entry tells.
+    for authority in observed
+        .try_list(&others())?
+        .found()
+        .copied()
+        .unwrap_or_default()
+    {
+        by_authority.entry(authority.name().to_owned()).or_default();
+    }
     let state = |authority: &str| CredentialNames::of_authority(authority).state();
-    let states = by_authority.keys().map(|name| Query::Get(state(name)));
-    observed.prefetch(states)?;
+    let reads = by_authority
+        .keys()
+        .flat_map(|name| [state(name), reference(name)].map(Query::Get));
+    observed.prefetch(reads)?;
     let (mut clients, mut notes) = (Vec::new(), Vec::new());
     for (authority, entries) in &by_authority {
         let seen = observed.try_get(&state(authority))?;
-        let generations = Generations::read(authority, &seen, &mut notes);
+        let generations = Generations::of_entries(authority, entries, &seen, &mut notes);
+        losses::tell(authority, &seen, &mut notes, observed)?;
         clients.extend(request.clients(entries, &generations, now));
     }
     sort(&mut clients);
-    if objects.is_empty() {
+    if objects.is_empty() && notes.is_empty() {
         notes.push("no authority has issued anything".to_owned());
     }
     let report = Report {
@@ -268,38 +284,6 @@ fn sort(clients: &mut [Client]) {
 }
 
 impl Request {
-    /// The certificates of a name.
-    fn numbers<'a>(&'a self, name: &'a ClientName) -> Numbers<'a> {
-        Numbers {
-            authority: &self.authority,
-            name,
-        }
-    }
-
-    /// What is read first: the first entry of each name, or the whole inventory.
-    fn first_reads(&self) -> Vec<Query> {
-        let first = |name| Query::Get(self.numbers(name).reference(1));
-        match self.names.as_slice() {
-            [] => vec![inventory(&self.authority)],
-            names => names.iter().map(first).collect(),
-        }
-    }
-
-    /// The entries of the names, read one by one: an inventory may hold thousands of others. `None` where no name is given, and where the
-    /// whole inventory is needed: a name has no entry or a damaged one, or single entries may not be read.
-    fn entries_of_names(&self, observed: &Observed) -> Reconciled<Option<Vec<Object>>> {
-        let mut objects = Vec::new();
-        for name in &self.names {
-            let numbers = self.numbers(name);
-            match observed.try_get(&numbers.reference(1))? {
-                Seen::Found(first) if inventory::pruned_to(first).is_ok() => {}
-                _ => return Ok(None),
-            }
-            objects.extend(numbers.all(observed)?.into_iter().cloned());
-        }
-        Ok((!objects.is_empty()).then_some(objects))
-    }
-
     /// The selected certificates of one authority, sorted by expiry.
     fn clients(
         &self,
@@ -390,6 +374,8 @@ impl Request {
 
 mod entries;
 mod generations;
+mod losses;
+mod named;
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,7 @@ pub mod check;
 pub mod command_line;
 pub mod commit;
 pub mod control_plane;
+pub mod damages;
 pub mod expose;
 pub mod external_ca;
 pub mod external_routes;

@@ -268,3 +268,36 @@ pub fn find<'a>(
     let crl = succession::newest(ca, crls)?;
     crl.revoked().iter().find(|entry| &entry.serial == serial)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::crls::unnumbered;
+    use crate::pki::tests::{NOW, authority};
+
+    #[test]
+    fn a_number_is_above_the_last_one_and_not_below_the_time() {
+        let ca = authority();
+        let seconds = u64::try_from(NOW.unix_timestamp()).unwrap();
+        let numbered = |number| Crl::sign(&ca, number, &[], None, NOW).unwrap();
+        let after = |previous: Option<&Crl>| number_after(previous, ca.certificate(), NOW);
+        assert_eq!(after(None).unwrap(), seconds);
+        for (last, next) in [
+            (1, seconds),
+            (seconds - 1, seconds),
+            (seconds, seconds + 1),
+            (seconds + 100, seconds + 101),
+            (u64::MAX - 1, u64::MAX),
+        ] {
+            let last = numbered(last);
+            assert_eq!(after(Some(&last)).unwrap(), next, "{:?}", last.number());
+        }
+        let unnumbered = unnumbered(&ca);
+        assert_eq!(unnumbered.number(), None);
+        for last in [unnumbered, numbered(u64::MAX)] {
+            let failure = after(Some(&last)).unwrap_err();
+            let says = "has no number that can grow";
+            assert!(failure.to_string().contains(says), "{failure}");
+        }
+    }
+}

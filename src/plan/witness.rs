@@ -1,5 +1,8 @@
 //! The witness of an authority: whether the authority, or its inventory, was lost or rolled back.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use super::check::{self, Check};
@@ -302,76 +305,40 @@ pub fn lay(
 /// Refuses while the authority is not intact; if `inventory` is set, also while its inventory is
 /// not.
 pub fn check(state: &AuthorityState, inventory: bool, observed: &Observed) -> Reconciled<()> {
-    let heard = hear(&state.authority, Some(state), observed)?;
-    let fault = Fault::of(Some(state), heard.as_ref());
-    match fault.filter(|fault| inventory || !fault.is_of_inventory()) {
+    let found = fault(state, observed)?;
+    match found.filter(|fault| inventory || !fault.is_of_inventory()) {
         Some(fault) => Err(fault.refusal(&state.authority).into()),
         None => Ok(()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pki::tests::authority;
+/// What was lost of an authority or of its inventory, if anything was.
+pub fn fault(state: &AuthorityState, observed: &Observed) -> Reconciled<Option<Fault>> {
+    let heard = hear(&state.authority, Some(state), observed)?;
+    Ok(Fault::of(Some(state), heard.as_ref()))
+}
 
-    fn state(revision: u64, inventory: Option<&str>) -> AuthorityState {
-        let ca = authority().certificate().clone();
-        AuthorityState {
-            revision,
-            inventory: inventory.map(str::to_owned),
-            ..AuthorityState::new("kyma-mtls", ca, "kyma-mtls")
-        }
-    }
+/// What was lost of an inventory, if anything was.
+pub fn fault_of_inventory(
+    state: &AuthorityState,
+    observed: &Observed,
+) -> Reconciled<Option<Fault>> {
+    Ok(fault(state, observed)?.filter(Fault::is_of_inventory))
+}
 
-    fn witness(revision: u64, inventory: &str) -> Witness {
-        Witness {
-            authority: "kyma-mtls".to_owned(),
-            inventory: inventory.to_owned(),
-            revision,
-            dropped: None,
-            uid: None,
-            is_copy: false,
-        }
+/// As [`fault`], also for an authority that does not exist, as far as the witness was read; else the reason why not.
+pub fn known_fault(
+    authority: &str,
+    state: Option<&AuthorityState>,
+    observed: &Observed,
+) -> Reconciled<Result<Option<Fault>, String>> {
+    let seen = observed.try_get(&reference(authority))?;
+    if let Some(reason) = seen.unknown() {
+        return Ok(Err(reason));
     }
-
-    #[test]
-    fn a_witness_that_lags_proves_nothing_and_one_that_leads_does() {
-        let now = state(5, Some("a"));
-        for seen in [4, 5] {
-            assert_eq!(Fault::of(Some(&now), Some(&witness(seen, "a"))), None);
-        }
-        let fault = Fault::of(Some(&now), Some(&witness(6, "a")));
-        assert_eq!(fault, Some(Fault::RolledBack { at: 5, was: 6 }));
+    if let Some(Err(error)) = seen.found().map(|object| Witness::read(object)) {
+        return Ok(Err(error.to_string()));
     }
-
-    #[test]
-    fn an_inventory_is_known_by_its_id() {
-        let now = state(5, Some("a"));
-        assert_eq!(Fault::of(Some(&now), None), Some(Fault::InventoryLost));
-        let other = witness(1, "b");
-        let fault = Fault::of(Some(&now), Some(&other));
-        assert_eq!(fault, Some(Fault::InventoryReplaced));
-        // A run that was killed leaves it behind by one, and no further.
-        let fault = Fault::of(Some(&now), Some(&witness(3, "a")));
-        assert_eq!(fault, Some(Fault::InventoryRolledBack { at: 3, is: 5 }));
-        let copy = Witness {
-            is_copy: true,
-            ..witness(5, "a")
-        };
-        let fault = Fault::of(Some(&now), Some(&copy));
-        assert_eq!(fault, Some(Fault::InventoryRestored));
-        // An authority of before there were witnesses.
-        let before = state(5, None);
-        assert_eq!(Fault::of(Some(&before), None), None);
-        assert_eq!(Fault::of(Some(&before), Some(&other)), None);
-    }
-
-    #[test]
-    fn an_authority_that_never_was_is_not_lost() {
-        assert_eq!(Fault::of(None, None), None);
-        assert_eq!(Fault::of(None, Some(&witness(0, "a"))), None);
-        let fault = Fault::of(None, Some(&witness(1, "a")));
-        assert_eq!(fault, Some(Fault::AuthorityLost));
-    }
+    let heard = hear(authority, state, observed)?;
+    Ok(Ok(Fault::of(state, heard.as_ref())))
 }

@@ -104,6 +104,20 @@ pub fn own_configs(pod: &Object) -> impl Iterator<Item = (&'static str, &str)> {
     annotated.into_iter().chain(injected)
 }
 
+/// The annotation of istiod's namespace in a remote cluster: the ids of the clusters whose istiod manages it, separated by commas, or `*`
+/// (<https://github.com/istio/istio>, `pilot/pkg/serviceregistry/kube/controller/multicluster.go`, `checkShouldLead`).
+const MANAGING_CLUSTERS: &str = "topology.istio.io/controlPlaneClusters";
+
+/// The clusters whose istiod manages this one, as the namespace of istiod says.
+pub fn managing_clusters(namespace: &Object) -> Option<&str> {
+    namespace.annotation(MANAGING_CLUSTERS)
+}
+
+/// The id of the cluster of a Pod, as its proxy tells istiod.
+pub fn cluster_of(pod: &Object) -> Option<&str> {
+    variable(pod, "ISTIO_META_CLUSTER_ID")
+}
+
 /// An environment variable of the proxy in a Pod.
 fn variable<'a>(pod: &'a Object, name: &str) -> Option<&'a str> {
     let containers = pod.at(&["spec", "containers"])?.as_array()?;

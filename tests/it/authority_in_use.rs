@@ -3,9 +3,10 @@
 use sandbox::Reply;
 use serde_json::{Value, json};
 
-use crate::lab::eventually;
+use crate::lab::{eventually, own_namespace_on};
 use crate::rotation_life::saved;
 use crate::shop::{CLIENTS, Shop};
+use crate::stage::untouched_stage;
 
 fn own(shop: &Shop, arguments: &[&str]) -> String {
     let place = ["-n", "kubectl-mtls"];
@@ -165,6 +166,80 @@ fn a_lost_inventory_counts_only_once_it_was_accepted() {
     shop.refuses("alice");
     shop.admits("bob");
     shop.desk.run(&["status", &shop.host]).exits(0);
+}
+
+/// Deletes the Namespace of the inventory, with what the namespace controller does, which does not run here.
+fn delete_inventories(shop: &Shop) {
+    let all = ["-n", CLIENTS, "delete", "configmaps,events", "--all"];
+    shop.desk.kubectl(&all, "");
+    let delete = ["delete", "namespace", CLIENTS, "--wait=false"];
+    shop.desk.kubectl(&delete, "");
+    let ended = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": CLIENTS}, "spec": {"finalizers": []},
+    });
+    let path = format!("/api/v1/namespaces/{CLIENTS}/finalize");
+    let replace = ["replace", "--raw", &path, "-f", "-"];
+    shop.desk.kubectl(&replace, &ended.to_string());
+    let left = ["get", "namespace", CLIENTS, "--ignore-not-found"];
+    assert_eq!(shop.desk.kubectl(&left, ""), "");
+}
+
+#[test]
+fn an_inventory_whose_namespace_was_deleted_is_one_diagnosis_everywhere_and_is_made_again() {
+    let stage = untouched_stage();
+    let place = own_namespace_on(&stage.desk.instance, "homeless");
+    let shop = Shop::exposed_in(place, &[]);
+    for client in ["alice", "bob"] {
+        shop.issue(client, &[]);
+    }
+    shop.revoke(&["alice"]).exits(0);
+    shop.run(&["ca-rotate"]).exits(0);
+    delete_inventories(&shop);
+    let ids = found(&shop);
+    assert!(ids.contains(&"inventory/lost".into()), "{ids:?}");
+    for (command, code) in [
+        (&["issue-client", "carol"][..], 2),
+        (&["renew-client", "bob", "--force"], 2),
+        (&["renew-client", "--retired-ca", "--out", "renewed"], 2),
+        (
+            &[
+                "renew-client",
+                "--expiring-within",
+                "1000d",
+                "--out",
+                "renewed",
+            ],
+            2,
+        ),
+        (&["revoke-client", "bob"], 2),
+        (&["ca-rotate", "--finish"], 2),
+        (&["ca-rotate", "--status"], 0),
+        (&["ca-rotate"], 0),
+        (&["list-clients"], 0),
+    ] {
+        shop.run(command)
+            .exits(code)
+            .says("the inventory of the authority")
+            .says("is lost")
+            .says("--accept-inventory");
+    }
+    shop.desk
+        .run(&["list-clients", "-A"])
+        .exits(0)
+        .says("is lost")
+        .says("--accept-inventory");
+    shop.admits("bob");
+    shop.refuses("alice");
+    shop.run(&["ca-rotate", "--accept-inventory"])
+        .exits(0)
+        .says("holds 0 live and 0 revoked certificates");
+    shop.issue("carol", &["--force"]);
+    for client in ["bob", "carol"] {
+        shop.admits(client);
+    }
+    shop.refuses("alice");
+    shop.revoke(&["carol"]).exits(0);
+    shop.refuses("carol");
 }
 
 #[test]

@@ -341,6 +341,39 @@ fn a_gateway_that_is_kept_in_git_is_moved_there_and_only_then_the_old_secret_clo
 }
 
 #[test]
+fn while_a_gateway_waits_for_git_a_revocation_reaches_the_secret_that_it_reads() {
+    let shop = Shop::open("waits", &["alice", "bob"]);
+    let desk = &shop.desk;
+    shop.unmove();
+    let change = |kind: &str, patch: &str| {
+        let place = [
+            "-n",
+            &desk.namespace,
+            "patch",
+            GATEWAYS,
+            "kyma-mtls-gateway",
+        ];
+        desk.kubectl(&[&place[..], &[kind, "-p", patch]].concat(), "");
+    };
+    let mark = r#"{"metadata":{"annotations":{"argocd.argoproj.io/tracking-id":"shop"}}}"#;
+    change("--type=merge", mark);
+    desk.run(&MOVE)
+        .exits(0)
+        .says("waiting for Git: Argo CD manages the Gateway");
+    shop.admits("alice");
+    shop.revoke(&["alice"]).exits(0);
+    shop.refuses("alice");
+    shop.admits("bob");
+    let own = format!("configmap://kubectl-mtls/{}", shop.authority);
+    let field = "/spec/servers/0/tls/caCertCredentialName";
+    let named = json!([{"op": "replace", "path": field, "value": own}]);
+    change("--type=json", &named.to_string());
+    desk.run(&["expose", "httpbin"]).exits(0).says("is gone");
+    shop.refuses("alice");
+    shop.admits("bob");
+}
+
+#[test]
 fn an_older_authority_is_not_what_a_gateway_is_moved_to() {
     let shop = Shop::open("older", &["alice", "bob"]);
     let old = shop.state()["data"].clone();

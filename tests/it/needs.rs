@@ -170,3 +170,50 @@ fn the_line_that_a_refusal_tells_is_all_that_was_missing() {
     desk.kubectl(&line, "");
     desk.run(&["expose", SERVICE]).exits(0);
 }
+
+/// A cluster without an istiod, whose namespace names the cluster that manages it, until the test ends, however it ends.
+struct Managed<'a>(&'a Stage);
+
+const MANAGING: &str = "topology.istio.io/controlPlaneClusters";
+
+impl<'a> Managed<'a> {
+    fn by(stage: &'a Stage, cluster: &str) -> Self {
+        let managed = Self(stage);
+        managed.kubectl(&["label", "deployment", "istiod", "app-"]);
+        let named = format!("{MANAGING}={cluster}");
+        managed.kubectl(&["annotate", "namespace", "istio-system", &named]);
+        managed
+    }
+
+    fn kubectl(&self, arguments: &[&str]) {
+        let place = ["-n", "istio-system"];
+        self.0.desk.kubectl(&[&place[..], arguments].concat(), "");
+    }
+}
+
+impl Drop for Managed<'_> {
+    fn drop(&mut self) {
+        self.kubectl(&["label", "deployment", "istiod", "app=istiod"]);
+        let gone = format!("{MANAGING}-");
+        self.kubectl(&["annotate", "namespace", "istio-system", &gone]);
+    }
+}
+
+#[test]
+fn a_remote_cluster_is_refused_before_anything_is_written_and_a_config_cluster_is_not() {
+    let stage = stage();
+    stage.clear();
+    let desk = &stage.desk;
+    let mark = desk.instance.audit_mark().unwrap();
+    let managed = Managed::by(&stage, "east");
+    desk.run(&["expose", SERVICE])
+        .exits(2)
+        .says("this API server is not the config cluster of the mesh")
+        .says("against the API server of `east`");
+    let log = desk.instance.audit_log(mark).unwrap();
+    assert!(requests(&log).iter().all(|event| !event.is_write()));
+    drop(managed);
+    // As the proxies of the sandbox call their own cluster.
+    let _managed = Managed::by(&stage, "east,Kubernetes");
+    desk.run(&["expose", SERVICE]).exits(0);
+}

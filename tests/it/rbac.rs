@@ -100,6 +100,15 @@ fn select_namespaces(stage: &Stage, expose: &Cast, status: &Cast) {
     kubectl(&["label", "namespace", "kubectl-mtls", "mesh-"]);
 }
 
+/// Runs something while no istiod is found, so that another cluster may have the one that configures the proxies.
+fn without_istiod(stage: &Stage, run: impl FnOnce()) {
+    let istiod = ["-n", "istio-system", "label", "deployment", "istiod"];
+    let label = |app: &str| stage.desk.kubectl(&[&istiod[..], &[app]].concat(), "");
+    label("app-");
+    run();
+    label("app=istiod");
+}
+
 #[test]
 fn register_domain_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -223,6 +232,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&renew, 0, &all);
     run(&list, 0, &[]);
     run(&list, 0, &["bob"]);
+    run(&list, 0, &["-A"]);
     run(&revoke, 0, &["bob"]);
     // One that the inventory does not hold gets its entry.
     let certificate = unbooked(&stage);
@@ -255,6 +265,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     stage.desk.kubectl(&switched_off, "");
     run(&expose, 0, &[SERVICE]);
     select_namespaces(&stage, &expose, &status);
+    without_istiod(&stage, || run(&expose, 0, &[SERVICE]));
     deploy_the_sample(&stage, &expose);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
     set_up_by_hand(&stage);

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use sandbox::load::{Expected, Load};
+use serde_json::Value;
 
 use crate::ca_rotate::Site;
 use crate::lab::{Desk, Run, requests};
+use crate::shop::CLIENTS;
 
 /// The last commit whose Gateways read a Secret, and whose authority has the layout before.
 const BEFORE: &str = "d6a9c80";
@@ -74,6 +76,30 @@ fn writes(desk: &Desk, run: impl FnOnce() -> Run) -> (Run, Vec<String>) {
     (run, writes)
 }
 
+/// The keys, the witness and the inventory of an authority.
+fn beside(desk: &Desk, authority: &str) -> [Value; 3] {
+    let keys = desk.get("kubectl-mtls", "secret", authority);
+    let witness = desk.get(CLIENTS, "configmap", &format!("authority-{authority}"));
+    let selector = format!("kubectl-mtls.dev/authority={authority}");
+    let list = [
+        "-n",
+        CLIENTS,
+        "get",
+        "configmaps",
+        "-l",
+        &selector,
+        "-o",
+        "json",
+    ];
+    let entries: Value = serde_json::from_str(&desk.kubectl(&list, "")).unwrap();
+    assert_ne!(entries["items"], Value::Array(Vec::new()));
+    [
+        keys["data"].clone(),
+        witness["data"].clone(),
+        entries["items"].clone(),
+    ]
+}
+
 /// Exposed, issued, revoked and rotated by the version before, then moved by this one under load.
 pub(crate) fn moved_from_before() {
     let Some(before) = before() else {
@@ -121,17 +147,18 @@ pub(crate) fn moved_from_before() {
     assert_eq!(*field, format!("configmap://kubectl-mtls/{authority}"));
 
     let state = desk.get("kubectl-mtls", "configmap", &authority);
+    let beside = beside(&desk, &authority);
     std::fs::write(desk.folder.path().join("devices.csv"), "name\none\ntwo\n").unwrap();
     // That version does not make output folders.
     std::fs::create_dir(desk.folder.path().join("devices")).unwrap();
     for command in writing(&host, &authority) {
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let (run, written) = writes(&desk, || desk.run_with(&before, &command));
-        let run = run.exits(2);
         // A renewal looks at the client's CA first, and knows none.
-        if command[0] != "renew-client" {
-            run.says("its format is `2`");
-        }
+        run.exits(2).says(match command[0] {
+            "renew-client" => "was signed by no CA that the authority",
+            _ => "its format is `2`",
+        });
         assert_eq!(written, Vec::<String>::new(), "{command:?}");
     }
     assert_eq!(desk.get("kubectl-mtls", "configmap", &authority), state);
@@ -148,6 +175,7 @@ pub(crate) fn moved_from_before() {
     );
     let after = desk.get("kubectl-mtls", "configmap", &authority);
     assert_eq!(after["data"], state["data"]);
+    assert_eq!(self::beside(&desk, &authority), beside);
     eprintln!(
         "{} handshakes during the move from {BEFORE}: 0 wrong; its writing commands refuse the moved authority and change nothing",
         tally.total

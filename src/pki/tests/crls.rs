@@ -140,3 +140,19 @@ fn reasons_have_the_names_of_the_standard() {
             .contains("keyCompromise")
     );
 }
+
+/// A CRL without a number, as others write it.
+pub(crate) fn unnumbered(authority: &Authority) -> Crl {
+    let bench = Bench::new();
+    let settings = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ndefault_md = sha256\n\
+                    default_crl_days = 30\ncrl_extensions = extensions\n\
+                    [extensions]\nauthorityKeyIdentifier = keyid\n";
+    bench
+        .write("ca.crt", authority.certificate().pem())
+        .write("ca.key", authority.key().to_pem().as_bytes())
+        .write("ca.cnf", settings)
+        .write("index.txt", "");
+    bench.openssl("ca -config ca.cnf -gencrl -keyfile ca.key -cert ca.crt -out crl.pem");
+    let mut lists = Crl::many_from_pem(String::from_utf8(bench.read("crl.pem")).unwrap()).unwrap();
+    lists.remove(0)
+}

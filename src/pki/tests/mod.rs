@@ -6,7 +6,7 @@
 mod authorities;
 mod certificates;
 mod chains;
-mod crls;
+pub(crate) mod crls;
 mod damage;
 mod foreign;
 mod issuers;

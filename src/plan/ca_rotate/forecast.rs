@@ -42,13 +42,8 @@ pub(super) fn work(
     let mut report = run.report()?;
     let heard = witness::hear(&run.names.authority, Some(&run.standing.state), observed)?;
     let fault = Fault::of(Some(&run.standing.state), heard.as_ref());
-    report.notes.extend(fault.map(|fault| {
-        format!(
-            "{}; {} repairs the authority",
-            fault.says(&run.names.authority),
-            run.command(&format!(" {}", fault.remedy()))
-        )
-    }));
+    let told = fault.map(|fault| fault.told(&run.names.authority));
+    report.notes.extend(told);
     if matches!(run.request.goal, Goal::Status) {
         report.notes.extend(run.lost_keys()?);
         report.history.clone_from(&run.standing.state.history);

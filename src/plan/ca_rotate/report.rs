@@ -11,7 +11,8 @@ use super::finish::certificates;
 use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::{Reconciled, probe, witness};
+use crate::plan::witness::{self, Fault};
+use crate::plan::{Reconciled, probe};
 use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
 
@@ -79,7 +80,7 @@ pub struct Report {
     pub planned: Vec<String>,
     /// The trusted CAs, newest first, external ones last.
     pub cas: Vec<Ca>,
-    /// Live certificates of CAs that are being removed, sorted by expiry; `None` if the inventory was not read.
+    /// Live certificates of CAs that are being removed, sorted by expiry; `None` if the inventory was not read, or was lost.
     pub dependents: Option<Vec<Dependent>>,
     /// Certificates that are rejected since this run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -115,6 +116,9 @@ impl Run<'_> {
         }
         report.done = steps.iter().map(|step| self.told(*step)).collect();
         report.done.dedup();
+        let lost = witness::fault_of_inventory(&self.standing.state, self.observed)?;
+        let lost = lost.map(|fault| fault.told(&self.request.authority));
+        report.notes.extend(lost);
         report.notes.extend(self.said_of_this_run(&steps)?);
         report.notes.extend(self.lost_keys()?);
         if steps.contains(&RotationStep::CaDropped) {
@@ -128,6 +132,7 @@ impl Run<'_> {
     pub(super) fn report(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         let mut notes = Vec::new();
+        let lost = witness::fault_of_inventory(state, self.observed)?;
         let leaving: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
         let dependents = match self.known(&leaving)? {
             Ok(known) => {
@@ -137,7 +142,8 @@ impl Run<'_> {
                         .iter()
                         .map(|entry| format!("{entry}; it may belong to a live certificate")),
                 );
-                Some(known.live)
+                // Of a lost inventory, an empty list proves nothing.
+                Some(known.live).filter(|live| lost.is_none() || !live.is_empty())
             }
             Err(reason) => {
                 notes.push(format!(
@@ -148,14 +154,17 @@ impl Run<'_> {
         };
         notes.extend(self.unknown_clients());
         notes.extend(self.ending());
-        let count = dependents.as_ref().map(Vec::len);
+        let next = match &lost {
+            Some(fault) => Some(self.accepting(fault)),
+            None => self.next_command(dependents.as_ref().map(Vec::len)),
+        };
         Ok(Report {
             authority: state.authority.clone(),
             phase: state.phase(),
             done: Vec::new(),
             planned: Vec::new(),
             cas: self.cas(),
-            next: self.next_command(count),
+            next,
             dependents,
             shut_out: Vec::new(),
             looked: None,
@@ -225,6 +234,12 @@ impl Run<'_> {
                 self.command("")
             )
         })
+    }
+
+    /// The next command after a loss of the inventory, in whatever phase the rotation is.
+    fn accepting(&self, fault: &Fault) -> String {
+        let flags = format!(" {}", fault.remedy());
+        format!("{} accepts the inventory as it is", self.command(&flags))
     }
 
     fn next_command(&self, dependents: Option<usize>) -> Option<String> {

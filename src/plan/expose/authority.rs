@@ -15,7 +15,8 @@ use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
 use crate::plan::{
-    DryRun, Generate, Observed, Query, Reconciled, Write, audit, commit, control_plane, witness,
+    DryRun, Generate, Observed, Query, Reconciled, Write, audit, commit, control_plane, damages,
+    witness,
 };
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::AuthorityState;
@@ -35,6 +36,8 @@ pub(super) struct Trust {
     pub authority: Option<Wanted>,
     /// Whether the CA is a placeholder: a dry run creates no CA.
     pub is_placeholder: bool,
+    /// Notes on what was lost of the inventory, and on CAs that somebody added to the trust bundle.
+    pub damages: Vec<String>,
 }
 
 /// The reads for an authority, its witness, and a Secret that was read instead of it.
@@ -127,6 +130,8 @@ pub(super) fn desired(
         );
     };
     witness::check(state, false, observed)?;
+    let mut damages = damages::notes(state, observed)?;
+    damages.extend(damages::of_removed(state, observed));
     let mut next = state.clone();
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
@@ -164,7 +169,10 @@ pub(super) fn desired(
         }
         Some(Write::Replace(next.changing(object)))
     };
-    trusting(source, next, changed, true)
+    Ok(Trust {
+        damages,
+        ..trusting(source, next, changed, true)?
+    })
 }
 
 /// Refuses to let a Gateway read an authority that is older than the content of the Secret which it reads now: clients revoked since then
@@ -222,6 +230,7 @@ fn trusting(
         }),
         state: Some(state),
         is_placeholder: false,
+        damages: Vec::new(),
     })
 }
 
@@ -374,6 +383,7 @@ fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trus
         state: state.filter(is_its).cloned(),
         authority: None,
         is_placeholder: false,
+        damages: Vec::new(),
         source,
     })
 }

@@ -14,7 +14,9 @@ use super::target::Target;
 use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::control_plane::{Serving, istiods};
-use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, ingress, probe};
+use crate::resources::ObjectRef;
+use crate::resources::control_plane::{cluster_of, managing_clusters};
 use crate::resources::environment;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::Istiod;
@@ -125,6 +127,7 @@ pub(super) fn decide(
     if serving.is_scoped() {
         faults.extend(scoped(target));
     }
+    faults.extend(remote(&serving, target, observed)?);
     if faults.is_empty()
         && let Some(reason) = serving.unchecked()
     {
@@ -171,6 +174,38 @@ fn scoped(target: &Target) -> Option<Fault> {
             Vec::new(),
         )
     })
+}
+
+/// The fault of a remote cluster: istiod of another one configures its proxies, and reads Gateways and authorities there.
+fn remote(serving: &Serving, target: &Target, observed: &Observed) -> Reconciled<Option<Fault>> {
+    let namespaces = serving.without_istiod();
+    let references = namespaces.iter().map(|name| ObjectRef::namespace(*name));
+    observed.prefetch(references.map(get))?;
+    let pods = ingress::all_pods(&target.ingress, observed)?;
+    let Some(own) = pods.into_iter().find_map(cluster_of) else {
+        return Ok(None);
+    };
+    for namespace in namespaces {
+        let seen = observed.try_get(&ObjectRef::namespace(namespace))?;
+        let managing = seen.found().and_then(|object| managing_clusters(object));
+        let managing: Vec<&str> = managing.map_or(Vec::new(), |all| all.split(',').collect());
+        let is_elsewhere = managing
+            .iter()
+            .all(|cluster| *cluster != "*" && *cluster != own);
+        if let (Some(first), true) = (managing.first(), is_elsewhere) {
+            return Ok(Some(Fault::new(
+                format!(
+                    "this API server is not the config cluster of the mesh: no istiod runs in the cluster `{own}`, and its Namespace `{namespace}` says that the istiod of `{}` manages it, which reads Gateways and client CAs from its own API server",
+                    managing.join("`, `")
+                ),
+                format!(
+                    "run the same command against the API server of `{first}`, with `--context`"
+                ),
+                Vec::new(),
+            )));
+        }
+    }
+    Ok(None)
 }
 
 fn old(istiod: &Istiod, target: &Target, source: &Source) -> Option<Fault> {

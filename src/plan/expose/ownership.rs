@@ -4,7 +4,7 @@
 use super::target::Target;
 use super::wanted::Wanted;
 use crate::error::Failure;
-use crate::plan::Write;
+use crate::plan::{Write, commit};
 use crate::resources::field_managers::{Claim, claims, keeper};
 use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
@@ -20,10 +20,13 @@ pub(super) enum From {
     Anybody,
 }
 
-/// How an object is applied over the live one.
+/// How an object is applied over the live one. Refuses to change one that a tool manages, also where only a mark says so.
 pub(super) fn apply(object: Object, live: &Object, from: From) -> Result<Write, Failure> {
     let claims = claims(&object, live);
     let is_kept = keeper(live).is_some() || !claims.iter().all(Claim::is_kubectls);
+    if claims.is_empty() && !object.is_contained_in(live) {
+        commit::refuse_kept(live, from == From::Anybody)?;
+    }
     match from {
         _ if claims.is_empty() => Ok(Write::Apply(object)),
         From::Anybody => Ok(Write::TakeOver(object)),

@@ -108,6 +108,7 @@ pub(super) fn surroundings(
     if let Admission::Told(note) = &standing.admission {
         notes.push(note.clone());
     }
+    notes.extend(standing.damages.iter().cloned());
     notes.extend(standing.unchecked.iter().cloned());
     let ending = standing
         .state

@@ -14,10 +14,11 @@ use crate::plan::authority::{Home, establish, namespaces};
 use crate::plan::identity::Names;
 use crate::plan::reconcile::{Question, tolerate};
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Observed, Query, Reconciled, Seen, commit, control_plane, witness};
+use crate::plan::witness::{self, Fault};
+use crate::plan::{Observed, Query, Reconciled, Seen, commit, control_plane, damages};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, reference};
-use crate::resources::names::CredentialNames;
+use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
 use crate::resources::witness::reference as witness_of;
 use crate::resources::{Object, ObjectRef, environment};
 
@@ -34,6 +35,8 @@ pub struct Standing {
     pub(super) trust_domains: Vec<String>,
     /// Checks that were not made, with the reason.
     pub(super) unchecked: Vec<String>,
+    /// What was lost of the inventory, and CAs that somebody added to the trust bundle.
+    pub(super) damages: Vec<String>,
     /// Whether gateways accept the certificates.
     pub(super) admission: trust::Admission,
     /// The user who issues, by the API server's name; `None` if the API server does not tell it.
@@ -61,6 +64,7 @@ impl Standing {
             state,
             trust_domains: Vec::new(),
             unchecked: Vec::new(),
+            damages: Vec::new(),
             admission: trust::Admission::Fine,
             who: None,
             version,
@@ -226,10 +230,10 @@ pub(super) fn stand(
             observed,
         ));
     };
-    if matches!(request.issuer.place, Place::Cluster) {
-        witness::check(&state, false, observed)?;
-        witness::catch_up_unless_unproven(&state.authority, observed)?;
-    }
+    let damages = match request.issuer.place {
+        Place::Cluster => check_intact(&state, observed)?,
+        Place::Directory(_) => Vec::new(),
+    };
     observed.prefetch(report::routes(&state).map(|(_, query)| query))?;
     let admission = trust::check_published(&state, observed, now)?;
     let mut standing = Standing::new(state, names.state(), version);
@@ -242,6 +246,7 @@ pub(super) fn stand(
     standing
         .unchecked
         .extend(trust::others_unknown(&names, observed)?);
+    standing.damages = damages;
     standing.admission = admission;
     standing.who = observed.who().map(str::to_owned);
     if let Some(first) = observed.first_read(&names.state())
@@ -252,6 +257,17 @@ pub(super) fn stand(
         standing.began = Some(Arc::new(Standing::new(state, names.state(), version)));
     }
     Ok(standing)
+}
+
+/// Refuses an authority that is not intact, or whose inventory cannot hold another certificate. What else was damaged is told.
+fn check_intact(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<String>> {
+    witness::check(state, false, observed)?;
+    let clients = ObjectRef::namespace(CLIENTS_NAMESPACE);
+    if matches!(observed.try_get(&clients)?, Seen::Missing) {
+        return Err(Fault::InventoryLost.refusal(&state.authority).into());
+    }
+    witness::catch_up_unless_unproven(&state.authority, observed)?;
+    damages::notes(state, observed)
 }
 
 /// The reads of one round that find every obstacle to the certificate.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AuthorityState, Certificate, Generation, Object, Seen};
+use super::{AuthorityState, Certificate, Entry, Generation, Object, Seen};
 use crate::plan::witness;
 
 /// The CAs of an authority by their SKI.
@@ -14,8 +14,16 @@ pub(super) struct Generations {
 }
 
 impl Generations {
-    /// The CAs of an authority's state; adds a note if it was not read.
-    pub(super) fn read(authority: &str, state: &Seen<&Object>, notes: &mut Vec<String>) -> Self {
+    /// The CAs of an authority's state; adds a note if it was not read. Without any entry nobody asks for them.
+    pub(super) fn of_entries(
+        authority: &str,
+        entries: &[Entry],
+        state: &Seen<&Object>,
+        notes: &mut Vec<String>,
+    ) -> Self {
+        if entries.is_empty() {
+            return Self::default();
+        }
         let is_there = state.found().is_some();
         let state = state.read_as(|object| AuthorityState::read(object));
         if let Seen::Missing = state {

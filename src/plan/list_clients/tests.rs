@@ -32,10 +32,12 @@ fn observed(objects: Vec<Object>) -> Observed {
     }
     observed.saw(inventory("kyma-mtls"), Seen::Found(objects));
     let state = CredentialNames::of_authority("kyma-mtls").state();
-    observed.saw(
-        Query::Get(state),
-        Seen::Denied("`get` `configmaps`".to_owned()),
-    );
+    for name in [state, reference("kyma-mtls")] {
+        observed.saw(
+            Query::Get(name),
+            Seen::Denied("`get` `configmaps`".to_owned()),
+        );
+    }
     observed
 }
 
@@ -73,9 +75,12 @@ fn all_authorities_are_listed_together_and_a_serial_number_is_found_by_its_first
     let mut observed = Observed::default();
     let objects = entries.iter().map(object).collect();
     observed.saw(inventories(), Seen::Found(objects));
+    observed.saw(others(), Seen::Denied("`list`".to_owned()));
     for authority in ["one", "two"] {
         let state = CredentialNames::of_authority(authority).state();
-        observed.saw(Query::Get(state), Seen::Denied("`get`".to_owned()));
+        for name in [state, reference(authority)] {
+            observed.saw(Query::Get(name), Seen::Denied("`get`".to_owned()));
+        }
     }
     let digits = entries[0].serial[..9].to_owned();
     let all = Request {

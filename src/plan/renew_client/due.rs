@@ -12,6 +12,7 @@ use crate::plan::{Observed, Query, Reconciled, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::CredentialNames;
+use crate::resources::witness::reference;
 
 /// The request of the user.
 #[derive(Debug, Clone)]
@@ -55,25 +56,25 @@ pub fn reconcile(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     let list = inventory(&request.authority);
-    let mut report = Report::default();
-    let mut retired = None;
-    if request.retired_ca {
-        let name = CredentialNames::of_authority(&request.authority).state();
-        observed.prefetch([list.clone(), Query::Get(name.clone())])?;
-        let Some(object) = observed.get(&name)? else {
-            let lost = witness::lost(&request.authority, observed)?;
-            let unknown = || {
-                Failure::refused(format!("there is no authority `{}`", request.authority))
-                    .hint("`--authority` names another authority, `--ca-dir` a directory")
-            };
-            return Err(lost.unwrap_or_else(unknown).into());
+    let name = CredentialNames::of_authority(&request.authority).state();
+    let witness = reference(&request.authority);
+    observed.prefetch([list.clone(), Query::Get(name.clone()), Query::Get(witness)])?;
+    let Some(object) = observed.get(&name)? else {
+        let lost = witness::lost(&request.authority, observed)?;
+        let unknown = || {
+            Failure::refused(format!("there is no authority `{}`", request.authority))
+                .hint("`--authority` names another authority, `--ca-dir` a directory")
         };
-        let state = AuthorityState::read(object);
-        let state = state.map_err(|error| witness::unreadable(&request.authority, &error))?;
+        return Err(lost.unwrap_or_else(unknown).into());
+    };
+    let state = AuthorityState::read(object)
+        .map_err(|error| witness::unreadable(&request.authority, &error))?;
+    let mut report = Report::default();
+    let retired = request.retired_ca.then(|| {
         report.notes = notes(&state);
         let cas: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
-        retired = Some(cas);
-    }
+        cas
+    });
     let (entries, unreadable) = entries(observed.list(&list)?);
     report.unreadable = unreadable;
     let renewals = renewals(&entries);
@@ -114,6 +115,13 @@ pub fn reconcile(
         })
     });
     report.due = due.collect();
+    if let Some(fault) = witness::fault_of_inventory(&state, observed)? {
+        // What was lost may be due: nothing would be said of it.
+        if report.due.is_empty() {
+            return Err(fault.refusal(&request.authority).into());
+        }
+        report.notes.push(fault.told(&request.authority));
+    }
     Ok(report)
 }
 

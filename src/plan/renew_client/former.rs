@@ -10,8 +10,8 @@ use crate::pki::names::{Error, Subject};
 use crate::pki::{leaf, when};
 use crate::plan::command_line::on_clients;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{self, ExistingFiles, Numbers};
-use crate::plan::{Observed, Reconciled};
+use crate::plan::issue_client::{self, ExistingFiles, Numbers, Place};
+use crate::plan::{Observed, Reconciled, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState, is_entry};
@@ -48,6 +48,9 @@ impl Former {
             })?,
         };
         let Some(entry) = entry else {
+            if matches!(request.issuer.place, Place::Cluster) {
+                witness::check(state, true, observed)?;
+            }
             return Err(none(request).into());
         };
         if !has_begun(observed) {

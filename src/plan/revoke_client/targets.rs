@@ -11,7 +11,7 @@ use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Observed, Query, Reconciled, spelling};
+use crate::plan::{Observed, Query, Reconciled, spelling, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
@@ -122,7 +122,12 @@ pub(super) fn find(
             .collect(),
         Which::Serials(serials) => serials
             .iter()
-            .map(|serial| Ok(by_serial(serial, entries)?))
+            .map(|serial| match by_serial(serial, entries)? {
+                found if found.is_empty() => {
+                    Err(unknown_serial(serial, request, state, observed)?.into())
+                }
+                found => Ok(found),
+            })
             .collect(),
         Which::Certificates(certificates) => certificates
             .iter()
@@ -219,7 +224,30 @@ fn unknown(name: &str, entries: &[Entry]) -> Failure {
         .hint("`kubectl mtls list-clients` lists all clients")
 }
 
-/// The certificate with a serial number, or with these first digits if they are unique.
+/// The refusal because of a serial number that no entry has; an inventory that was lost may have held it.
+fn unknown_serial(
+    wanted: &str,
+    request: &Request,
+    state: &AuthorityState,
+    observed: &Observed,
+) -> Reconciled<Failure> {
+    let lost = match request.directory {
+        None => witness::fault_of_inventory(state, observed)?,
+        Some(_) => None,
+    };
+    let by_file = "`--certificate FILE` revokes a certificate that the inventory does not hold";
+    Ok(match lost {
+        Some(fault) => fault.refusal(&state.authority).hint(by_file),
+        None => Failure::refused(format!(
+            "no certificate of this authority has the serial number `{wanted}`"
+        ))
+        .hint(format!(
+            "`kubectl mtls list-clients -o wide` shows the serial numbers; {by_file}"
+        )),
+    })
+}
+
+/// The certificate with a serial number, or with these first digits if they are unique; empty if there is none.
 fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
     let serial: Serial = wanted
         .parse()
@@ -241,22 +269,21 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
         exact
     };
     match found.as_slice() {
-        [] => Err(Failure::refused(format!(
-            "no certificate of this authority has the serial number `{wanted}`"
-        ))
-        .hint("`kubectl mtls list-clients -o wide` shows the serial numbers; `--certificate FILE` revokes a certificate that the inventory does not hold")),
+        [] => Ok(Vec::new()),
         [entry] => Ok(vec![Target::of(entry)?]),
         [first, ..] if found.iter().all(|entry| is_refused_with(entry, first)) => {
             found.iter().map(|entry| Target::of(entry)).collect()
         }
-        several => Err(several.iter().fold(
-            Failure::refused(format!(
-                "{} certificates have a serial number that begins with `{wanted}`",
-                several.len()
-            )),
-            |failure, entry| failure.hint(format!("{} of `{}`", entry.serial, entry.name)),
-        )
-        .hint("give all digits, or the certificate itself with `--certificate FILE`")),
+        several => Err(several
+            .iter()
+            .fold(
+                Failure::refused(format!(
+                    "{} certificates have a serial number that begins with `{wanted}`",
+                    several.len()
+                )),
+                |failure, entry| failure.hint(format!("{} of `{}`", entry.serial, entry.name)),
+            )
+            .hint("give all digits, or the certificate itself with `--certificate FILE`")),
     }
 }
 

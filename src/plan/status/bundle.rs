@@ -12,6 +12,7 @@ use super::{Finding, Link, Severity, check};
 use crate::pki::inspect::Certificate;
 use crate::pki::when::minute;
 use crate::plan::command_line;
+use crate::plan::damages;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::weakness;
 use crate::resources::authority::AuthorityState;
@@ -307,25 +308,15 @@ fn public_fault(
 /// The finding on a CA in an authority's bundle that somebody else added.
 fn added(trusted: &Trusted<'_>, ca: &Certificate) -> Option<Finding> {
     let state = trusted.state()?;
-    let (named, authority) = (weakness::name(ca), &state.authority);
-    let (check, seen) = if state.readmitted.contains(ca) {
-        (
-            &check::CLIENT_CA_DROPPED_IS_BACK,
-            format!(
-                "somebody put {named}, which was removed, back into the trust bundle of the authority `{authority}`"
-            ),
-        )
+    let check = if state.readmitted.contains(ca) {
+        &check::CLIENT_CA_DROPPED_IS_BACK
     } else {
-        (
-            &check::CLIENT_CA_EXTERNAL_ADDED,
-            format!("somebody added {named} to the trust bundle of the authority `{authority}`"),
-        )
+        &check::CLIENT_CA_EXTERNAL_ADDED
     };
-    let flags = format!(" --finish --drop-external {}", ca.fingerprint());
     Some(Finding::new(
         check,
-        seen,
-        command_line::ca_rotate(&flags, authority),
+        damages::says(ca, state),
+        damages::remedy(ca, state),
     ))
 }
 

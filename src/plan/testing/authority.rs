@@ -14,16 +14,19 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf::{self, LeafRequest};
 use crate::pki::tests::NOW;
-use crate::plan::authority::NewAuthority;
+use crate::plan::authority::{NewAuthority, namespaces};
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{ClientKey, identity, issue_client};
-use crate::resources::Object;
 use crate::resources::authority::{AuthorityState, Keys, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::MutualGateway;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::inventory::{Entry, EntryState, is_entry};
-use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, FIRST_AUTHORITY, GatewayName};
+use crate::resources::names::{
+    AUTHORITY_LABEL, CLIENTS_NAMESPACE, CredentialNames, FIRST_AUTHORITY, GatewayName,
+};
+use crate::resources::witness::{Witness, reference};
+use crate::resources::{Object, ObjectRef};
 
 const HOST: &str = "alice.example.com";
 
@@ -48,6 +51,9 @@ fn ingress() -> IngressGateway {
 impl Cluster {
     fn empty() -> Self {
         let mut cluster = Self::default();
+        for namespace in namespaces() {
+            cluster.put(&Object::new(namespace));
+        }
         let ingress = ingress();
         let server = MutualGateway {
             name: &gateway(),
@@ -138,6 +144,26 @@ impl Cluster {
     pub fn has_authority(&self) -> bool {
         let state = CredentialNames::first().state();
         self.objects.contains_key(&state)
+    }
+
+    /// Whether a witness records a later revision than its authority has.
+    pub fn has_leading_witness(&self) -> bool {
+        let of_it = |name: &&ObjectRef| name.namespace == CLIENTS_NAMESPACE;
+        let witnesses = self.objects.keys().filter(of_it);
+        let mut witnesses = witnesses.filter_map(|name| {
+            let witness = Witness::read(&self.objects[name]).ok()?;
+            (*name == reference(&witness.authority)).then_some(witness)
+        });
+        witnesses.any(|witness| {
+            let own = CredentialNames::of_authority(&witness.authority).state();
+            let state = self.objects.get(&own).map(AuthorityState::read);
+            let revision = match state {
+                Some(Ok(state)) => state.revision,
+                Some(Err(_)) => return false,
+                None => 0,
+            };
+            witness.revision > revision
+        })
     }
 
     /// Whether a run has left something to complete.

@@ -12,10 +12,12 @@ use super::proxies::Proxies;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::tests::NOW;
+use crate::plan::authority::namespaces;
 use crate::plan::reconcile::Question;
 use crate::plan::{
     Action, Attempt, Delivery, Effect, Event, Observed, Query, QueryResult, Seen, Write,
 };
+use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How long one pause takes here.
@@ -276,6 +278,12 @@ impl Cluster {
     pub fn write(&mut self, write: &Write) -> Result<Option<(Object, Action)>, Failure> {
         let object = write.object();
         let name = object.reference().clone();
+        if matches!(write, Write::Create(_)) && self.lacks_namespace_of(&name) {
+            let namespace = &name.namespace;
+            return Err(Failure::failed(format!(
+                "could not create {name}: namespaces `{namespace}` not found"
+            )));
+        }
         let Some((stored, action)) = self.outcome(write)? else {
             return Ok(None);
         };
@@ -286,6 +294,7 @@ impl Cluster {
             Write::Delete(_) => "delete",
         };
         self.writes.push(format!("{verb} {name}"));
+        assert_pushes_nothing(&stored);
         if action == Action::Deleted {
             match self.objects.get(&name) {
                 Some(live) if has_finalizers(live) => {
@@ -303,6 +312,13 @@ impl Cluster {
             self.objects.remove(&name);
         }
         Ok(Some((stored, action)))
+    }
+
+    /// Whether an object's namespace is one of this plugin's, which only it creates, and does not exist.
+    fn lacks_namespace_of(&self, name: &ObjectRef) -> bool {
+        let own = namespaces().into_iter();
+        let mut missing = own.filter(|namespace| !self.objects.contains_key(namespace));
+        missing.any(|namespace| namespace.name == name.namespace)
     }
 
     /// What a write would store; `None` for a lost race.
@@ -345,6 +361,16 @@ impl Cluster {
             .collect();
         reasons.sort();
         reasons
+    }
+}
+
+/// Asserts that no object of the inventory has a key of which istiod tells the whole mesh: it would do so for every certificate.
+fn assert_pushes_nothing(object: &Object) {
+    if object.namespace() == CLIENTS_NAMESPACE && object.reference().kind == Kind::ConfigMap {
+        for key in ["ca.crt", "cacert", "ca.crl", "crl"] {
+            let name = object.reference();
+            assert!(object.at(&["data", key]).is_none(), "{name} holds `{key}`");
+        }
     }
 }
 

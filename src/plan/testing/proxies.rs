@@ -57,6 +57,8 @@ pub struct Proxies {
     pub rejecting: Vec<usize>,
     /// Secrets and client CAs whose newest content all of them reject, by the names that Gateways give.
     pub rejected_secrets: BTreeSet<String>,
+    /// A replica with a listener that still reads a client CA by this name, whatever its other ones have loaded.
+    pub still_reading: Option<(usize, String)>,
     /// Why those that reject something say that they do so with a listener.
     pub listener_error: Option<String>,
     /// What a handshake with a replica shows otherwise than its configuration says.
@@ -79,6 +81,7 @@ impl Default for Proxies {
             cut_off: Vec::new(),
             rejecting: Vec::new(),
             rejected_secrets: BTreeSet::new(),
+            still_reading: None,
             listener_error: None,
             disguised: BTreeMap::new(),
             is_old: false,
@@ -185,7 +188,12 @@ impl Proxies {
             Part::TrustedSecrets => {
                 let listeners = loaded.listeners.iter();
                 let checking = listeners.filter(|listener| listener.server.mode.contains("MUTUAL"));
-                checking.map(|listener| listener.resource.clone()).collect()
+                let stays = self.still_reading.iter();
+                let stays = stays.filter(|(behind, _)| *behind == replica);
+                checking
+                    .map(|listener| listener.resource.clone())
+                    .chain(stays.map(|(_, name)| name.clone()))
+                    .collect()
             }
             Part::ServerSecrets => {
                 let servers = loaded.listeners.iter().map(|listener| &listener.server);

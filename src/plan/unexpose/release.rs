@@ -45,7 +45,7 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     let Ok(state) = AuthorityState::read(object) else {
         return Ok(());
     };
-    if keeper(object).is_some() || !object.has_finalizer(IN_USE_FINALIZER) {
+    if !object.has_finalizer(IN_USE_FINALIZER) {
         return Ok(());
     }
     users::read_again(&[gateways(), kubernetes_gateways()], observed)?;
@@ -64,6 +64,9 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     if next.is_none() && still_read(&state, observed)?.is_some() {
         return Ok(());
     }
+    if keeper(object).is_some() {
+        return Ok(());
+    }
     let next = AuthorityState {
         gateway: next,
         ..state
@@ -78,7 +81,7 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
         return None;
     }
     let reference = CredentialNames::of_authority(authority).state();
-    if let Some(why) = why_not_tried(&reference, observed) {
+    if let Some(why) = why_not_tried(gateway, &reference, observed) {
         return Some(format!(
             "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; once nothing reads it, \
              `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes the finalizer"
@@ -98,14 +101,22 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
 }
 
 /// Why this run did not try to remove the finalizer of an authority that has it.
-fn why_not_tried(reference: &ObjectRef, observed: &Observed) -> Option<String> {
+fn why_not_tried(
+    gateway: &GatewayName,
+    reference: &ObjectRef,
+    observed: &Observed,
+) -> Option<String> {
     let seen = observed.already_read(reference)?;
     let object = seen.found()?;
     if observed.was_attempted(reference) || !object.has_finalizer(IN_USE_FINALIZER) {
         return None;
     }
     let state = AuthorityState::read(object).ok()?;
-    still_read(&state, observed).ok()?
+    if let Some(why) = still_read(&state, observed).ok()? {
+        return Some(why);
+    }
+    let keeper = keeper(object).filter(|_| !is_needed(gateway, object, observed))?;
+    Some(format!("{keeper} manages {reference}"))
 }
 
 /// Why Gateways of the Kubernetes Gateway API may read an authority, if any may.

@@ -121,8 +121,11 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
         .exits(0);
     let taken = taken.says("serial 0").says("they stay accepted");
     assert!(taken.stdout.contains("Hand-made CA"));
+    let weak = weaknesses(&site);
+    assert!(!weak.is_empty(), "after its key was taken in");
     site.issue("first", &[]);
     site.rotate(&[]).exits(0);
+    assert_eq!(weaknesses(&site), weak, "while it leaves");
     site.issue("second", &[]);
     for client in ["theirs", "first", "second"] {
         site.admits(client);
@@ -133,6 +136,18 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
     site.rotate(&["--from-cert", "cacert.pem", "--from-key", "theirs.key"])
         .exits(2)
         .says("does not belong to the CA");
+    site.rotate(&["--finish", "--force"]).exits(0);
+    assert_eq!(weaknesses(&site), [""; 0], "once it has left");
+}
+
+/// The ids of what `status` says of the CA that was made by hand.
+fn weaknesses(site: &Site) -> Vec<String> {
+    let shown = site.desk.run(&["status", &site.host, "-o", "json"]).json();
+    let findings = shown["findings"].as_array().unwrap().iter();
+    let of_it = findings.filter(|finding| finding.to_string().contains("Hand-made CA"));
+    of_it
+        .map(|finding| finding["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]

@@ -166,3 +166,70 @@ fn no_row_of_a_table_is_delivered_under_a_ca_that_stopped_issuing_meanwhile() {
         site.admits(row);
     }
 }
+
+#[test]
+fn a_row_that_is_revoked_while_many_are_renewed_is_not_delivered_and_the_others_are() {
+    const ROWS: usize = 6;
+    let rows: Vec<String> = (0..ROWS).map(|row| format!("device-{row}")).collect();
+    let table = format!("name\n{}\n", rows.join("\n"));
+    let issued = || {
+        let site = Site::exposed("renewed");
+        std::fs::write(site.desk.folder.path().join("devices.csv"), &table).unwrap();
+        let issue = ["issue-client", "-f", "devices.csv", "--out", "devices"];
+        site.run(&issue).exits(0);
+        site
+    };
+    let renew = |authority: &str| {
+        let words =
+            format!("renew-client --expiring-within 1000d --out renewed --authority {authority}");
+        words.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Held at the first reservation, so that every row is signed before the revocation.
+    let first = {
+        let other = issued();
+        let door = Interceptor::open(&other.desk.instance, other.desk.folder.path()).unwrap();
+        door.let_through();
+        let own = renew(&other.authority);
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        assert_eq!(disturbed(&other.desk, &own, &door), Some(0));
+        let lines = door.lines();
+        let mut lines = lines.iter();
+        let reserves = |line: &String| {
+            line.starts_with("POST ") && line.contains("/kubectl-mtls-clients/configmaps")
+        };
+        lines.position(reserves).unwrap() + 1
+    };
+    let site = issued();
+    let desk = &site.desk;
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    door.plan(u32::try_from(first).unwrap(), Fault::Pause);
+    let own = renew(&site.authority);
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    let mut renewal = begin(desk, door.kubeconfig(), &own);
+    until_held(&door, &mut renewal);
+    assert!(door.is_holding(), "it ended: {:#?}", door.lines());
+    let revoked = "device-3";
+    site.run(&["revoke-client", revoked]).exits(0);
+    door.release();
+    assert_eq!(renewal.wait().unwrap().code(), Some(2));
+
+    let folder = desk.folder.path().join("renewed");
+    for row in &rows {
+        let is_there = folder.join(row).join(format!("{row}.crt")).exists();
+        assert_eq!(is_there, row != revoked, "{row}");
+    }
+    let listed = site.run(&["list-clients", "-o", "json"]).exits(0).json();
+    let clients = listed["clients"].as_array().unwrap();
+    for client in clients {
+        let is_revoked = client["name"] == revoked;
+        let may_be: &[&str] = if is_revoked {
+            &["revoked", "void"]
+        } else {
+            &["issued"]
+        };
+        let state = client["state"].as_str().unwrap();
+        assert!(may_be.contains(&state), "{client}");
+    }
+    let renewed = clients.iter().filter(|client| client["state"] == "issued");
+    assert_eq!(renewed.count(), 2 * (ROWS - 1));
+}

@@ -2,6 +2,7 @@
 
 mod cas;
 mod everywhere;
+mod inventory;
 
 use serde_json::{Map, Value};
 

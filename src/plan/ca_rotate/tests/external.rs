@@ -303,3 +303,34 @@ fn a_killed_adoption_is_completed_and_never_loses_the_foreign_ca() {
         }
     }
 }
+
+#[test]
+fn beside_a_lost_inventory_an_external_ca_leaves_only_after_it_was_accepted() {
+    for (phase, cluster, alice) in phases() {
+        let mut cluster = cluster.clone();
+        // From then on the authority knows its inventory.
+        cluster.run(&request(Goal::AcceptInventory)).unwrap();
+        let (fingerprint, theirs) = intrude(&mut cluster);
+        let objects = &mut cluster.objects;
+        objects.retain(|name, _| name.namespace != "kubectl-mtls-clients");
+        let writes = cluster.writes.len();
+        let failure = cluster.run(&drop(&fingerprint)).unwrap_err();
+        assert!(failure.to_string().contains("is lost"), "{failure}");
+        let hints = failure.what_to_do().join("\n");
+        assert!(hints.contains("ca-rotate --accept-inventory"), "{hints}");
+        assert_eq!(cluster.writes.len(), writes);
+        cluster.run(&request(Goal::AcceptInventory)).unwrap();
+        let report = cluster.run(&drop(&fingerprint)).unwrap();
+        assert_eq!(cluster.answer(theirs), Verdict::Unknown, "{phase}");
+        // The rotation ends where nothing is known to use the old CA.
+        let is_over = report.phase == Phase::Settled;
+        assert_eq!(is_over, phase != Phase::Spreading, "{phase}");
+        let is_let_in = phase != Phase::Overlap;
+        let expected = if is_let_in {
+            Verdict::LetIn
+        } else {
+            Verdict::Unknown
+        };
+        assert_eq!(cluster.answer(alice), expected, "{phase}");
+    }
+}

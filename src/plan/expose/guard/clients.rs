@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::pki::names::{ClientName, check_uri_san, default_uri};
 use crate::plan::command_line::quoted;
 use crate::plan::list_clients::{entries, inventory};
+use crate::plan::witness::{self, Fault};
 use crate::plan::{Observed, Reconciled, Seen, spelling};
 use crate::resources::guard::Clients;
 use crate::resources::inventory::{Entry, EntryState};
@@ -85,6 +86,8 @@ struct Directory<'a> {
     entries: Vec<Entry>,
     /// Why the inventory was not read.
     unseen: Option<String>,
+    /// What was lost of the inventory, which may have held a client that is not found.
+    lost: Option<Fault>,
 }
 
 impl<'a> Directory<'a> {
@@ -100,8 +103,11 @@ impl<'a> Directory<'a> {
                 authority: None,
                 entries: Vec::new(),
                 unseen: None,
+                lost: None,
             });
         };
+        let state = view.state.as_ref().map(|(_, state)| state);
+        let lost = state.map(|state| witness::fault_of_inventory(state, observed));
         let query = inventory(name);
         observed.prefetch([query.clone()])?;
         let listed = observed.try_list(&query)?;
@@ -113,6 +119,7 @@ impl<'a> Directory<'a> {
                 Seen::Found(_) | Seen::Missing => None,
                 other => other.unknown(),
             },
+            lost: lost.transpose()?.flatten(),
         })
     }
 
@@ -212,6 +219,11 @@ impl<'a> Directory<'a> {
             ))
             .hint("`--allow-unknown` lists clients without looking them up")
             .for_want_of_rights();
+        }
+        if let (Some(fault), Some(authority)) = (&self.lost, self.authority) {
+            return fault.refusal(authority).hint(format!(
+                "`--allow-unknown` lists the client `{name}` anyway"
+            ));
         }
         let of_name: Vec<&Entry> = self
             .entries

@@ -1,6 +1,7 @@
 //! Clusters with istiods of any version and with any selection of namespaces.
 
 mod labels;
+mod remote;
 
 use serde_json::{Value, json};
 

@@ -133,6 +133,7 @@ pub(super) fn notes(
     );
     let weakness = weakness::of_cas(foreign, &rotate);
     notes.extend(weakness.map(|weakness| weakness.to_string()));
+    notes.extend(trust.damages.clone());
     if let Some(reason) = &trust.source.unchecked {
         notes.push(format!(
             "it was not checked whether the Gateway CRD has `caCertCredentialName`: {reason}"

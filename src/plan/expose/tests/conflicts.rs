@@ -244,6 +244,56 @@ fn a_secret_of_ours_that_a_tool_keeps_is_not_written_again() {
     assert!(cluster.objects[&name] != changed);
 }
 
+#[test]
+fn an_authority_that_a_tool_keeps_is_not_changed_for_a_gateway() {
+    let mut cluster = Cluster::kyma();
+    cluster.issue("alice");
+    let name = crate::resources::names::CredentialNames::first().state();
+    let kept = cluster.objects[&name]
+        .clone()
+        .with_annotation("meta.helm.sh/release-name", "shop");
+    cluster.put(&kept);
+    let says = format!("Helm manages {name}");
+    refused(&mut cluster, &expose_request(), &says);
+    let forced = Request {
+        force_conflicts: true,
+        ..expose_request()
+    };
+    cluster.run(&forced).unwrap();
+    // As long as nothing of it changes, it is used as it is.
+    cluster.writes.clear();
+    cluster.run(&expose_request()).unwrap();
+    assert_eq!(cluster.writes, Vec::<String>::new());
+}
+
+#[test]
+fn a_guard_that_only_a_mark_says_is_kept_is_not_changed() {
+    let allow = |name: &str| Request {
+        access: AccessChoice {
+            allow: Allow::Only(vec![name.to_owned()]),
+            ..AccessChoice::default()
+        },
+        ..expose_request()
+    };
+    let mut cluster = Cluster::kyma();
+    cluster.run(&allow("spiffe://example.org/ada")).unwrap();
+    let guard = host_reference("istio-system", "shop", "httpbin");
+    let kept = cluster.objects[&guard]
+        .clone()
+        .with_annotation("argocd.argoproj.io/tracking-id", "shop");
+    cluster.put(&kept);
+    let request = allow("spiffe://example.org/ben");
+    refused(&mut cluster, &request, &format!("Argo CD manages {guard}"));
+    let forced = Request {
+        force_conflicts: true,
+        ..request.clone()
+    };
+    cluster.run(&forced).unwrap();
+    cluster.writes.clear();
+    cluster.run(&request).unwrap();
+    assert_eq!(cluster.writes, Vec::<String>::new());
+}
+
 /// The route of Kyma's tutorial has no place for our notes: the header guard, which is always ours, has one.
 #[test]
 fn the_allow_list_of_a_route_of_somebody_else_is_restored_with_its_clients() {

@@ -1,6 +1,9 @@
 //! One of many clients in a batch.
 
 use super::*;
+use crate::pki::crl::Reason;
+use crate::plan::{DryRun, revoke_client};
+use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 
 /// A run for one of many clients.
 fn of_many<'a>(
@@ -157,5 +160,98 @@ fn what_has_expired_or_is_of_a_ca_that_left_is_not_passed_over() {
         forced.another = true;
         let report = issue_of_many(&mut cluster, &forced, &standing, answered()).unwrap();
         assert_eq!((report.entry.number, report.before), (2, false));
+    }
+}
+
+fn revocation(name: &str) -> revoke_client::Request {
+    revoke_client::Request {
+        authority: FIRST_AUTHORITY.to_owned(),
+        directory: None,
+        which: revoke_client::Which::Names(vec![name.parse().unwrap()]),
+        reason: Reason::KeyCompromise,
+        dry_run: DryRun::None,
+        confirmed: true,
+        timeout: std::time::Duration::from_secs(60),
+        connect_to: Some("gateway:443".to_owned()),
+        force_conflicts: false,
+        close_connections: false,
+    }
+}
+
+/// Whether the next effect commits the revocation.
+fn commits(run: &mut Run<revoke_client::Request>) -> bool {
+    let state = CredentialNames::first().state();
+    matches!(
+        run.next(NOW),
+        Some(Effect::Write(Write::Replace(object))) if *object.reference() == state
+    )
+}
+
+/// How far a revocation is when the batch reads the authority after reserving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Revocation {
+    /// It has listed the inventory before the entry was reserved, and then published its list.
+    DoesNotKnow,
+    /// It has listed the entry too, and published its list.
+    Published,
+    /// It has marked the entries too.
+    Over,
+}
+
+#[test]
+fn one_of_many_whose_name_is_revoked_after_it_was_reserved_is_not_delivered() {
+    for (revocation_is, ends) in [
+        (Revocation::DoesNotKnow, EntryState::Void),
+        (Revocation::Published, EntryState::Void),
+        (Revocation::Over, EntryState::Revoked),
+    ] {
+        for renews in [None, Some(1)] {
+            let what = format!("{revocation_is:?}, renews {renews:?}");
+            let mut cluster = Cluster::default();
+            cluster.run(&request("alice")).unwrap();
+            let request = Request {
+                renews,
+                another: true,
+                ..one_of_many("alice")
+            };
+            let began = Arc::new(standing(&mut cluster));
+            let revocation = revocation("alice");
+            let mut revoker = Run::begin(&revocation);
+            while revocation_is == Revocation::DoesNotKnow && !commits(&mut revoker) {
+                cluster.step(&mut revoker);
+            }
+            let mut run = of_many(&request, &began, answered());
+            while cluster.entries().len() < 2 {
+                cluster.step(&mut run);
+            }
+            while !commits(&mut revoker) {
+                cluster.step(&mut revoker);
+            }
+            cluster.step(&mut revoker);
+            while revocation_is == Revocation::Over && revoker.result.is_none() {
+                cluster.step(&mut revoker);
+            }
+            // As the batch does, which reads the state before it delivers.
+            let state = Query::Get(began.reference().clone());
+            let answer = cluster.read(&state);
+            assert!(!began.holds(&answer));
+            let mut observed = run.observed;
+            observed.saw(state, answer);
+            let now = standing(&mut cluster).of_run_since(&began);
+            let delivered = cluster.clients.len();
+            let failure = issue_of_many(&mut cluster, &request, &now, observed).unwrap_err();
+            let says = "of `alice` was revoked";
+            assert!(failure.to_string().contains(says), "{what}: {failure}");
+            assert_eq!(cluster.clients.len(), delivered, "{what}");
+            while revoker.result.is_none() {
+                cluster.step(&mut revoker);
+            }
+            revoker.result.unwrap().unwrap();
+            let mut states = cluster.states();
+            states.sort_unstable();
+            let mut expected = [EntryState::Revoked, ends];
+            expected.sort_unstable();
+            assert_eq!(states, expected, "{what}");
+        }
     }
 }

@@ -89,7 +89,7 @@ fn expired_canaries_prove_nothing() {
 fn beside(goal: &Goal, lead: usize, revokes_first: bool) -> (Cluster, usize, bool) {
     let mut cluster = Cluster::exposed();
     cluster.issue("stays");
-    if matches!(goal, Goal::Finish(_)) {
+    if matches!(goal, Goal::Finish(_) | Goal::Abort) {
         rotate(&mut cluster, Goal::Advance(None));
     }
     let alice = cluster.issue("alice");
@@ -138,7 +138,7 @@ fn a_revocation_beside_a_rotation_ends_well_in_every_order_and_holds() {
         force: true,
         ..Finish::default()
     };
-    for goal in [Goal::Advance(None), Goal::Finish(force)] {
+    for goal in [Goal::Advance(None), Goal::Finish(force), Goal::Abort] {
         for revokes_first in [true, false] {
             for lead in 0.. {
                 let (cluster, alice, is_over) = beside(&goal, lead, revokes_first);
@@ -146,6 +146,63 @@ fn a_revocation_beside_a_rotation_ends_well_in_every_order_and_holds() {
                 if is_over {
                     break;
                 }
+            }
+        }
+    }
+}
+
+/// An authority of before a revocation was put back; both at once, one of them some steps ahead. Whether that one was over.
+fn beside_a_restoration(lead: usize, revokes_first: bool) -> bool {
+    let what = format!("{lead} ahead, the revocation: {revokes_first}");
+    let mut cluster = Cluster::exposed();
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.issue(name));
+    let before = cluster.objects[&CredentialNames::first().state()].clone();
+    cluster.run(&named("bob")).unwrap();
+    cluster.put(&before);
+    cluster.load();
+    let revocation = named("alice");
+    let restoration = rotation(Goal::Restore(Restore {
+        external: Vec::new(),
+        accept_loss: true,
+    }));
+    let mut revoking = Run::begin(&revocation);
+    let mut restoring = Run::begin(&restoration);
+    for _ in 0..lead {
+        if revokes_first {
+            cluster.step(&mut revoking);
+        } else {
+            cluster.step(&mut restoring);
+        }
+    }
+    let is_over = if revokes_first {
+        revoking.result.is_some()
+    } else {
+        restoring.result.is_some()
+    };
+    for _ in 0..400 {
+        cluster.step(&mut revoking);
+        cluster.step(&mut restoring);
+    }
+    if let Err(failure) = restoring.result.unwrap() {
+        panic!("{what}: {failure:?}");
+    }
+    if let Err(failure) = revoking.result.unwrap() {
+        let says = "an older copy of the authority";
+        assert!(failure.to_string().contains(says), "{what}: {failure:?}");
+        cluster.run(&revocation).unwrap();
+    }
+    for client in [alice, bob] {
+        assert_eq!(cluster.answer(client), Verdict::Revoked, "{what}");
+    }
+    is_over
+}
+
+#[test]
+fn a_revocation_beside_a_restoration_is_done_or_refused_and_nobody_who_was_revoked_gets_in() {
+    for revokes_first in [true, false] {
+        for lead in 0.. {
+            if beside_a_restoration(lead, revokes_first) {
+                break;
             }
         }
     }

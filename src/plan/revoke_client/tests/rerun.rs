@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::testing::kyma::expose_request;
+use crate::resources::inventory::is_entry;
 use crate::resources::proxy_config::Part;
 use crate::resources::witness::{Witness, reference};
 
@@ -50,6 +51,27 @@ fn nothing_is_published_again_where_every_proxy_has_loaded_the_lists() {
     assert_eq!(report.notes, [""; 0]);
     // Another client's revocation is published and proven by handshakes, as ever.
     assert!(run(&mut cluster, "bob") == (ANEW.0, ANEW.1.to_vec()));
+}
+
+#[test]
+fn an_entry_that_cannot_be_marked_is_reported_again_and_nothing_is_published_for_it() {
+    let mut cluster = cluster();
+    let is_alices = |object: &&Object| {
+        is_entry(object) && object.annotation("kubectl-mtls.dev/client-name") == Some("alice")
+    };
+    let entry = cluster.objects.values().find(is_alices).unwrap().clone();
+    cluster.put(&entry.with("data", serde_json::json!({})));
+    let says = "could not be marked as revoked";
+    let report = cluster.run(&asking("alice")).unwrap();
+    assert!(report.notes.join("\n").contains(says), "{:?}", report.notes);
+    for _ in 0..2 {
+        let writes = cluster.writes.len();
+        let report = cluster.run(&asking("alice")).unwrap();
+        assert_eq!(cluster.writes[writes..], [""; 0]);
+        assert_eq!(fates(&report), [("alice", Fate::AlreadyRevoked)]);
+        assert!(report.notes.join("\n").contains(says), "{:?}", report.notes);
+        assert_eq!(report.seen[0].evidence, Evidence::LoadedLists);
+    }
 }
 
 #[test]

@@ -234,6 +234,37 @@ fn an_authority_that_may_not_be_let_go_is_told() {
 }
 
 #[test]
+fn an_authority_that_a_tool_keeps_is_not_let_go_and_that_is_told_unless_another_gateway_needs_it() {
+    let (mut cluster, _) = exposed_clusters().remove(0);
+    let name = CredentialNames::first().state();
+    let kept = cluster.objects[&name]
+        .clone()
+        .with_annotation("argocd.argoproj.io/tracking-id", "shop");
+    let before = cluster.put(&kept);
+    let mut shared = cluster.clone();
+    let spec = cluster.objects[&own_gateway().reference()].at(&["spec"]);
+    shared.put(&Object::new(shared_gateway().reference()).with("spec", spec.unwrap().clone()));
+    let without_secrets = Request {
+        purge: false,
+        ..unexpose_request()
+    };
+    let report = shared.run(&without_secrets).unwrap();
+    assert!(report.notes.iter().all(|note| !note.contains("finalizer")));
+    let report = cluster.run(&Purge(unexpose_request())).unwrap().unwrap();
+    let [note] = report.notes.as_slice() else {
+        panic!("{:#?}", report.notes);
+    };
+    for says in [
+        "keeps its finalizer",
+        "Argo CD manages ConfigMap kubectl-mtls/kyma-mtls",
+        "/metadata/finalizers",
+    ] {
+        assert!(note.contains(says), "{note}");
+    }
+    assert_eq!(cluster.objects[&name], before);
+}
+
+#[test]
 fn an_authority_that_could_not_be_let_go_fails_the_purge_and_the_next_one_lets_it_go() {
     let (mut cluster, _) = exposed_clusters().remove(0);
     let authority = CredentialNames::first().state();

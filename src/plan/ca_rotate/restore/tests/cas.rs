@@ -264,3 +264,21 @@ fn a_ca_that_is_named_comes_back_without_its_key_and_is_replaced_by_a_rotation()
         [Verdict::LetIn; 2]
     );
 }
+
+/// The keys tell it, where no state and no bundle is left.
+#[test]
+fn that_a_ca_was_given_is_read_from_its_keys_after_the_state_was_lost() {
+    let mut cluster = Cluster::exposed();
+    let given = cluster.given_ca();
+    let rotation = request(Goal::Advance(Some(given.clone())));
+    cluster.run(&rotation).unwrap();
+    let client = cluster.issue("alice");
+    let fingerprint = given.certificate().fingerprint();
+    assert_eq!(cluster.state().given, [fingerprint.clone()].into());
+    lose(&mut cluster);
+    cluster.run(&restore(true)).unwrap();
+    let state = cluster.state();
+    assert!(state.trusted.contains(given.certificate()));
+    assert_eq!(state.given, [fingerprint].into());
+    assert_eq!(cluster.answer(client), Verdict::LetIn);
+}

@@ -1,0 +1,62 @@
+//! Damages of an authority that no command needs to be refused for: a lost inventory, and CAs that somebody added to the trust bundle by
+//! hand.
+
+use super::command_line::ca_rotate;
+use super::{Observed, Reconciled, weakness, witness};
+use crate::pki::inspect::Certificate;
+use crate::resources::authority::AuthorityState;
+use crate::resources::names::CredentialNames;
+
+/// A note on each damage, with the command that repairs it.
+pub fn notes(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<String>> {
+    let fault = witness::fault_of_inventory(state, observed)?;
+    let lost = fault.map(|fault| fault.told(&state.authority));
+    Ok(lost.into_iter().chain(of_added(state)).collect())
+}
+
+/// A note on each CA that somebody put back into the trust bundle, or added to it.
+pub fn of_added(state: &AuthorityState) -> Vec<String> {
+    let is_added = |ca: &&Certificate| state.intruders.contains(&ca.fingerprint());
+    let added = state.external.iter().filter(is_added);
+    let all = state.readmitted.iter().chain(added);
+    all.map(|ca| {
+        let (says, remedy) = (says(ca, state), remedy(ca, state));
+        format!("{says}, and its clients get in; `{remedy}` removes it")
+    })
+    .collect()
+}
+
+/// A note on each CA that somebody had put back into the trust bundle when this run began, and that a change of this run removed again.
+pub fn of_removed(state: &AuthorityState, observed: &Observed) -> Vec<String> {
+    let own = CredentialNames::of_authority(&state.authority).state();
+    let first = observed.first_read(&own);
+    let first = first.and_then(|object| AuthorityState::read(object).ok());
+    let was_there = first.map(|first| first.readmitted).unwrap_or_default();
+    let removed = was_there.iter().filter(|ca| !state.readmitted.contains(ca));
+    removed
+        .map(|ca| {
+            format!(
+                "{} was removed from the trust bundle of the authority `{}` again: somebody had put it back",
+                weakness::name(ca),
+                state.authority
+            )
+        })
+        .collect()
+}
+
+/// A sentence on a CA that somebody put back into the trust bundle, or added to it.
+pub fn says(ca: &Certificate, state: &AuthorityState) -> String {
+    let (named, authority) = (weakness::name(ca), &state.authority);
+    if state.readmitted.contains(ca) {
+        return format!(
+            "somebody put {named}, which was removed, back into the trust bundle of the authority `{authority}`"
+        );
+    }
+    format!("somebody added {named} to the trust bundle of the authority `{authority}`")
+}
+
+/// The command that removes such a CA.
+pub fn remedy(ca: &Certificate, state: &AuthorityState) -> String {
+    let flags = format!(" --finish --drop-external {}", ca.fingerprint());
+    ca_rotate(&flags, &state.authority)
+}
