@@ -115,12 +115,22 @@ pub fn client_ca_resource(source: &ObjectRef) -> String {
     derived_client_ca(&client_ca::field(source))
 }
 
+/// The class of a Gateway, which tells its controller.
+pub fn class(object: &Object) -> &str {
+    object.text(&["spec", "gatewayClassName"])
+}
+
+/// Whether the controller of a Gateway is istiod, by its class.
+pub fn is_istios(object: &Object) -> bool {
+    class(object) == CLASS
+}
+
 /// Why istiod does not serve the listeners of a Gateway with this client CA, or not all of them; `None` if it does.
 ///
 /// Who may write a Gateway may name any `ConfigMap`. istiod takes it where a `ReferenceGrant` permits that, and then says so in the
 /// listener's status.
 pub fn why_unserved(object: &Object) -> Option<String> {
-    let class = object.text(&["spec", "gatewayClassName"]);
+    let class = class(object);
     if class != CLASS {
         return Some(format!("its class is `{class}`, not `{CLASS}`"));
     }
@@ -141,7 +151,7 @@ fn is_resolved(object: &Object, listener: &Value) -> bool {
 /// The servers of a [translated](translated) Gateway that istiod serves.
 pub fn served(object: &Object, ingress: &IngressGateway) -> Option<Gateway> {
     let mut gateway = translated(object, ingress)?;
-    let is_istios = object.text(&["spec", "gatewayClassName"]) == CLASS;
+    let is_istios = is_istios(object);
     let is_served = |name: &str| is_istios && is_resolved(object, &name.into());
     gateway.servers.retain(|server| is_served(&server.name));
     Some(gateway)

@@ -1,14 +1,15 @@
 //! The Gateway of a host.
 
-use super::{Request, ingress};
+use super::{Request, gateway, ingress};
 use crate::error::Failure;
 use crate::plan::control_plane::Serving;
+use crate::plan::probe::kubernetes_gateways;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Reconciled};
-use crate::resources::environment;
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{GATEWAY, GatewayName};
 use crate::resources::route::{LiveRoute, Routing};
+use crate::resources::{Kind, ObjectRef, environment, gateway_api};
 
 /// The Gateway of the host; never Kyma's own.
 pub(super) fn chosen_gateway(
@@ -21,12 +22,46 @@ pub(super) fn chosen_gateway(
         Some(gateway) => gateway,
         None => default_gateway(request, routing, observed)?,
     };
+    refuse_kubernetes_gateway(request, observed)?;
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
             .hint("a further server on it would stop every APIRule of the cluster; choose another Gateway with `--gateway`")
             .into());
     }
     Ok(gateway)
+}
+
+/// Refuses a name of the user's that only a Gateway of the Kubernetes Gateway API has, which this plugin does not write.
+fn refuse_kubernetes_gateway(request: &Request, observed: &Observed) -> Reconciled<()> {
+    let Some(gateway) = &request.gateway else {
+        return Ok(());
+    };
+    let listed = observed.try_list(&kubernetes_gateways())?;
+    let name = ObjectRef::new(Kind::KubernetesGateway, &gateway.namespace, &gateway.name);
+    let mut listed = listed.found().copied().unwrap_or_default().iter();
+    let Some(theirs) = listed.find(|object| *object.reference() == name) else {
+        return Ok(());
+    };
+    if gateway::listed(gateway, observed)?.is_some() {
+        return Ok(());
+    }
+    let failure = Failure::refused(format!(
+        "`{gateway}` is a Gateway of the Kubernetes Gateway API (class `{}`); `expose` needs a Gateway of Istio",
+        gateway_api::class(theirs)
+    ));
+    let failure = if gateway_api::is_istios(theirs) {
+        failure
+            .hint(format!(
+                "leave out `--gateway` to get a Gateway of Istio for the Service, or choose a name that no other Gateway in `{}` has",
+                gateway.namespace
+            ))
+            .hint(format!(
+                "to check the clients of `{gateway}` by the same authority, name the authority's ConfigMap in its `caCertificateRefs` (docs/gateways.md)"
+            ))
+    } else {
+        failure.hint("Istio does not serve Gateways of this class; leave out `--gateway` to get a Gateway on Istio's ingress gateway")
+    };
+    Err(failure.into())
 }
 
 /// The Gateway that the user names, or that an earlier run used.
