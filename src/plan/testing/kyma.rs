@@ -4,7 +4,7 @@ mod kubernetes;
 mod requests;
 
 pub use kubernetes::kubernetes_reader;
-pub use requests::{expose_request, unexpose_request};
+pub use requests::{expose_request, exposed_on_helm, unexpose_request};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
