@@ -134,6 +134,7 @@ fn every_part_of_every_environment_listens_on_loopback_only() {
         Environment::KymaCustom,
         Environment::PlainIstio,
         Environment::TwoGateways,
+        Environment::TwoRevisions,
     ] {
         let sandbox = Instance::start(environment).unwrap();
         sandbox.deploy_echo("default", "httpbin").unwrap();
