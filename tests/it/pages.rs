@@ -35,9 +35,14 @@ enum Begins {
     There,
     /// Nowhere: it is not run here, for this reason.
     NotRun(&'static str),
+    /// On another cluster: the test in this file runs it with [`run_section`].
+    RunBy(&'static str),
 }
 
-use Begins::{Anew, NotRun, There};
+use Begins::{Anew, NotRun, RunBy, There};
+
+/// The page of which tests of other clusters run the sections.
+pub(crate) const GATEWAYS: &str = "docs/gateways.md";
 
 const fn section(
     heading: &'static str,
@@ -138,34 +143,22 @@ const PAGES: &[Page] = &[
         ],
     },
     Page {
-        path: "docs/gateways.md",
+        path: GATEWAYS,
         sections: &[
             section(
                 "Which ingress gateway a host gets",
-                NotRun(
-                    "it needs a Helm release of the gateway; tests/it/gateways.rs exposes Services on one",
-                ),
+                RunBy("tests/it/gateways.rs"),
                 &[],
             ),
-            section(
-                "The control plane",
-                NotRun(
-                    "it needs the Istio add-on of AKS; tests/it/gateways.rs works under such Roles on one",
-                ),
-                &[],
-            ),
+            section("The control plane", RunBy("tests/it/gateways.rs"), &[]),
             section(
                 "Proxies in several namespaces",
-                NotRun(
-                    "it needs two gateways with the same labels; tests/it/gateways.rs exposes Services on them",
-                ),
+                RunBy("tests/it/gateways.rs"),
                 &[],
             ),
             section(
                 "Server certificates",
-                NotRun(
-                    "it needs cert-manager; tests/it/cert_manager.rs exposes Services with its certificates",
-                ),
+                RunBy("tests/it/cert_manager.rs"),
                 &[],
             ),
         ],
@@ -362,6 +355,10 @@ fn every_page_and_every_section_with_command_lines_is_known() {
             .collect();
         assert_eq!(listed, headings, "{}", page.path);
         for section in page.sections {
+            if let RunBy(file) = section.begins {
+                let call = format!("run_section(GATEWAYS, \"{}\", ", section.heading);
+                assert!(text(file).contains(&call), "{file}: no {call}");
+            }
             for (line, _) in section.prepared.iter().filter(|(line, _)| !line.is_empty()) {
                 let stands = all.iter().any(|one| one.command == *line);
                 assert!(stands, "{}: no line `{line}`", page.path);
@@ -380,6 +377,9 @@ fn every_command_line_of_the_pages_works_and_prints_what_stands_there() {
         for section in page.sections {
             if let NotRun(reason) = section.begins {
                 not_run(page, section.heading, reason);
+                continue;
+            }
+            if matches!(section.begins, RunBy(_)) {
                 continue;
             }
             if matches!(section.begins, Anew) || desk.is_none() {
@@ -406,6 +406,16 @@ impl Section {
         let prepared = self.prepared.iter().filter(|(at, _)| *at == line);
         prepared.for_each(|(_, first)| drop(shell.runs(first)));
     }
+}
+
+/// Runs the command lines of a section at a desk, on whatever cluster that is.
+#[track_caller]
+pub(crate) fn run_section(page: &str, heading: &str, desk: &Desk) {
+    let shell = Shell::new(desk);
+    let all = lines(&text(page));
+    let of_section = all.iter().filter(|line| line.heading == heading);
+    let run = of_section.map(|line| shell.runs(&as_here(&line.command, &desk.instance)));
+    assert!(run.count() > 0, "{page} has no command lines in {heading}");
 }
 
 /// What a line prints; none where this machine lacks its program.
