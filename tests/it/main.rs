@@ -87,6 +87,7 @@ mod stage;
 mod status;
 mod stuck_proxies;
 mod tutorial;
+mod two_revisions;
 mod unexpose;
 mod waiting;
 mod ways;
