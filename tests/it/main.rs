@@ -76,6 +76,7 @@ mod rotation_load;
 mod rotation_losses;
 mod rotation_model;
 mod rotation_oracle;
+mod scaled_gateway;
 mod shared;
 mod shared_authority;
 mod shell;
