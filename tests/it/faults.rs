@@ -13,7 +13,8 @@ use sandbox::{AuditEvent, Caller, Environment, Fault, Instance, Interceptor, Wat
 use serde_json::{Value, json};
 
 use crate::lab::{
-    Desk, PLUGIN, gateway, main_job, no_namespace_on, own_namespace_on, plain_job, requests,
+    Desk, PLUGIN, gateway, helm_job, main_job, no_namespace_on, own_namespace_on, plain_job,
+    requests,
 };
 
 /// Clients of others, whom no inventory knows.
@@ -29,12 +30,16 @@ pub(crate) enum Scene {
     ExposeAll,
     /// `expose` with neither Kyma nor Gardener.
     ExposePlain,
+    /// The same where the ingress gateway is a Helm release in a namespace of its own.
+    ExposeHelm,
     /// `unexpose --purge` on Kyma's default domain.
     Purge,
     /// The same for a Gateway in another namespace, which was chosen with `--gateway`.
     PurgeChosen,
     /// `unexpose --purge` with neither Kyma nor Gardener.
     PurgePlain,
+    /// The same beside a Helm release of the ingress gateway.
+    PurgeHelm,
     /// A client is taken from the allow-list.
     Narrow,
     /// The allow-list is given up.
@@ -46,25 +51,31 @@ pub(crate) enum Scene {
 impl Scene {
     /// Those in which an exposed host is changed.
     pub(crate) const CHANGES: [Self; 3] = [Self::Narrow, Self::Lift, Self::Repair];
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Expose,
         Self::ExposeAll,
         Self::ExposePlain,
+        Self::ExposeHelm,
         Self::Purge,
         Self::PurgeChosen,
         Self::PurgePlain,
+        Self::PurgeHelm,
         Self::Narrow,
         Self::Lift,
         Self::Repair,
     ];
 
     fn is_purge(self) -> bool {
-        matches!(self, Self::Purge | Self::PurgeChosen | Self::PurgePlain)
+        matches!(
+            self,
+            Self::Purge | Self::PurgeChosen | Self::PurgePlain | Self::PurgeHelm
+        )
     }
 
     fn instance(self) -> Arc<Instance> {
         let instance = match self {
             Self::ExposePlain | Self::PurgePlain => &plain_job().instance,
+            Self::ExposeHelm | Self::PurgeHelm => &helm_job().instance,
             _ => &main_job().desk.instance,
         };
         instance.clone()
@@ -144,10 +155,10 @@ impl Stand {
 
     fn arguments(&self) -> Vec<&str> {
         match self.scene {
-            Scene::Purge | Scene::PurgeChosen | Scene::PurgePlain => {
+            Scene::Purge | Scene::PurgeChosen | Scene::PurgePlain | Scene::PurgeHelm => {
                 vec!["unexpose", "httpbin", "--purge", "--yes"]
             }
-            Scene::Expose | Scene::ExposePlain => self.expose(),
+            Scene::Expose | Scene::ExposePlain | Scene::ExposeHelm => self.expose(),
             Scene::Narrow => Self::change(&["--allow-remove", BOB]),
             Scene::Lift => Self::change(&["--allow-any"]),
             Scene::Repair => Self::change(&[]),
@@ -165,16 +176,27 @@ impl Stand {
         }
     }
 
+    /// The namespace of the proxies.
+    fn ingress(&self) -> &str {
+        &self.desk.instance.gateways()[0].namespace
+    }
+
+    /// Whether neither Kyma nor Gardener is there.
+    fn is_plain(&self) -> bool {
+        let kyma = [Environment::KymaDefault, Environment::KymaCustom];
+        !kyma.contains(&self.desk.instance.environment())
+    }
+
     /// The guards beside the proxies, and what they are called in an outline.
     fn guards(&self) -> [(String, &'static str); 2] {
         let gateway = GatewayName::new(&self.desk.namespace, "kyma-mtls-gateway");
         [
             (
-                guard::headers_reference("istio-system", &gateway).name,
+                guard::headers_reference(self.ingress(), &gateway).name,
                 "HEADER-GUARD",
             ),
             (
-                guard::host_reference("istio-system", &self.desk.namespace, "httpbin").name,
+                guard::host_reference(self.ingress(), &self.desk.namespace, "httpbin").name,
                 "HOST-GUARD",
             ),
         ]
@@ -200,7 +222,7 @@ impl Stand {
     /// What stands in the end, without what differs from run to run.
     fn end_state(&self) -> Vec<String> {
         let gateways = "apis/networking.istio.io/v1/gateways";
-        let is_plain = self.desk.instance.environment() == Environment::PlainIstio;
+        let is_plain = self.is_plain();
         let (own, beside_the_proxies) = if is_plain {
             (
                 [gateways, "apis/networking.istio.io/v1/virtualservices"],
@@ -233,9 +255,9 @@ impl Stand {
         for (namespace, kinds) in [
             (self.desk.namespace.as_str(), own),
             (self.gateway.namespace.as_str(), own),
-            ("istio-system", beside_the_proxies),
+            (self.ingress(), beside_the_proxies),
             (
-                "istio-system",
+                self.ingress(),
                 &["apis/security.istio.io/v1/authorizationpolicies"],
             ),
             ("kubectl-mtls", &["api/v1/configmaps"][..]),
@@ -380,7 +402,8 @@ fn ordered(value: &Value) -> Value {
 
 /// What stands after an undisturbed run, and how many requests it sends before it looks at the gateway.
 pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
-    static ENDS: [OnceLock<(Vec<String>, u32)>; 9] = [const { OnceLock::new() }; 9];
+    static ENDS: [OnceLock<(Vec<String>, u32)>; Scene::ALL.len()] =
+        [const { OnceLock::new() }; Scene::ALL.len()];
     let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene, "undisturbed");
@@ -440,7 +463,7 @@ fn a_gateway_that_fails_open_is_seen_by_the_watch() {
     let (desk, name) = (&stand.desk, &stand.authority);
     let certificate = json!({
         "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
-        "metadata": {"namespace": "istio-system", "name": name},
+        "metadata": {"namespace": stand.ingress(), "name": name},
         "spec": {"commonName": stand.host, "secretName": name},
     });
     // No Secret with a client CA: istiod takes `ca.crt` of the server Secret in its place.
@@ -512,6 +535,16 @@ fn the_same_holds_without_kyma_and_gardener() {
     recovers(Scene::ExposePlain, last / 2, Fault::Hold);
     let (_, last) = undisturbed(Scene::PurgePlain);
     recovers(Scene::PurgePlain, last - 2, Fault::Hold);
+}
+
+#[test]
+fn the_same_holds_beside_a_helm_release_of_the_ingress_gateway() {
+    let (_, last) = undisturbed(Scene::ExposeHelm);
+    recovers(Scene::ExposeHelm, last / 2, Fault::Hold);
+    recovers(Scene::ExposeHelm, last / 2 + 1, Fault::Answer(403));
+    let (_, last) = undisturbed(Scene::PurgeHelm);
+    recovers(Scene::PurgeHelm, last - 2, Fault::Hold);
+    recovers(Scene::PurgeHelm, last / 2, Fault::Drop);
 }
 
 #[test]
