@@ -173,6 +173,14 @@ pub fn own_proxies(object: &Object) -> IngressGateway {
     IngressGateway::new(object.namespace(), [label].into())
 }
 
+/// Whether istiod creates these proxies for a Gateway, by their labels.
+///
+/// From Istio 1.31 on no Gateway of Istio in another namespace configures them (`filterStrictGatewayMerging` in
+/// `pilot/pkg/model/push_context.go`).
+pub fn are_managed(ingress: &IngressGateway) -> bool {
+    ingress.selector.contains_key(GATEWAY_NAME_LABEL)
+}
+
 /// Whether a Gateway configures these proxies, behind these Services.
 ///
 /// A Gateway whose address is a host name configures the proxies behind that Service; any other one those that istiod creates for it

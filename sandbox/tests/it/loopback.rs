@@ -86,7 +86,7 @@ fn open_listeners(sandbox: &Instance) {
         "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
         "metadata": {"name": "open", "namespace": "default"},
         "spec": {
-            "selector": {"istio": "ingressgateway"},
+            "selector": sandbox.gateways()[0].labels,
             "servers": [
                 {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["open.example.org"]},
                 {"port": {"number": 443, "name": "tls", "protocol": "TLS"}, "tls": {"mode": "PASSTHROUGH"}, "hosts": ["open.example.org"]},

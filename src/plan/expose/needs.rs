@@ -15,10 +15,10 @@ use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::control_plane::{Serving, istiods};
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
-use crate::resources::environment;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::Istiod;
 use crate::resources::names::ISTIO_NAMESPACE;
+use crate::resources::{environment, gateway_api};
 
 /// The changes that istiod needs, and notes for the user.
 #[derive(Debug, Default)]
@@ -124,6 +124,8 @@ pub(super) fn decide(
         .collect();
     if serving.is_scoped() {
         faults.extend(scoped(target));
+    } else if gateway_api::are_managed(&target.ingress) {
+        faults.extend(managed(target));
     }
     if faults.is_empty()
         && let Some(reason) = serving.unchecked()
@@ -166,6 +168,21 @@ fn scoped(target: &Target) -> Option<Fault> {
         Fault::new(
             format!(
                 "istiod runs with `PILOT_SCOPE_GATEWAY_TO_NAMESPACE`: the Gateway `{gateway}` configures no proxy of the namespace `{proxies}`"
+            ),
+            format!("leave out `--gateway`, or name a Gateway beside the proxies: `--gateway {proxies}/NAME`"),
+            Vec::new(),
+        )
+    })
+}
+
+/// The fault of a Gateway in another namespace than proxies that istiod created for a Gateway of the Kubernetes Gateway API.
+fn managed(target: &Target) -> Option<Fault> {
+    let (gateway, proxies) = (&target.gateway, &target.ingress.namespace);
+    (gateway.namespace != *proxies).then(|| {
+        Fault::new(
+            format!(
+                "istiod deploys the proxies with the labels `{}` for a Gateway of the Kubernetes Gateway API, and from Istio 1.31 on lets only Gateways in `{proxies}` configure them, not `{gateway}`",
+                target.ingress.labels()
             ),
             format!("leave out `--gateway`, or name a Gateway beside the proxies: `--gateway {proxies}/NAME`"),
             Vec::new(),

@@ -276,7 +276,7 @@ impl Cluster {
     }
 
     /// The same cluster with its ingress gateway in another namespace, under another name.
-    fn with_gateway_in(
+    pub fn with_gateway_in(
         mut self,
         namespace: &str,
         service: &str,

@@ -7,6 +7,7 @@ use crate::plan::probe::kubernetes_gateways;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Reconciled};
 use crate::resources::gateway::Gateway;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{GATEWAY, GatewayName};
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{Kind, ObjectRef, environment, gateway_api};
@@ -70,7 +71,7 @@ pub(super) fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Optio
     request.gateway.clone().or(kept)
 }
 
-/// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
+/// The default Gateway, in the Service's namespace. If only Gateways of the proxies' own namespace configure them, it is in the proxies'
 /// namespace, with a name that includes the Service's namespace.
 fn default_gateway(
     request: &Request,
@@ -83,7 +84,10 @@ fn default_gateway(
     let Ok(proxies) = tolerate(proxies)? else {
         return Ok(own);
     };
-    if proxies.namespace == request.namespace || !Serving::of(&proxies, observed)?.is_scoped() {
+    let is_confined = |proxies: &IngressGateway| -> Reconciled<bool> {
+        Ok(gateway_api::are_managed(proxies) || Serving::of(proxies, observed)?.is_scoped())
+    };
+    if proxies.namespace == request.namespace || !is_confined(&proxies)? {
         return Ok(own);
     }
     let name = format!("{}-{GATEWAY}", request.namespace);

@@ -372,3 +372,29 @@ fn a_chosen_gateway_that_is_one_of_the_kubernetes_gateway_api_is_refused_by_what
         assert!(!format!("{unrelated:?}").contains("Kubernetes Gateway API (class"));
     }
 }
+
+/// Proxies that istiod deploys for a Gateway take Gateways of Istio in their own namespace only.
+#[test]
+fn on_proxies_that_istiod_deploys_the_gateway_lies_beside_them() {
+    let label = "gateway.networking.k8s.io/gateway-name".to_owned();
+    let labels = [(label, "web".to_owned())].into();
+    let cluster = Cluster::plain().with_gateway_in("edge", "web-istio", &labels);
+    let named = Request {
+        ingress: vec![ObjectRef::new(Kind::Service, "edge", "web-istio")],
+        ..plain_request()
+    };
+    let report = cluster.clone().run(&named).unwrap();
+    assert_eq!(report.gateway, "edge/shop-kyma-mtls-gateway");
+
+    let mut elsewhere = cluster;
+    let request = Request {
+        gateway: Some(GatewayName::new("shop", "own")),
+        ..named
+    };
+    let failure = elsewhere.run(&request).unwrap_err();
+    let told = "from Istio 1.31 on lets only Gateways in `edge` configure them, not `shop/own`";
+    assert!(failure.to_string().contains(told), "{failure}");
+    let hints = failure.what_to_do().join("\n");
+    assert!(hints.contains("--gateway edge/NAME"), "{hints}");
+    assert_eq!(elsewhere.writes, Vec::<String>::new());
+}
