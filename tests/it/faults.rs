@@ -434,7 +434,14 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     door.plan(number, fault);
     disturbed(&stand.desk, &stand.arguments(), &door);
     stand.rerun();
-    assert_eq!(stand.end_state(), *end, "{what}");
+    // A purge by somebody who may not release the authority says so, ends well, and leaves it as it is.
+    let keeps_authority = scene.is_purge() && fault == Fault::Answer(403);
+    let counts = |line: &&String| !keeps_authority || !line.starts_with("configmaps \"AUTHORITY\"");
+    let (now, end) = (stand.end_state(), end.iter().filter(counts));
+    assert!(
+        now.iter().filter(counts).eq(end.clone()),
+        "{what}: {now:#?}, not {end:#?}"
+    );
     let mark = desk.instance.audit_mark().unwrap();
     stand.rerun();
     let seen = watch.end().unwrap();
