@@ -4,6 +4,7 @@ use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, Run, call, call_new, eventually, started};
+use crate::layout_roles::{Layout, commands_work_under_their_roles};
 
 const OWN: &str = "httpbin.mtls.local.kyma.dev";
 const THEIRS: &str = "web.mtls.local.kyma.dev";
@@ -174,6 +175,12 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
     let instance = started(Environment::KubernetesGateway);
     instance.deploy_echo("shop", "httpbin").unwrap();
     let desk = Desk::new(&instance, "shop");
+    let layout = Layout {
+        ingress: &["istio-system"],
+        istiod: "istio-system",
+        revisions: &[],
+    };
+    commands_work_under_their_roles(&desk, &layout);
     desk.run(&["expose", "httpbin"]).exits(0);
     let own = "shop/kyma-mtls-gateway";
     let query = [
