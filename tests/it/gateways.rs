@@ -191,6 +191,21 @@ fn a_gateway_of_the_helm_chart_is_found_and_serves_a_host_for_all_its_life() {
 }
 
 #[test]
+fn istios_default_gateway_serves_a_host_for_all_its_life() {
+    let desk = start(Environment::PlainIstio);
+    let [ingress] = desk.instance.gateways() else {
+        panic!("one gateway");
+    };
+    let layout = Layout {
+        ingress: &["istio-system"],
+        istiod: "istio-system",
+        revisions: &[],
+    };
+    commands_work_under_their_roles(&desk, &layout);
+    life(&desk, ingress, &[]);
+}
+
+#[test]
 fn two_gateways_with_the_same_labels_serve_a_host_together_for_all_its_life() {
     let desk = start(Environment::TwoGateways);
     let gateways = desk.instance.gateways();
