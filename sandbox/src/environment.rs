@@ -21,6 +21,8 @@ pub enum Environment {
     TwoGateways,
     /// As `helm`, where Gateways act on proxies of their own namespace only (`PILOT_SCOPE_GATEWAY_TO_NAMESPACE`).
     Scoped,
+    /// As `helm`, while Istio is upgraded: behind the Service stand proxies of two revisions, each configured by an istiod of its own.
+    TwoRevisions,
     /// As `plain-istio`, where istiod serves the Kubernetes Gateway API too.
     KubernetesGateway,
 }

@@ -176,10 +176,14 @@ impl Effects for Live<'_> {
                 vec![Event::Notified(text)]
             }
             Effect::Write(write) => vec![self.write(&write).await?],
-            Effect::Attempt(write) => vec![Event::Attempted {
-                object: write.object().reference().clone(),
-                outcome: self.store.attempt(&write).await,
-            }],
+            Effect::Attempt(write) => {
+                let object = write.object().reference().clone();
+                vec![match self.store.attempt(&write).await {
+                    Some(outcome) => Event::Attempted { object, outcome },
+                    // It is read again, and decided anew.
+                    None => Event::Conflict(object),
+                }]
+            }
             Effect::Wait(wait) => self.wait(wait).await?,
             Effect::Probe(probes) => self.probe(probes, observed).await?,
             Effect::Deliver(delivery) => vec![self.deliver(&delivery)?],

@@ -98,16 +98,17 @@ impl Store<'_> {
         }
     }
 
-    /// Changes one object of a cluster, if that is permitted.
-    pub async fn attempt(&self, write: &Write) -> Attempt {
+    /// Changes one object of a cluster, if that is permitted; `None` if somebody changed an object that was to be replaced.
+    pub async fn attempt(&self, write: &Write) -> Option<Attempt> {
         let Self::Cluster(cluster) = self else {
-            return Attempt::Made;
+            return Some(Attempt::Made);
         };
-        match cluster.write(write).await {
+        Some(match cluster.write(write).await {
+            Ok(Outcome::Conflict) if matches!(write, Write::Replace(_)) => return None,
             Ok(_) => Attempt::Made,
             Err(failure) if failure.is_of_an_effect() => Attempt::Failed(failure.to_string()),
             Err(failure) => Attempt::Refused(failure.to_string()),
-        }
+        })
     }
 
     /// The object that a write would store, by a dry run of the API server.

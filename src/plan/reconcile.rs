@@ -87,7 +87,8 @@ pub enum Effect {
     Notify(String),
     /// Change one object.
     Write(Write),
-    /// Change one object if that is permitted; the run continues after a failure, and can read the result.
+    /// Change one object if that is permitted; the run continues after a failure, and can read the result. An object that was changed
+    /// meanwhile is read again.
     Attempt(Write),
     /// Repeat these reads after a pause.
     Wait(Wait),
@@ -114,7 +115,7 @@ pub enum Question {
 /// The result of a write that may fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    /// The write was made, or lost a race.
+    /// The write was made, or somebody else created the object first.
     Made,
     /// The API server denied the write, for this reason.
     Refused(String),

@@ -115,9 +115,14 @@ pub fn client_ca_resource(source: &ObjectRef) -> String {
     derived_client_ca(&client_ca::field(source))
 }
 
-/// Whether a Gateway is of the class for which istiod configures proxies.
+/// The class of a Gateway, which tells its controller.
+pub fn class(object: &Object) -> &str {
+    object.text(&["spec", "gatewayClassName"])
+}
+
+/// Whether the controller of a Gateway is istiod, by its class.
 pub fn is_of_istio(object: &Object) -> bool {
-    object.text(&["spec", "gatewayClassName"]) == CLASS
+    class(object) == CLASS
 }
 
 /// Why istiod does not serve the listeners of a Gateway with this client CA, or not all of them; `None` if it does.
@@ -125,7 +130,7 @@ pub fn is_of_istio(object: &Object) -> bool {
 /// Who may write a Gateway may name any `ConfigMap`. istiod takes it where a `ReferenceGrant` permits that, and then says so in the
 /// listener's status.
 pub fn why_unserved(object: &Object) -> Option<String> {
-    let class = object.text(&["spec", "gatewayClassName"]);
+    let class = class(object);
     if class != CLASS {
         return Some(format!("its class is `{class}`, not `{CLASS}`"));
     }
@@ -166,6 +171,14 @@ pub fn services(object: &Object) -> Vec<ObjectRef> {
 pub fn own_proxies(object: &Object) -> IngressGateway {
     let label = (GATEWAY_NAME_LABEL.to_owned(), object.name().to_owned());
     IngressGateway::new(object.namespace(), [label].into())
+}
+
+/// Whether istiod creates these proxies for a Gateway, by their labels.
+///
+/// From Istio 1.31 on no Gateway of Istio in another namespace configures them (`filterStrictGatewayMerging` in
+/// `pilot/pkg/model/push_context.go`).
+pub fn are_managed(ingress: &IngressGateway) -> bool {
+    ingress.selector.contains_key(GATEWAY_NAME_LABEL)
 }
 
 /// Whether a Gateway configures these proxies, behind these Services.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::examples::CERT_MANAGER;
 use crate::lab::{Desk, Run, call, call_new};
+use crate::pages::{GATEWAYS, run_section};
 use crate::rbac::{is_for_cert_manager, rules_in};
 use crate::shared::Shared;
 use crate::shell::Shell;
@@ -230,6 +231,17 @@ fn an_issuer_that_is_missing_or_not_ready_stops_the_run_before_its_first_write()
     site.desk
         .run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
+}
+
+#[test]
+fn the_lines_of_the_page_on_gateways_choose_the_issuer() {
+    let site = Site::enter();
+    site.issuer(None, "letsencrypt", true);
+    site.issuer(Some(INGRESS), "my-ca", true);
+    run_section(GATEWAYS, "Server certificates", &site.desk);
+    assert_eq!(site.certificate()["spec"]["issuerRef"]["name"], "my-ca");
+    site.is_sound();
+    site.purge();
 }
 
 #[test]

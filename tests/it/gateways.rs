@@ -5,18 +5,19 @@ use serde_json::json;
 
 use crate::lab::{Desk, Run, call, call_new, requests, started};
 use crate::layout_roles::{Layout, commands_work_under_their_roles};
+use crate::pages::{GATEWAYS, run_section};
 
-const HOST: &str = "httpbin.mtls.local.kyma.dev";
-const NAMESPACE: &str = "shop";
+pub(crate) const HOST: &str = "httpbin.mtls.local.kyma.dev";
+pub(crate) const NAMESPACE: &str = "shop";
 
-fn start(environment: Environment) -> Desk {
+pub(crate) fn start(environment: Environment) -> Desk {
     let instance = started(environment);
     instance.deploy_echo(NAMESPACE, "httpbin").unwrap();
     Desk::new(&instance, NAMESPACE)
 }
 
 /// A client at an address of an ingress gateway, with the certificate of a name.
-fn client(desk: &Desk, door: &str, name: Option<&str>) -> Caller {
+pub(crate) fn client(desk: &Desk, door: &str, name: Option<&str>) -> Caller {
     let caller = Caller::new(door, &desk.read("server-ca.crt"));
     match name.map(|name| ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")))) {
         Some([certificate, key]) => caller.with_certificate(&certificate, &key),
@@ -25,7 +26,7 @@ fn client(desk: &Desk, door: &str, name: Option<&str>) -> Caller {
 }
 
 #[track_caller]
-fn admits(desk: &Desk, door: &str, name: &str) {
+pub(crate) fn admits(desk: &Desk, door: &str, name: &str) {
     let reply = call_new(&client(desk, door, Some(name)), HOST, &[]);
     assert!(
         matches!(reply, Reply::Answered { status: 200, .. }),
@@ -34,7 +35,7 @@ fn admits(desk: &Desk, door: &str, name: &str) {
 }
 
 /// Whether a run names a replica among those that it looked at.
-fn names(run: &Run, replica: &Replica) -> bool {
+pub(crate) fn names(run: &Run, replica: &Replica) -> bool {
     let Replica { namespace, pod, .. } = replica;
     let name = match namespace.as_str() {
         "istio-system" => pod.clone(),
@@ -51,7 +52,7 @@ fn life(desk: &Desk, ingress: &IngressGateway, expose: &[&str]) {
 }
 
 /// The same with an ingress gateway in several namespaces, looked at through all these addresses.
-fn life_at(desk: &Desk, gateways: &[IngressGateway], doors: &[String], expose: &[&str]) {
+pub(crate) fn life_at(desk: &Desk, gateways: &[IngressGateway], doors: &[String], expose: &[&str]) {
     let mark = desk.instance.audit_mark().unwrap();
     let first = desk
         .run(&[&["expose", "httpbin"], expose].concat())
@@ -180,7 +181,25 @@ fn a_gateway_of_the_helm_chart_is_found_and_serves_a_host_for_all_its_life() {
     let layout = Layout {
         ingress: &["istio-ingress"],
         istiod: "istio-system",
-        revision: None,
+        revisions: &[],
+    };
+    commands_work_under_their_roles(&desk, &layout);
+    life(&desk, ingress, &[]);
+    run_section(GATEWAYS, "Which ingress gateway a host gets", &desk);
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
+}
+
+#[test]
+fn istios_default_gateway_serves_a_host_for_all_its_life() {
+    let desk = start(Environment::PlainIstio);
+    let [ingress] = desk.instance.gateways() else {
+        panic!("one gateway");
+    };
+    let layout = Layout {
+        ingress: &["istio-system"],
+        istiod: "istio-system",
+        revisions: &[],
     };
     commands_work_under_their_roles(&desk, &layout);
     life(&desk, ingress, &[]);
@@ -202,7 +221,7 @@ fn two_gateways_with_the_same_labels_serve_a_host_together_for_all_its_life() {
     let layout = Layout {
         ingress: &["istio-system", "istio-ingress"],
         istiod: "istio-system",
-        revision: None,
+        revisions: &[],
     };
     commands_work_under_their_roles(&desk, &layout);
     life_at(&desk, gateways, &doors, &[]);
@@ -217,6 +236,7 @@ fn two_gateways_with_the_same_labels_serve_a_host_together_for_all_its_life() {
         assert!(matches!(nobody, Reply::Refused(_)), "{door}: {nobody:?}");
     }
     a_replica_that_lags_is_waited_for(&desk, &second.replicas[1]);
+    run_section(GATEWAYS, "Proxies in several namespaces", &desk);
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
 }
@@ -262,10 +282,11 @@ fn on_aks_the_control_plane_is_looked_at_where_the_proxies_say_that_it_is() {
     let layout = Layout {
         ingress: &[AKS_INGRESS],
         istiod: AKS_ROOT,
-        revision: Some("asm-1-31"),
+        revisions: &["asm-1-31"],
     };
     commands_work_under_their_roles(&desk, &layout);
     life(&desk, ingress, &[]);
+    run_section(GATEWAYS, "The control plane", &desk);
     policies_of_the_root_namespace_are_told(&desk, ingress);
 }
 

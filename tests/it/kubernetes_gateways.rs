@@ -4,6 +4,7 @@ use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, Run, call, call_new, eventually, seen_by_application, started};
+use crate::layout_roles::{Layout, commands_work_under_their_roles};
 
 const OWN: &str = "httpbin.mtls.local.kyma.dev";
 const THEIRS: &str = "web.mtls.local.kyma.dev";
@@ -188,11 +189,50 @@ fn nobody_gets_in_by_a_name_that_the_guards_spare(desk: &Desk) {
     }
 }
 
+/// `expose` tells a Gateway of this kind where it matters, and takes nothing of it.
+fn the_other_gateway_is_told(desk: &Desk) {
+    let api = "of the Kubernetes Gateway API";
+    let shared = format!("Gateway `istio-system/web` {api}): a browser then uses one HTTP/2");
+    desk.run(&["expose", "httpbin"]).exits(0).says(&shared);
+    desk.run(&["expose", "httpbin", "--gateway", "istio-system/web"])
+        .exits(2)
+        .says("`istio-system/web` is a Gateway of the Kubernetes Gateway API (class `istio`)")
+        .says("nothing was changed");
+    desk.instance.deploy_echo("shop", "other").unwrap();
+    desk.run(&[
+        "expose",
+        "other",
+        "--host",
+        THEIRS,
+        "--gateway",
+        "shop/other",
+    ])
+    .exits(2)
+    .says(&format!(
+        "is served by the Gateway `istio-system/web` {api} already"
+    ))
+    .says("nothing was changed");
+    // The Service is reached through that Gateway too, by the same clients.
+    let status = desk.run(&["status", "-o", "json"]);
+    let report = status.json();
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    let of_route = |finding: &Value| finding["id"] == "external-route/not-checked";
+    assert!(findings.all(of_route), "{status:#?}");
+    let listed = desk.run(&["list-clients"]).exits(0);
+    assert!(listed.stdout.contains("alice"), "{listed:#?}");
+}
+
 #[test]
 fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
     let instance = started(Environment::KubernetesGateway);
     instance.deploy_echo("shop", "httpbin").unwrap();
     let desk = Desk::new(&instance, "shop");
+    let layout = Layout {
+        ingress: &["istio-system"],
+        istiod: "istio-system",
+        revisions: &[],
+    };
+    commands_work_under_their_roles(&desk, &layout);
     desk.run(&["expose", "httpbin"]).exits(0);
     let own = "shop/kyma-mtls-gateway";
     let query = [
@@ -214,6 +254,7 @@ fn one_that_reads_the_authority_is_waited_for_by_whatever_changes_trust() {
         matches!(answers[..], [Reply::Answered { status: 200, .. }])
     });
     admits(&desk, &both, "alice");
+    the_other_gateway_is_told(&desk);
     nobody_gets_in_by_a_name_that_the_guards_spare(&desk);
     only_a_gateway_without_a_client_ca_is_an_external_route(&desk, &secret);
 

@@ -11,7 +11,7 @@ use crate::rbac::{Cast, is_for_cert_manager, unlisted, unused};
 pub(crate) struct Layout<'a> {
     pub(crate) ingress: &'a [&'a str],
     pub(crate) istiod: &'a str,
-    pub(crate) revision: Option<&'a str>,
+    pub(crate) revisions: &'a [&'a str],
 }
 
 impl Layout<'_> {
@@ -21,11 +21,9 @@ impl Layout<'_> {
         for namespace in self.ingress {
             flags.extend(["--ingress-namespace", namespace]);
         }
-        flags.extend(
-            self.revision
-                .into_iter()
-                .flat_map(|name| ["--revision", name]),
-        );
+        for revision in self.revisions {
+            flags.extend(["--revision", revision]);
+        }
         flags
     }
 

@@ -15,7 +15,8 @@ use sandbox::Instance;
 use crate::lab::Desk;
 use crate::shell::Shell;
 use crate::stage::{NAMESPACE, stage};
-use table::Begins::{Anew, NotRun};
+use table::Begins::{Anew, NotRun, RunBy};
+pub(crate) use table::GATEWAYS;
 use table::{OTHER_PAGES, PAGES, Page, Section};
 
 /// A command line, the section it is in, and what the page says that it prints.
@@ -116,6 +117,10 @@ fn every_page_and_every_section_with_command_lines_is_known() {
             .collect();
         assert_eq!(listed, headings, "{}", page.path);
         for section in page.sections {
+            if let RunBy(file) = section.begins {
+                let call = format!("run_section(GATEWAYS, \"{}\", ", section.heading);
+                assert!(text(file).contains(&call), "{file}: no {call}");
+            }
             for (line, _) in section.prepared.iter().filter(|(line, _)| !line.is_empty()) {
                 let stands = all.iter().any(|one| one.command == *line);
                 assert!(stands, "{}: no line `{line}`", page.path);
@@ -134,6 +139,9 @@ fn every_command_line_of_the_pages_works_and_prints_what_stands_there() {
         for section in page.sections {
             if let NotRun(reason) = section.begins {
                 not_run(page, section.heading, reason);
+                continue;
+            }
+            if matches!(section.begins, RunBy(_)) {
                 continue;
             }
             if matches!(section.begins, Anew) || desk.is_none() {
@@ -160,6 +168,16 @@ impl Section {
         let prepared = self.prepared.iter().filter(|(at, _)| *at == line);
         prepared.for_each(|(_, first)| drop(shell.runs(first)));
     }
+}
+
+/// Runs the command lines of a section at a desk, on whatever cluster that is.
+#[track_caller]
+pub(crate) fn run_section(page: &str, heading: &str, desk: &Desk) {
+    let shell = Shell::new(desk);
+    let all = lines(&text(page));
+    let of_section = all.iter().filter(|line| line.heading == heading);
+    let run = of_section.map(|line| shell.runs(&as_here(&line.command, &desk.instance)));
+    assert!(run.count() > 0, "{page} has no command lines in {heading}");
 }
 
 /// What a line prints; none where this machine lacks its program.

@@ -120,6 +120,36 @@ fn a_purge_without_kyma_recovers_from_each_single_request_failing_in_each_way() 
     each_in_each_way(Scene::PurgePlain);
 }
 
+#[test]
+fn expose_beside_a_helm_release_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::ExposeHelm, Fault::Hold);
+}
+
+#[test]
+fn expose_beside_a_helm_release_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::ExposeHelm);
+}
+
+#[test]
+fn expose_beside_a_helm_release_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::ExposeHelm, Fault::Drop);
+}
+
+#[test]
+fn a_purge_beside_a_helm_release_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::PurgeHelm, Fault::Hold);
+}
+
+#[test]
+fn a_purge_beside_a_helm_release_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::PurgeHelm);
+}
+
+#[test]
+fn a_purge_beside_a_helm_release_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::PurgeHelm, Fault::Drop);
+}
+
 fn each_in_each_way(scene: Scene) {
     for status in [403, 409, 429, 500] {
         each(scene, Fault::Answer(status));

@@ -73,24 +73,29 @@ impl Addresses {
         self.local(3)
     }
 
-    /// istiod's plaintext discovery.
-    pub(crate) fn istiod_discovery(&self) -> SocketAddr {
-        self.local(4)
+    /// The plaintext discovery of an istiod; there may be two of them.
+    pub(crate) fn istiod_discovery(&self, istiod: usize) -> SocketAddr {
+        self.istiod(istiod, 0)
     }
 
-    /// istiod's discovery over TLS, which nobody here uses.
-    pub(crate) fn istiod_secure(&self) -> SocketAddr {
-        self.local(5)
+    /// Its discovery over TLS, which nobody here uses.
+    pub(crate) fn istiod_secure(&self, istiod: usize) -> SocketAddr {
+        self.istiod(istiod, 1)
     }
 
-    /// istiod's readiness and debug pages.
-    pub(crate) fn istiod_http(&self) -> SocketAddr {
-        self.local(6)
+    /// Its readiness and debug pages.
+    pub(crate) fn istiod_http(&self, istiod: usize) -> SocketAddr {
+        self.istiod(istiod, 2)
     }
 
-    /// istiod's metrics.
-    pub(crate) fn istiod_monitoring(&self) -> SocketAddr {
-        self.local(7)
+    /// Its metrics.
+    pub(crate) fn istiod_monitoring(&self, istiod: usize) -> SocketAddr {
+        self.istiod(istiod, 3)
+    }
+
+    fn istiod(&self, istiod: usize, offset: u16) -> SocketAddr {
+        let first = if istiod == 0 { 4 } else { 12 };
+        self.local(first + offset)
     }
 
     /// The kubelet end of port-forwards.
@@ -103,7 +108,7 @@ impl Addresses {
         self.local(9)
     }
 
-    /// The load balancer in front of a gateway; there are six.
+    /// The load balancer in front of a gateway; there may be two of them.
     pub(crate) fn balancer(&self, gateway: usize) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port_of(10, gateway)).into()
     }

@@ -145,8 +145,9 @@ impl ControlPlane<'_> {
     pub(crate) fn start_istiod(self, kubeconfig: &Path) -> Result<Process> {
         let mesh = self
             .directory
-            .write("mesh.yaml", self.mesh.config().as_bytes())?;
-        self.start(Part::Istiod, "istiod", |istiod| {
+            .write(&self.mesh.file(), self.mesh.config().as_bytes())?;
+        let number = self.mesh.number;
+        self.start(Part::Istiod, &self.mesh.process(), |istiod| {
             istiod
                 .arg("discovery")
                 .arg("--kubeconfig")
@@ -154,10 +155,10 @@ impl ControlPlane<'_> {
                 .arg("--meshConfig")
                 .arg(mesh);
             let addresses = [
-                ("--grpcAddr", self.addresses.istiod_discovery()),
-                ("--secureGRPCAddr", self.addresses.istiod_secure()),
-                ("--httpAddr", self.addresses.istiod_http()),
-                ("--monitoringAddr", self.addresses.istiod_monitoring()),
+                ("--grpcAddr", self.addresses.istiod_discovery(number)),
+                ("--secureGRPCAddr", self.addresses.istiod_secure(number)),
+                ("--httpAddr", self.addresses.istiod_http(number)),
+                ("--monitoringAddr", self.addresses.istiod_monitoring(number)),
             ];
             for (flag, address) in addresses {
                 istiod.arg(flag).arg(address.to_string());
@@ -165,8 +166,8 @@ impl ControlPlane<'_> {
             istiod.args(["--httpsAddr", "", "--ctrlz_port", "0"]);
             istiod.args(["--clusterID", "Kubernetes", "--registries", "Kubernetes"]);
             istiod.envs(self.mesh.variables());
+            istiod.env("POD_NAME", self.mesh.process());
             istiod.envs([
-                ("POD_NAME", "istiod"),
                 ("ENABLE_LEADER_ELECTION", "false"),
                 ("XDS_AUTH_PLAINTEXT", "true"),
                 ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
@@ -182,8 +183,10 @@ impl ControlPlane<'_> {
 
     /// Waits until istiod serves proxies.
     pub(crate) async fn await_istiod(self, process: &mut Process) -> Result<()> {
-        let ready = || probe::answers(self.addresses.istiod_http(), "/ready");
-        self.wait(process, "istiod being ready", ready).await
+        let page = self.addresses.istiod_http(self.mesh.number);
+        let ready = || probe::answers(page, "/ready");
+        let what = format!("{} being ready", self.mesh.process());
+        self.wait(process, &what, ready).await
     }
 
     /// Starts the kubelet end of port-forwards.

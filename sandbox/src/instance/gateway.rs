@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 
 use super::addresses::Addresses;
+use super::mesh::Mesh;
 use super::replica::Replica;
 use crate::environment::Environment;
 use crate::error::{Error, Result, Trying};
@@ -39,6 +40,8 @@ pub struct IngressGateway {
     pub(crate) number: usize,
     /// What installs it.
     pub(crate) installer: Installer,
+    /// The control planes of its replicas, in their order; the last one is also that of further replicas.
+    pub(crate) meshes: Vec<Mesh>,
 }
 
 /// What installs a gateway; it decides about the labels that nobody selects by, and about names.
@@ -63,7 +66,7 @@ impl IngressGateway {
             | Environment::KymaCustom
             | Environment::PlainIstio
             | Environment::KubernetesGateway => vec![istioctl],
-            Environment::Helm | Environment::Scoped => {
+            Environment::Helm | Environment::Scoped | Environment::TwoRevisions => {
                 vec![Self::released("istio-ingress", "istio-ingress")]
             }
             Environment::Aks => vec![Self::released(
@@ -77,6 +80,7 @@ impl IngressGateway {
         };
         for (number, gateway) in gateways.iter_mut().enumerate() {
             gateway.number = number;
+            gateway.meshes = Mesh::all(environment);
             gateway.load_balancer = load_balancer(number);
             gateway.connect_to = addresses.balancer(number).to_string();
             gateway.replicas = (0..REPLICAS)
@@ -102,13 +106,15 @@ impl IngressGateway {
             replicas: Vec::new(),
             number: 0,
             installer: Installer::Helm,
+            meshes: Vec::new(),
         }
     }
 
     /// The replica with this number in the instance, whose Pod's name ends in `ordinal`.
     pub(crate) fn replica(&self, addresses: &Addresses, number: usize, ordinal: usize) -> Replica {
         let pod = format!("{}-{ordinal}", self.service);
-        Replica::new(addresses, number, &self.namespace, pod)
+        let mesh = self.meshes[ordinal.min(self.meshes.len() - 1)];
+        Replica::new(addresses, mesh, number, &self.namespace, pod)
     }
 
     /// What other processes may know about the gateway.

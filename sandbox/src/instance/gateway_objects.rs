@@ -16,11 +16,11 @@ const CONTAINER: &str = "istio-proxy";
 const IMAGE: &str = "docker.io/istio/proxyv2";
 
 /// The gateway's Service, its identity and the Pods with which it starts.
-pub(crate) fn all(gateway: &IngressGateway, mesh: Mesh) -> Vec<Value> {
+pub(crate) fn all(gateway: &IngressGateway) -> Vec<Value> {
     let mut objects = identity(gateway);
     objects.push(service(gateway));
     let pods = gateway.replicas.iter();
-    objects.extend(pods.map(|replica| pod(gateway, mesh, replica, true)));
+    objects.extend(pods.map(|replica| pod(gateway, replica, true)));
     objects
 }
 
@@ -73,7 +73,8 @@ fn service(gateway: &IngressGateway) -> Value {
 }
 
 /// The Pod of a replica, scheduled and running.
-pub(crate) fn pod(gateway: &IngressGateway, mesh: Mesh, replica: &Replica, ready: bool) -> Value {
+pub(crate) fn pod(gateway: &IngressGateway, replica: &Replica, ready: bool) -> Value {
+    let mesh = replica.mesh;
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {

@@ -15,9 +15,11 @@ accessLogEncoding: TEXT
 /// There are no sidecars, which the objects claim to be there.
 const WITHOUT_SIDECARS: &str = "enableAutoMtls: false\n";
 
-/// Where istiod runs and what it is told.
-#[derive(Clone, Copy, Debug)]
+/// Where an istiod runs and what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mesh {
+    /// Its place among the control planes of the instance.
+    pub(crate) number: usize,
     /// Namespace of istiod, which is also the mesh's root namespace.
     pub(crate) namespace: &'static str,
     /// Revision of the control plane.
@@ -31,9 +33,24 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
-    /// The mesh of an environment.
+    /// The control planes of an environment: one, or the present and the next one while Istio is upgraded.
+    pub(crate) fn all(environment: Environment) -> Vec<Self> {
+        let first = Self::of(environment);
+        let next = Self {
+            number: 1,
+            revision: "canary",
+            ..first
+        };
+        match environment {
+            Environment::TwoRevisions => vec![first, next],
+            _ => vec![first],
+        }
+    }
+
+    /// The control plane of an environment, the present one while Istio is upgraded.
     pub(crate) fn of(environment: Environment) -> Self {
         let istio_system = Self {
+            number: 0,
             namespace: "istio-system",
             revision: "default",
             is_scoped: false,
@@ -46,7 +63,9 @@ impl Mesh {
                 has_config_map: false,
                 ..istio_system
             },
-            Environment::Helm | Environment::TwoGateways => istio_system,
+            Environment::Helm | Environment::TwoGateways | Environment::TwoRevisions => {
+                istio_system
+            }
             Environment::KubernetesGateway => Self {
                 serves_gateway_api: true,
                 ..istio_system
@@ -141,6 +160,24 @@ impl Mesh {
     /// Where proxies find istiod.
     pub(crate) fn address(self) -> String {
         format!("{}.{}.svc:15012", self.revisioned("istiod"), self.namespace)
+    }
+
+    /// Name of its process, and of the process's log.
+    pub(crate) fn process(self) -> String {
+        self.of_number("istiod")
+    }
+
+    /// Name of the file with the mesh configuration, which istiod reads again when that changes.
+    pub(crate) fn file(self) -> String {
+        format!("{}.yaml", self.of_number("mesh"))
+    }
+
+    /// The name that something of the first control plane has for this one.
+    fn of_number(self, name: &str) -> String {
+        match self.number {
+            0 => name.to_owned(),
+            _ => self.revisioned(name),
+        }
     }
 
     /// The name that an object of the control plane has in this revision.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::addresses::Addresses;
+use super::mesh::Mesh;
 
 /// Port of Envoy's administration page in every Pod.
 const ADMIN_PORT: u16 = 15_000;
@@ -28,11 +29,19 @@ pub struct Replica {
     pub http_port: u16,
     /// Where it finds istiod.
     pub(crate) discovery: SocketAddr,
+    /// The control plane that configures it.
+    pub(crate) mesh: Mesh,
 }
 
 impl Replica {
     /// A replica with the addresses of its number, which is below [`Addresses::REPLICAS`].
-    pub(crate) fn new(addresses: &Addresses, number: usize, namespace: &str, pod: String) -> Self {
+    pub(crate) fn new(
+        addresses: &Addresses,
+        mesh: Mesh,
+        number: usize,
+        namespace: &str,
+        pod: String,
+    ) -> Self {
         let pod_ip = addresses.pod(number);
         Self {
             number,
@@ -43,12 +52,18 @@ impl Replica {
             tls_port: addresses.replica_https(number),
             http_port: addresses.replica_http(number),
             discovery: SocketAddr::new(IpAddr::V4(pod_ip), DISCOVERY_PORT),
+            mesh,
         }
     }
 
     /// Address of its HTTPS listener.
     pub fn tls(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.pod_ip), self.tls_port)
+    }
+
+    /// Revision of the istiod that configures it.
+    pub fn revision(&self) -> &str {
+        self.mesh.revision
     }
 
     /// Name of its process and its log: `<pod>.<namespace>`, as istioctl names proxies.

@@ -22,7 +22,7 @@ pub(crate) async fn add(
     let (number, ordinal, shared, client, others) = reserve(started, gateway)?;
     let replica = gateway.replica(plane.addresses, number, ordinal);
     let outcome = async {
-        let pod = gateway_objects::pod(gateway, plane.mesh, &replica, false);
+        let pod = gateway_objects::pod(gateway, &replica, false);
         create::all(&client, vec![pod]).await?;
         let mut proxy = start::open(plane, gateway, &replica, &shared.token).await?;
         await_listeners(plane, &mut proxy, &others).await?;

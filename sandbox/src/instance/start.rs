@@ -1,12 +1,13 @@
 //! The order in which an instance comes to life.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::addresses::Addresses;
 use super::balancer::Balancer;
@@ -14,8 +15,10 @@ use super::control_plane::ControlPlane;
 use super::credentials::{Account, client};
 use super::discovery::Way;
 use super::gateway::IngressGateway;
+use super::mesh::Mesh;
 use super::replica::Replica;
 use super::{Settings, create, envoy, gateway_objects, objects, probe, proxy_filter};
+use crate::environment::Environment;
 use crate::error::{Error, Result, Trying};
 use crate::parts::Part;
 use crate::process::{Process, Stack};
@@ -115,10 +118,11 @@ pub(crate) async fn start(
             "istiod.kubeconfig",
             Account::Istiod,
         )?;
-        let mut objects = mesh.objects();
+        let meshes = Mesh::all(environment).into_iter();
+        let mut objects: Vec<Value> = meshes.flat_map(Mesh::objects).collect();
         objects.push(objects::node(plane.addresses.port_forward().port()));
         for gateway in gateways {
-            objects.extend(gateway_objects::all(gateway, mesh));
+            objects.extend(gateway_objects::all(gateway));
         }
         create::all(&own, objects).await?;
         let tokens = gateways.iter().map(|gateway| gateway.request_token(&own));
@@ -144,6 +148,7 @@ pub(crate) async fn start(
     let outcome = tokio::try_join!(plane.await_istiod(&mut istiod), kyma);
     processes.push(istiod);
     let ((), stand_ins) = outcome?;
+    start_further_istiods(plane, environment, &kubeconfig, &mut processes).await?;
     let has_certificate =
         environment.has_kyma_gateway() && !settings.without.contains(&Controller::Certificate);
     let authority = has_certificate.then(|| stand_ins.root_certificate());
@@ -173,6 +178,23 @@ pub(crate) async fn start(
         },
         stand_ins,
     ))
+}
+
+/// Starts the istiods beside the first one, whose CA they take over.
+async fn start_further_istiods(
+    plane: ControlPlane<'_>,
+    environment: Environment,
+    kubeconfig: &Path,
+    processes: &mut Stack,
+) -> Result<()> {
+    for mesh in Mesh::all(environment).into_iter().skip(1) {
+        let plane = ControlPlane { mesh, ..plane };
+        let mut istiod = plane.start_istiod(kubeconfig)?;
+        let ready = plane.await_istiod(&mut istiod).await;
+        processes.push(istiod);
+        ready?;
+    }
+    Ok(())
 }
 
 /// Starts the load balancers and the replicas of all gateways; the replicas are not ready yet.
@@ -208,7 +230,8 @@ pub(crate) async fn open(
     replica: &Replica,
     token: &str,
 ) -> Result<Proxy> {
-    let way = Way::open(replica.discovery, plane.addresses.istiod_discovery()).await?;
+    let istiod = plane.addresses.istiod_discovery(replica.mesh.number);
+    let way = Way::open(replica.discovery, istiod).await?;
     Ok(Proxy {
         replica: replica.clone(),
         gateway: gateway.number,

@@ -86,7 +86,7 @@ fn open_listeners(sandbox: &Instance) {
         "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
         "metadata": {"name": "open", "namespace": "default"},
         "spec": {
-            "selector": {"istio": "ingressgateway"},
+            "selector": sandbox.gateways()[0].labels,
             "servers": [
                 {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["open.example.org"]},
                 {"port": {"number": 443, "name": "tls", "protocol": "TLS"}, "tls": {"mode": "PASSTHROUGH"}, "hosts": ["open.example.org"]},
@@ -134,6 +134,7 @@ fn every_part_of_every_environment_listens_on_loopback_only() {
         Environment::KymaCustom,
         Environment::PlainIstio,
         Environment::TwoGateways,
+        Environment::TwoRevisions,
     ] {
         let sandbox = Instance::start(environment).unwrap();
         sandbox.deploy_echo("default", "httpbin").unwrap();

@@ -4,9 +4,10 @@
 //! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host is
 //! then answered with 404, 421 or, by a guard, 403.
 
+use super::gateway::KUBERNETES;
 use super::report::Looked;
 use super::target::{Target, wildcard_over};
-use super::{Request, ServerChoice};
+use super::{Plan, ServerChoice};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::listing::shortened;
 
@@ -14,7 +15,10 @@ use crate::resources::listing::shortened;
 const SERVERS_SHOWN: usize = 3;
 
 /// A note on hosts of these proxies that may share a connection with the host although another server serves them.
-pub(super) fn note(request: &Request, target: &Target, looked: Option<&Looked>) -> Option<String> {
+pub(super) fn note(plan: &Plan<'_>, looked: Option<&Looked>) -> Option<String> {
+    let Plan {
+        request, target, ..
+    } = plan;
     let names = match (&request.server, looked) {
         (_, Some(looked)) => looked.server_names.as_slice(),
         (ServerChoice::Given(identity), None) => identity.certificate().dns_sans(),
@@ -22,18 +26,24 @@ pub(super) fn note(request: &Request, target: &Target, looked: Option<&Looked>) 
     };
     let shares_proxies = |gateway: &&Gateway| gateway.shares_proxies_with(&target.ingress);
     let gateways = target.gateways.iter().filter(shares_proxies);
-    let others: Vec<String> = gateways
-        .flat_map(|gateway| gateway.tls_servers().map(move |server| (gateway, server)))
-        .filter(|(gateway, server)| may_share_connections(target, names, gateway, server))
-        .map(|(gateway, server)| {
-            let hosts = server.hosts.join(", ");
-            format!(
-                "`{hosts}` ({} of the Gateway `{}`)",
-                server.describe(),
-                gateway.name
-            )
-        })
-        .collect();
+    let gateways = gateways.map(|gateway| (gateway, ""));
+    let kubernetes = plan.kubernetes_gateways.iter();
+    let kubernetes = kubernetes.map(|gateway| (gateway, KUBERNETES));
+    let mut others = Vec::new();
+    for (gateway, api) in gateways.chain(kubernetes) {
+        // The Gateway's routes are reached through each of its mutual-TLS servers.
+        let is_own = |server: &Server| {
+            api.is_empty() && gateway.name == target.gateway && server.is_mutual()
+        };
+        let servers = gateway.tls_servers();
+        let servers = servers.filter(|server| !is_own(server) && !server.forwards_tcp());
+        let shared = servers.filter(|server| may_share_connections(target, names, server));
+        others.extend(shared.map(|server| {
+            let (hosts, gateway) = (server.hosts.join(", "), &gateway.name);
+            let server = server.describe();
+            format!("`{hosts}` ({server} of the Gateway `{gateway}`{api})")
+        }));
+    }
     (!others.is_empty()).then(|| {
         format!(
             "one certificate may cover both `{}` and {}: a browser then uses one HTTP/2 connection for both, and gets 404, 421 or 403; a host with a certificate of its own, as `{}.mtls.DOMAIN`, avoids this",
@@ -49,18 +59,10 @@ pub(super) fn note(request: &Request, target: &Target, looked: Option<&Looked>) 
 ///
 /// `names` are those in the certificate of the host, as far as it was seen. Other certificates are not read: their names are assumed to be
 /// the hosts of their servers.
-fn may_share_connections(
-    target: &Target,
-    names: &[String],
-    gateway: &Gateway,
-    server: &Server,
-) -> bool {
-    // The Gateway's routes are reached through each of its mutual-TLS servers.
-    let is_own = gateway.name == target.gateway && server.is_mutual();
-    if is_own || server.forwards_tcp() {
-        return false;
-    }
-    let shares_certificate = server.credential == target.names.credential();
+fn may_share_connections(target: &Target, names: &[String], server: &Server) -> bool {
+    let credential = target.names.credential();
+    let mut credentials = std::iter::once(&server.credential).chain(&server.further_credentials);
+    let shares_certificate = credentials.any(|other| other == credential);
     let over_ours = wildcard_over(&target.host);
     let covers_host = |pattern: &String| *pattern == over_ours || pattern == "*";
     let is_covered = |pattern: &String| {

@@ -9,13 +9,17 @@ use super::ownership;
 use super::target::Target;
 use super::wanted::{self, Wanted, applied, is_withdrawn};
 use crate::error::Failure;
+use crate::plan::probe::IngressProxies;
 use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, command_line, placement};
-use crate::resources::gateway::{Gateway, MutualGateway};
+use crate::resources::gateway::{Gateway, MutualGateway, Server};
 use crate::resources::names::{
     DNS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
     SHARED_AUTHORITY_ANNOTATION,
 };
 use crate::resources::{Kind, Object, client_ca};
+
+/// What a message adds to the name of a Gateway that is not Istio's.
+pub(super) const KUBERNETES: &str = " of the Kubernetes Gateway API";
 
 /// The query for all Gateways: another one with the same host would take it over.
 pub(super) fn query() -> Query {
@@ -63,6 +67,42 @@ pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gat
         unseen,
         ours: listed(name, observed)?,
     })
+}
+
+/// The Gateways of the Kubernetes Gateway API with servers on the proxies of the host, as Gateways of Istio.
+///
+/// Refuses a new Gateway for a host that one of them has: the older one serves it. That of an existing Gateway is seen at the proxies, and
+/// nobody with another Gateway keeps it from being changed.
+pub(super) fn of_kubernetes(target: &Target, observed: &Observed) -> Reconciled<Vec<Gateway>> {
+    let proxies = IngressProxies::of(observed, &target.ingress)?;
+    let gateways = proxies.served_kubernetes_gateways().cloned();
+    let gateways: Vec<Gateway> = gateways.collect();
+    let is_new = target.existing.is_none();
+    // One that passes connections through is served only where a route of it says to where.
+    let rival = |gateway: &&Gateway| {
+        rival(target, gateway).is_some_and(|(server, _)| !server.forwards_tcp())
+    };
+    match gateways.iter().find(rival).filter(|_| is_new) {
+        None => Ok(gateways),
+        Some(other) => Err(Failure::refused(format!(
+            "the host `{}` is served by the Gateway `{}`{KUBERNETES} already",
+            target.host, other.name
+        ))
+        .hint("choose another host with `--host`, or take this one from the other Gateway's listeners")
+        .into()),
+    }
+}
+
+/// The server of another Gateway that takes the host over, and its host string.
+fn rival<'a>(target: &'a Target, other: &'a Gateway) -> Option<(&'a Server, &'a str)> {
+    let same = other.server_with_host(&target.gateway_host);
+    let closer = other.server_for(&target.host).filter(|server| {
+        let pattern = server.pattern_for(&target.host);
+        pattern.is_some_and(|pattern| pattern.len() > target.gateway_host.len())
+    });
+    let server = same.or(closer)?;
+    let pattern = server.pattern_for(&target.host);
+    Some((server, pattern.unwrap_or(&target.gateway_host)))
 }
 
 /// A Gateway of the list, or its latest version after this run's writes.
@@ -119,23 +159,14 @@ fn not_mutual(target: &Target) -> Result<(), Failure> {
 /// Refuses a host that another Gateway has: Istio merges Gateways by age, and silently drops a whole later server with the same host. A
 /// more specific host on another Gateway takes over its handshakes, whatever its age.
 fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
-    let rivals = target
+    let others = target
         .gateways
         .iter()
         .filter(|other| other.name != target.gateway && other.shares_proxies_with(&target.ingress));
-    for other in rivals {
-        let same = other.server_with_host(&target.gateway_host);
-        let closer = other.server_for(&target.host).filter(|server| {
-            server
-                .pattern_for(&target.host)
-                .is_some_and(|pattern| pattern.len() > target.gateway_host.len())
-        });
-        let Some(server) = same.or(closer) else {
+    for other in others {
+        let Some((server, pattern)) = rival(target, other) else {
             continue;
         };
-        let pattern = server
-            .pattern_for(&target.host)
-            .unwrap_or(&target.gateway_host);
         let failure = Failure::refused(format!(
             "the host `{pattern}` is served by the Gateway `{}` already",
             other.name

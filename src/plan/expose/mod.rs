@@ -46,12 +46,13 @@ pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::check::Finding;
-use super::{DryRun, Observed, Query, witness};
+use super::{DryRun, Observed, Query, probe, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::{Effect, Reconciled};
 use crate::resources::ObjectRef;
 use crate::resources::api_rule::IdentityHeaders;
+use crate::resources::gateway::Gateway;
 use crate::resources::names::GatewayName;
 use crate::resources::paths::Paths;
 
@@ -212,7 +213,9 @@ pub fn reconcile(
     observed.prefetch(second.chain(needs::mesh_configs(&ingress::guess(request), observed)?))?;
     observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
-    observed.prefetch(target::of_target(&target))?;
+    let of_target = target::of_target(&target).into_iter();
+    observed.prefetch(of_target.chain(probe::queries(&target.ingress)))?;
+    let kubernetes_gateways = gateway::of_kubernetes(&target, observed)?;
     let sites = view::Site::all(&target, observed, now)?;
     let view = &sites[0].view;
     for site in &sites {
@@ -252,6 +255,7 @@ pub fn reconcile(
         workload: &workload,
         moved: moved.as_ref(),
         external: &external,
+        kubernetes_gateways: &kubernetes_gateways,
     };
     let mut wanted = phases(&plan)?;
     wanted::settle(&plan, &mut wanted, observed)?;
@@ -381,6 +385,8 @@ struct Plan<'a> {
     moved: Option<&'a Wanted>,
     /// External routes to the Service.
     external: &'a [Finding],
+    /// The Gateways of the Kubernetes Gateway API with servers on these proxies.
+    kubernetes_gateways: &'a [Gateway],
 }
 
 /// The query for an object.

@@ -17,10 +17,10 @@ use crate::plan::control_plane::{Serving, istiods};
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, ingress, probe};
 use crate::resources::ObjectRef;
 use crate::resources::control_plane::{cluster_of, managing_clusters};
-use crate::resources::environment;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::Istiod;
 use crate::resources::names::ISTIO_NAMESPACE;
+use crate::resources::{environment, gateway_api};
 
 /// The changes that istiod needs, and notes for the user.
 #[derive(Debug, Default)]
@@ -126,6 +126,8 @@ pub(super) fn decide(
         .collect();
     if serving.is_scoped() {
         faults.extend(scoped(target));
+    } else if gateway_api::are_managed(&target.ingress) {
+        faults.extend(managed(target));
     }
     faults.extend(remote(&serving, target, observed)?);
     if faults.is_empty()
@@ -206,6 +208,21 @@ fn remote(serving: &Serving, target: &Target, observed: &Observed) -> Reconciled
         }
     }
     Ok(None)
+}
+
+/// The fault of a Gateway in another namespace than proxies that istiod created for a Gateway of the Kubernetes Gateway API.
+fn managed(target: &Target) -> Option<Fault> {
+    let (gateway, proxies) = (&target.gateway, &target.ingress.namespace);
+    (gateway.namespace != *proxies).then(|| {
+        Fault::new(
+            format!(
+                "istiod deploys the proxies with the labels `{}` for a Gateway of the Kubernetes Gateway API, and from Istio 1.31 on lets only Gateways in `{proxies}` configure them, not `{gateway}`",
+                target.ingress.labels()
+            ),
+            format!("leave out `--gateway`, or name a Gateway beside the proxies: `--gateway {proxies}/NAME`"),
+            Vec::new(),
+        )
+    })
 }
 
 fn old(istiod: &Istiod, target: &Target, source: &Source) -> Option<Fault> {

@@ -1,6 +1,7 @@
 //! `issue-client` against an inventory in memory: every order of events that a real cluster can bring about.
 
 mod bulk;
+mod faults;
 mod hostile;
 mod names;
 mod rotated;
@@ -362,28 +363,4 @@ fn a_lifetime_beyond_the_ca_is_cut_to_it_and_said() {
     assert!(report.notes.contains(&said));
     let whole = cluster.run(&request("bob")).unwrap();
     assert_eq!(whole.cut_short, None);
-}
-
-#[test]
-fn issuing_recovers_from_every_fault_at_each_of_its_effects() {
-    let faults = every_fault(
-        &Cluster::default(),
-        &another("alice"),
-        |cluster, fault, _, report| {
-            assert_eq!(report.entry.state, EntryState::Issued, "{fault:?}");
-            // What was delivered is in the inventory, whatever was lost besides.
-            let entries = cluster.entries();
-            for client in &cluster.clients {
-                let serial = client.serial_hex();
-                assert!(
-                    entries.iter().any(|entry| entry.serial == serial),
-                    "{fault:?}"
-                );
-            }
-            let states = cluster.objects.values();
-            let states = states.filter(|object| AuthorityState::read(object).is_ok());
-            assert_eq!(states.count(), 1, "{fault:?}: one authority");
-        },
-    );
-    assert!(faults > 30, "{faults}");
 }

@@ -239,7 +239,8 @@ fn timed_out(
             .map(|reason| format!("replicas were not checked one by one: {reason}")),
     );
     lines.extend(rejected(all, observed));
-    lines.dedup();
+    let mut said = BTreeSet::new();
+    lines.retain(|line| said.insert(line.clone()));
     Failure::timed_out(format!(
         "timed out after {} s: the gateway has not loaded the change",
         options.timeout.as_secs()

@@ -11,6 +11,7 @@ use crate::resources::gateway_api;
 use crate::resources::guard::{Listener, ProxyPorts, admits};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
+use crate::resources::names::GatewayName;
 use crate::resources::service::Port;
 
 /// The proxies of a Gateway and the Services in front of them, as far as they may be read.
@@ -23,6 +24,8 @@ pub struct IngressProxies<'a> {
     passes_redirects: bool,
     /// The Gateways of the Kubernetes Gateway API that configure these proxies too.
     kubernetes_gateways: Vec<Gateway>,
+    /// Those of them that are of another controller, which nobody serves.
+    unserved: BTreeSet<GatewayName>,
     /// Why those could not be listed.
     pub kubernetes_gateways_unseen: Option<String>,
 }
@@ -44,11 +47,16 @@ impl<'a> IngressProxies<'a> {
         let listed = observed.try_list(&kubernetes_gateways())?;
         let found: &[Object] = listed.found().copied().unwrap_or_default();
         let on_proxies = |object| gateway_api::on_proxies(object, ingress, &services);
+        let unserved = found
+            .iter()
+            .filter(|object| !gateway_api::is_of_istio(object));
+        let unserved = unserved.map(|object| GatewayName::new(object.namespace(), object.name()));
         Ok(Self {
             ingress: ingress.clone(),
             parts,
             passes_redirects: passes_redirects(ingress, observed)?,
             kubernetes_gateways: found.iter().filter_map(on_proxies).collect(),
+            unserved: unserved.collect(),
             kubernetes_gateways_unseen: match listed {
                 Seen::NotServed => None,
                 listed => listed.unknown(),
@@ -59,6 +67,12 @@ impl<'a> IngressProxies<'a> {
     /// The Gateways of the Kubernetes Gateway API that configure these proxies, as Gateways of Istio.
     pub fn kubernetes_gateways(&self) -> &[Gateway] {
         &self.kubernetes_gateways
+    }
+
+    /// Those of them whose controller is istiod.
+    pub fn served_kubernetes_gateways(&self) -> impl Iterator<Item = &Gateway> {
+        let gateways = self.kubernetes_gateways.iter();
+        gateways.filter(|gateway| !self.unserved.contains(&gateway.name))
     }
 
     /// These Gateways and those of the Kubernetes Gateway API.

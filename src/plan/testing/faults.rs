@@ -47,7 +47,10 @@ impl Fault {
         match self {
             Self::Killed => true,
             Self::Failed | Self::AnswerLost => !matches!(effect, Effect::Generate(_)),
-            Self::Conflict => matches!(effect, Effect::Write(_)),
+            Self::Conflict => matches!(
+                effect,
+                Effect::Write(_) | Effect::Attempt(Write::Replace(_))
+            ),
             Self::Refused(409) => matches!(effect, Effect::Write(Write::Apply(_))),
             Self::Refused(429) => matches!(effect, Effect::Write(_) | Effect::DryRun(_)),
             Self::Refused(_) => !is_of_memory && !is_attempt,
@@ -152,7 +155,7 @@ fn go_on_with<C: Command>(
     let effect = run.next(cluster.now)?;
     let events = match (fault, effect) {
         (Fault::Refused(status), effect) => refused(effect, status, &run.observed),
-        (_, Effect::Write(write)) => {
+        (_, Effect::Write(write) | Effect::Attempt(write)) => {
             // Nobody else has a use for a namespace by that name: somebody was quicker.
             if write.object().reference().kind == Kind::Namespace {
                 cluster.put(write.object());

@@ -4,7 +4,7 @@ mod kubernetes;
 mod requests;
 
 pub use kubernetes::kubernetes_reader;
-pub use requests::{expose_request, unexpose_request};
+pub use requests::{expose_request, exposed_on_helm, unexpose_request};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -276,7 +276,7 @@ impl Cluster {
     }
 
     /// The same cluster with its ingress gateway in another namespace, under another name.
-    fn with_gateway_in(
+    pub fn with_gateway_in(
         mut self,
         namespace: &str,
         service: &str,

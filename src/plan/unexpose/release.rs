@@ -81,22 +81,18 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
         return None;
     }
     let reference = CredentialNames::of_authority(authority).state();
-    if let Some(why) = why_not_tried(gateway, &reference, observed) {
-        return Some(format!(
-            "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; once nothing reads it, \
-             `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes the finalizer"
-        ));
-    }
-    let reason = match (
-        observed.attempt(&reference),
-        observed.already_read(&reference),
-    ) {
-        (Some(Attempt::Refused(reason)), _) => reason.clone(),
-        (None, Some(Seen::Denied(reason))) => reason,
-        _ => return None,
+    let attempt = observed.attempt(&reference);
+    let (why, when) = match why_not_tried(gateway, &reference, observed) {
+        Some(why) => (why, "once nothing reads it"),
+        None => match (attempt, observed.already_read(&reference)) {
+            (Some(Attempt::Refused(reason)), _) => (reason.clone(), "for a user who may update it"),
+            (None, Some(Seen::Denied(reason))) => (reason, "once nothing reads it"),
+            _ => return None,
+        },
     };
     Some(format!(
-        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {reason}"
+        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; {when}, \
+         `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes the finalizer"
     ))
 }
 

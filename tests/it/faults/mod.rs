@@ -50,7 +50,8 @@ pub(crate) fn disturbed(desk: &Desk, arguments: &[&str], door: &Interceptor) -> 
 
 /// What stands after an undisturbed run, and how many requests it sends before it looks at the gateway.
 pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
-    static ENDS: [OnceLock<(Vec<String>, u32)>; 9] = [const { OnceLock::new() }; 9];
+    static ENDS: [OnceLock<(Vec<String>, u32)>; Scene::ALL.len()] =
+        [const { OnceLock::new() }; Scene::ALL.len()];
     let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene, "undisturbed");
@@ -81,7 +82,14 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     door.plan(number, fault);
     disturbed(&stand.desk, &stand.arguments(), &door);
     stand.rerun();
-    assert_eq!(stand.end_state(), *end, "{what}");
+    // A purge by somebody who may not release the authority says so, ends well, and leaves it as it is.
+    let keeps_authority = scene.is_purge() && fault == Fault::Answer(403);
+    let counts = |line: &&String| !keeps_authority || !line.starts_with("configmaps \"AUTHORITY\"");
+    let (now, end) = (stand.end_state(), end.iter().filter(counts));
+    assert!(
+        now.iter().filter(counts).eq(end.clone()),
+        "{what}: {now:#?}, not {end:#?}"
+    );
     let mark = desk.instance.audit_mark().unwrap();
     stand.rerun();
     let seen = watch.end().unwrap();
@@ -110,7 +118,7 @@ fn a_gateway_that_fails_open_is_seen_by_the_watch() {
     let (desk, name) = (&stand.desk, &stand.authority);
     let certificate = json!({
         "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
-        "metadata": {"namespace": "istio-system", "name": name},
+        "metadata": {"namespace": stand.ingress(), "name": name},
         "spec": {"commonName": stand.host, "secretName": name},
     });
     // No Secret with a client CA: istiod takes `ca.crt` of the server Secret in its place.
@@ -182,6 +190,17 @@ fn the_same_holds_without_kyma_and_gardener() {
     recovers(Scene::ExposePlain, last / 2, Fault::Hold);
     let (_, last) = undisturbed(Scene::PurgePlain);
     recovers(Scene::PurgePlain, last - 2, Fault::Hold);
+}
+
+#[test]
+fn the_same_holds_beside_a_helm_release_of_the_ingress_gateway() {
+    let (_, last) = undisturbed(Scene::ExposeHelm);
+    recovers(Scene::ExposeHelm, last / 2, Fault::Hold);
+    recovers(Scene::ExposeHelm, last / 2 + 1, Fault::Answer(403));
+    let (_, last) = undisturbed(Scene::PurgeHelm);
+    recovers(Scene::PurgeHelm, last - 2, Fault::Hold);
+    // Somebody else changes the authority that is being released.
+    recovers(Scene::PurgeHelm, last - 3, Fault::Answer(409));
 }
 
 #[test]

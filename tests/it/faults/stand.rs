@@ -9,7 +9,7 @@ use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::{Environment, Instance};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, main_job, no_namespace_on, own_namespace_on, plain_job};
+use crate::lab::{Desk, helm_job, main_job, no_namespace_on, own_namespace_on, plain_job};
 
 /// Clients of others, whom no inventory knows.
 const ALICE: &str = "spiffe://clients.example.com/alice";
@@ -24,12 +24,16 @@ pub(crate) enum Scene {
     ExposeAll,
     /// `expose` with neither Kyma nor Gardener.
     ExposePlain,
+    /// The same where the ingress gateway is a Helm release in a namespace of its own.
+    ExposeHelm,
     /// `unexpose --purge` on Kyma's default domain.
     Purge,
     /// The same for a Gateway in another namespace, which was chosen with `--gateway`.
     PurgeChosen,
     /// `unexpose --purge` with neither Kyma nor Gardener.
     PurgePlain,
+    /// The same beside a Helm release of the ingress gateway.
+    PurgeHelm,
     /// A client is taken from the allow-list.
     Narrow,
     /// The allow-list is given up.
@@ -41,25 +45,31 @@ pub(crate) enum Scene {
 impl Scene {
     /// Those in which an exposed host is changed.
     pub(crate) const CHANGES: [Self; 3] = [Self::Narrow, Self::Lift, Self::Repair];
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Expose,
         Self::ExposeAll,
         Self::ExposePlain,
+        Self::ExposeHelm,
         Self::Purge,
         Self::PurgeChosen,
         Self::PurgePlain,
+        Self::PurgeHelm,
         Self::Narrow,
         Self::Lift,
         Self::Repair,
     ];
 
     pub(super) fn is_purge(self) -> bool {
-        matches!(self, Self::Purge | Self::PurgeChosen | Self::PurgePlain)
+        matches!(
+            self,
+            Self::Purge | Self::PurgeChosen | Self::PurgePlain | Self::PurgeHelm
+        )
     }
 
     fn instance(self) -> Arc<Instance> {
         let instance = match self {
             Self::ExposePlain | Self::PurgePlain => &plain_job().instance,
+            Self::ExposeHelm | Self::PurgeHelm => &helm_job().instance,
             _ => &main_job().desk.instance,
         };
         instance.clone()
@@ -139,10 +149,10 @@ impl Stand {
 
     pub(super) fn arguments(&self) -> Vec<&str> {
         match self.scene {
-            Scene::Purge | Scene::PurgeChosen | Scene::PurgePlain => {
+            Scene::Purge | Scene::PurgeChosen | Scene::PurgePlain | Scene::PurgeHelm => {
                 vec!["unexpose", "httpbin", "--purge", "--yes"]
             }
-            Scene::Expose | Scene::ExposePlain => self.expose(),
+            Scene::Expose | Scene::ExposePlain | Scene::ExposeHelm => self.expose(),
             Scene::Narrow => Self::change(&["--allow-remove", BOB]),
             Scene::Lift => Self::change(&["--allow-any"]),
             Scene::Repair => Self::change(&[]),
@@ -160,16 +170,27 @@ impl Stand {
         }
     }
 
+    /// The namespace of the proxies.
+    pub(super) fn ingress(&self) -> &str {
+        &self.desk.instance.gateways()[0].namespace
+    }
+
+    /// Whether neither Kyma nor Gardener is there.
+    fn is_plain(&self) -> bool {
+        let kyma = [Environment::KymaDefault, Environment::KymaCustom];
+        !kyma.contains(&self.desk.instance.environment())
+    }
+
     /// The guards beside the proxies, and what they are called in an outline.
     fn guards(&self) -> [(String, &'static str); 2] {
         let gateway = GatewayName::new(&self.desk.namespace, "kyma-mtls-gateway");
         [
             (
-                guard::headers_reference("istio-system", &gateway).name,
+                guard::headers_reference(self.ingress(), &gateway).name,
                 "HEADER-GUARD",
             ),
             (
-                guard::host_reference("istio-system", &self.desk.namespace, "httpbin").name,
+                guard::host_reference(self.ingress(), &self.desk.namespace, "httpbin").name,
                 "HOST-GUARD",
             ),
         ]
@@ -195,7 +216,7 @@ impl Stand {
     /// What stands in the end, without what differs from run to run.
     pub(super) fn end_state(&self) -> Vec<String> {
         let gateways = "apis/networking.istio.io/v1/gateways";
-        let is_plain = self.desk.instance.environment() == Environment::PlainIstio;
+        let is_plain = self.is_plain();
         let (own, beside_the_proxies) = if is_plain {
             (
                 [gateways, "apis/networking.istio.io/v1/virtualservices"],
@@ -228,9 +249,9 @@ impl Stand {
         for (namespace, kinds) in [
             (self.desk.namespace.as_str(), own),
             (self.gateway.namespace.as_str(), own),
-            ("istio-system", beside_the_proxies),
+            (self.ingress(), beside_the_proxies),
             (
-                "istio-system",
+                self.ingress(),
                 &["apis/security.istio.io/v1/authorizationpolicies"],
             ),
             ("kubectl-mtls", &["api/v1/configmaps"][..]),

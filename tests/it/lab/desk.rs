@@ -41,9 +41,10 @@ impl OnTheGateway {
             })
             .to_string()
         };
+        let proxies = &self.instance.gateways()[0].namespace;
         let policy = |name: String| {
             let (version, kind) = ("security.istio.io/v1", "AuthorizationPolicy");
-            object(version, kind, "istio-system", &name)
+            object(version, kind, proxies, &name)
         };
         let own = |version, kind, name| object(version, kind, &self.namespace, name);
         let istio = "networking.istio.io/v1";
@@ -52,8 +53,8 @@ impl OnTheGateway {
             own(istio, "VirtualService", "httpbin-mtls"),
             own(istio, "VirtualService", "httpbin"),
             own(istio, "Gateway", "kyma-mtls-gateway"),
-            policy(guard::host_reference("istio-system", &self.namespace, "httpbin").name),
-            policy(guard::headers_reference("istio-system", &gateway).name),
+            policy(guard::host_reference(proxies, &self.namespace, "httpbin").name),
+            policy(guard::headers_reference(proxies, &gateway).name),
         ]
         .join("\n---\n")
     }

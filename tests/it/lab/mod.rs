@@ -120,17 +120,25 @@ pub(crate) fn main_job() -> &'static MainJob {
 /// A cluster with neither Kyma nor Gardener, on which `plain/httpbin` was exposed before any other test made a Gateway: the
 /// first one bears the tutorial's names.
 pub(crate) fn plain_job() -> Arc<Desk> {
-    static DESK: Shared<Desk> = Shared::new(|| {
-        let instance = started(Environment::PlainIstio);
-        instance.deploy_echo("plain", "httpbin").unwrap();
-        let desk = Desk::new(&instance, "plain");
-        let first = desk.run(&["expose", "httpbin"]).exits(0);
-        let first = first.says("server-ca.crt").stdout;
-        let host = "https://httpbin.mtls.local.kyma.dev";
-        assert!(first.contains(host), "{first}");
-        desk
-    });
+    static DESK: Shared<Desk> = Shared::new(|| exposed_without_kyma(Environment::PlainIstio));
     DESK.get()
+}
+
+/// The same where the ingress gateway is a Helm release in a namespace of its own.
+pub(crate) fn helm_job() -> Arc<Desk> {
+    static DESK: Shared<Desk> = Shared::new(|| exposed_without_kyma(Environment::Helm));
+    DESK.get()
+}
+
+fn exposed_without_kyma(environment: Environment) -> Desk {
+    let instance = started(environment);
+    instance.deploy_echo("plain", "httpbin").unwrap();
+    let desk = Desk::new(&instance, "plain");
+    let first = desk.run(&["expose", "httpbin"]).exits(0);
+    let first = first.says("server-ca.crt").stdout;
+    let host = "https://httpbin.mtls.local.kyma.dev";
+    assert!(first.contains(host), "{first}");
+    desk
 }
 
 /// A namespace of one's own on the shared cluster, with an echo `httpbin`, and a host for it.

@@ -1,6 +1,6 @@
 //! The pages, and how each of their sections is run.
 
-use Begins::{Anew, NotRun, There};
+use Begins::{Anew, NotRun, RunBy, There};
 
 /// A page and its sections with command lines, in their order.
 pub(super) struct Page {
@@ -24,7 +24,12 @@ pub(super) enum Begins {
     There,
     /// Nowhere: it is not run here, for this reason.
     NotRun(&'static str),
+    /// On another cluster: the test in this file runs it with `run_section`.
+    RunBy(&'static str),
 }
+
+/// The page of which tests of other clusters run the sections.
+pub(crate) const GATEWAYS: &str = "docs/gateways.md";
 
 const fn section(
     heading: &'static str,
@@ -125,34 +130,22 @@ pub(super) const PAGES: &[Page] = &[
         ],
     },
     Page {
-        path: "docs/gateways.md",
+        path: GATEWAYS,
         sections: &[
             section(
                 "Which ingress gateway a host gets",
-                NotRun(
-                    "it needs a Helm release of the gateway; tests/it/gateways.rs exposes Services on one",
-                ),
+                RunBy("tests/it/gateways.rs"),
                 &[],
             ),
-            section(
-                "The control plane",
-                NotRun(
-                    "it needs the Istio add-on of AKS; tests/it/gateways.rs works under such Roles on one",
-                ),
-                &[],
-            ),
+            section("The control plane", RunBy("tests/it/gateways.rs"), &[]),
             section(
                 "Proxies in several namespaces",
-                NotRun(
-                    "it needs two gateways with the same labels; tests/it/gateways.rs exposes Services on them",
-                ),
+                RunBy("tests/it/gateways.rs"),
                 &[],
             ),
             section(
                 "Server certificates",
-                NotRun(
-                    "it needs cert-manager; tests/it/cert_manager.rs exposes Services with its certificates",
-                ),
+                RunBy("tests/it/cert_manager.rs"),
                 &[],
             ),
         ],

@@ -1,6 +1,7 @@
 //! Rotations that are interrupted, fail, or run beside another command.
 
 use super::*;
+use crate::plan::testing::kyma::exposed_on_helm;
 
 #[test]
 fn an_issuer_that_began_before_the_move_delivers_nothing_that_was_not_counted() {
@@ -200,6 +201,27 @@ fn a_rotation_recovers_from_every_fault_at_each_of_its_effects() {
     cluster.revoke_in_inventory(old);
     let finished = recovers(&cluster, &finish(), &[new]);
     assert!(started > 30 && aborted > 15 && finished > 20);
+}
+
+/// Through the Pods of a Helm release in a namespace of its own.
+#[test]
+fn a_rotation_beside_a_helm_release_recovers_from_every_fault_at_each_of_its_effects() {
+    let through = |goal: Request| Request {
+        connect_to: None,
+        ..goal
+    };
+    let mut cluster = exposed_on_helm();
+    let old = cluster.issue("alice");
+    let started = recovers(&cluster, &through(advance()), &[old]);
+    cluster.run(&through(advance())).unwrap();
+    let new = cluster.issue("alice");
+    let aborted = recovers(&cluster, &through(abort()), &[old, new]);
+    cluster.revoke_in_inventory(old);
+    let finished = recovers(&cluster, &through(finish()), &[new]);
+    assert!(
+        started > 30 && aborted > 15 && finished > 20,
+        "{started} {aborted} {finished}"
+    );
 }
 
 /// A cluster whose first run was killed between key and authority, and the second was not.

@@ -78,7 +78,7 @@ pub(super) fn notes(
     notes.extend(several_namespaces(&target.ingress, wanted, observed));
     notes.extend(plan.ingress_notes.clone());
     notes.extend(left_out(plan));
-    notes.extend(connection_reuse::note(plan.request, target, looked));
+    notes.extend(connection_reuse::note(plan, looked));
     notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
     if let Some(Existing {

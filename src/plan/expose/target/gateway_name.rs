@@ -1,14 +1,16 @@
 //! The Gateway of a host.
 
-use super::{Request, ingress};
+use super::{Request, gateway, ingress};
 use crate::error::Failure;
 use crate::plan::control_plane::Serving;
+use crate::plan::probe::kubernetes_gateways;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Reconciled};
-use crate::resources::environment;
 use crate::resources::gateway::Gateway;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{GATEWAY, GatewayName};
 use crate::resources::route::{LiveRoute, Routing};
+use crate::resources::{Kind, ObjectRef, environment, gateway_api};
 
 /// The Gateway of the host; never Kyma's own.
 pub(super) fn chosen_gateway(
@@ -21,6 +23,7 @@ pub(super) fn chosen_gateway(
         Some(gateway) => gateway,
         None => default_gateway(request, routing, observed)?,
     };
+    refuse_kubernetes_gateway(request, observed)?;
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
             .hint("a further server on it would stop every APIRule of the cluster; choose another Gateway with `--gateway`")
@@ -29,13 +32,46 @@ pub(super) fn chosen_gateway(
     Ok(gateway)
 }
 
+/// Refuses a name of the user's that only a Gateway of the Kubernetes Gateway API has, which this plugin does not write.
+fn refuse_kubernetes_gateway(request: &Request, observed: &Observed) -> Reconciled<()> {
+    let Some(gateway) = &request.gateway else {
+        return Ok(());
+    };
+    let listed = observed.try_list(&kubernetes_gateways())?;
+    let name = ObjectRef::new(Kind::KubernetesGateway, &gateway.namespace, &gateway.name);
+    let mut listed = listed.found().copied().unwrap_or_default().iter();
+    let Some(theirs) = listed.find(|object| *object.reference() == name) else {
+        return Ok(());
+    };
+    if gateway::listed(gateway, observed)?.is_some() {
+        return Ok(());
+    }
+    let failure = Failure::refused(format!(
+        "`{gateway}` is a Gateway of the Kubernetes Gateway API (class `{}`); `expose` needs a Gateway of Istio",
+        gateway_api::class(theirs)
+    ));
+    let failure = if gateway_api::is_of_istio(theirs) {
+        failure
+            .hint(format!(
+                "leave out `--gateway` to get a Gateway of Istio for the Service, or choose a name that no other Gateway in `{}` has",
+                gateway.namespace
+            ))
+            .hint(format!(
+                "to check the clients of `{gateway}` by the same authority, name the authority's ConfigMap in its `caCertificateRefs` (docs/gateways.md)"
+            ))
+    } else {
+        failure.hint("Istio does not serve Gateways of this class; leave out `--gateway` to get a Gateway on Istio's ingress gateway")
+    };
+    Err(failure.into())
+}
+
 /// The Gateway that the user names, or that an earlier run used.
 pub(super) fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayName> {
     let kept = kept.and_then(|route| route.gateway().parse().ok());
     request.gateway.clone().or(kept)
 }
 
-/// The default Gateway, in the Service's namespace. If Gateways configure only proxies of their own namespace, it is in the proxies'
+/// The default Gateway, in the Service's namespace. If only Gateways of the proxies' own namespace configure them, it is in the proxies'
 /// namespace, with a name that includes the Service's namespace.
 fn default_gateway(
     request: &Request,
@@ -48,7 +84,10 @@ fn default_gateway(
     let Ok(proxies) = tolerate(proxies)? else {
         return Ok(own);
     };
-    if proxies.namespace == request.namespace || !Serving::of(&proxies, observed)?.is_scoped() {
+    let is_confined = |proxies: &IngressGateway| -> Reconciled<bool> {
+        Ok(gateway_api::are_managed(proxies) || Serving::of(proxies, observed)?.is_scoped())
+    };
+    if proxies.namespace == request.namespace || !is_confined(&proxies)? {
         return Ok(own);
     }
     let name = format!("{}-{GATEWAY}", request.namespace);

@@ -252,3 +252,149 @@ fn the_header_guard_is_for_the_mutual_tls_servers_of_every_port() {
         );
     }
 }
+
+/// The warning of one connection for two hosts.
+fn shared_connection(report: &Report) -> Option<&String> {
+    let mut notes = report.notes.iter();
+    notes.find(|note| note.contains("one HTTP/2 connection"))
+}
+
+/// A browser reuses a connection whichever kind of Gateway serves the other host.
+#[test]
+fn a_listener_whose_host_one_certificate_covers_too_is_told() {
+    for (mut cluster, request, host) in both() {
+        let (_, parent) = host.split_once('.').unwrap();
+        let listener = |hostname: &str, protocol: &str, mode: &str| {
+            let tls = json!({"mode": mode, "certificateRefs": [{"name": "web-tls"}]});
+            json!({
+                "name": "web", "port": 443, "protocol": protocol, "hostname": hostname, "tls": tls,
+            })
+        };
+        let is_wildcard = host == default_host();
+        // Where that is our own host string, it is a conflict.
+        let over_ours = if is_wildcard {
+            "*".to_owned()
+        } else {
+            format!("*.{parent}")
+        };
+        for (hostname, protocol, mode, is_told) in [
+            // Our own certificate is for the wildcard only where the Gateway's host is.
+            (format!("web.{parent}"), "HTTPS", "Terminate", is_wildcard),
+            (over_ours, "HTTPS", "Terminate", true),
+            ("web.example.net".to_owned(), "HTTPS", "Terminate", false),
+            (format!("db.{parent}"), "TLS", "Passthrough", false),
+        ] {
+            cluster.put(&theirs(&listener(&hostname, protocol, mode)));
+            let report = run(&mut cluster, &request, &host);
+            let note = shared_connection(&report);
+            assert_eq!(note.is_some(), is_told, "{hostname}: {note:?}");
+            let names = |note: &String| {
+                note.contains(&format!("`{hostname}`"))
+                    && note.contains("Gateway `team/db` of the Kubernetes Gateway API")
+            };
+            assert!(note.is_none_or(names), "{note:?}");
+        }
+
+        // That of another controller is not on these proxies.
+        let hostname = format!("web.{parent}");
+        let theirs = theirs(&listener(&hostname, "HTTPS", "Terminate"));
+        let mut spec = theirs.at(&["spec"]).unwrap().clone();
+        spec["gatewayClassName"] = json!("another");
+        cluster.put(&theirs.with("spec", spec));
+        let report = run(&mut cluster, &request, &host);
+        assert_eq!(shared_connection(&report), None);
+    }
+}
+
+/// Gateways of both kinds are merged by age: the older one's server takes the handshakes for a host that both have.
+#[test]
+fn a_host_that_a_listener_has_is_refused_before_the_first_write() {
+    for (mut cluster, request, host) in both() {
+        let listener = json!({
+            "name": "web", "port": 443, "protocol": "HTTPS", "hostname": host,
+            "tls": {"mode": "Terminate", "certificateRefs": [{"name": "web-tls"}]},
+        });
+        // One that comes later takes nothing over, and keeps nobody from changing what is there.
+        let mut exposed = cluster.clone();
+        run(&mut exposed, &request, &host);
+        let own = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+        assert!(exposed.objects.contains_key(&own));
+        cluster.put(&theirs(&listener));
+        cluster.writes.clear();
+        let failure = cluster.run(&request).unwrap_err();
+        let told = format!(
+            "the host `{host}` is served by the Gateway `team/db` of the Kubernetes Gateway API already"
+        );
+        assert_eq!(failure.to_string(), told);
+        let hints = failure.what_to_do().join("\n");
+        assert!(
+            hints.contains("--host") && !hints.contains("--gateway"),
+            "{hints}"
+        );
+        assert_eq!(cluster.writes, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_chosen_gateway_that_is_one_of_the_kubernetes_gateway_api_is_refused_by_what_it_is() {
+    for (mut cluster, request, _) in both() {
+        let request = Request {
+            gateway: Some(GatewayName::new("team", "db")),
+            ..request
+        };
+        let listener = json!({"name": "web", "port": 443, "protocol": "HTTPS", "tls": {}});
+        for (class, hint) in [
+            ("istio", "`caCertificateRefs`"),
+            ("another", "Istio does not serve Gateways of this class"),
+        ] {
+            let theirs = theirs(&listener);
+            let mut spec = theirs.at(&["spec"]).unwrap().clone();
+            spec["gatewayClassName"] = json!(class);
+            cluster.put(&theirs.with("spec", spec));
+            cluster.writes.clear();
+            let failure = cluster.run(&request).unwrap_err();
+            let told =
+                format!("`team/db` is a Gateway of the Kubernetes Gateway API (class `{class}`)");
+            assert!(failure.to_string().contains(&told), "{failure}");
+            let hints = failure.what_to_do().join("\n");
+            assert!(
+                hints.contains(hint) && hints.contains("--gateway"),
+                "{hints}"
+            );
+            assert_eq!(cluster.writes, Vec::<String>::new());
+        }
+
+        // Without rights to list them it is not known, and nothing is refused.
+        let denied = Seen::Denied("you cannot list them".to_owned());
+        let mut blind = cluster.clone();
+        blind.fixed.insert(kubernetes_gateways(), denied);
+        let unrelated = blind.run(&request);
+        assert!(!format!("{unrelated:?}").contains("Kubernetes Gateway API (class"));
+    }
+}
+
+/// Proxies that istiod deploys for a Gateway take Gateways of Istio in their own namespace only.
+#[test]
+fn on_proxies_that_istiod_deploys_the_gateway_lies_beside_them() {
+    let label = "gateway.networking.k8s.io/gateway-name".to_owned();
+    let labels = [(label, "web".to_owned())].into();
+    let cluster = Cluster::plain().with_gateway_in("edge", "web-istio", &labels);
+    let named = Request {
+        ingress: vec![ObjectRef::new(Kind::Service, "edge", "web-istio")],
+        ..plain_request()
+    };
+    let report = cluster.clone().run(&named).unwrap();
+    assert_eq!(report.gateway, "edge/shop-kyma-mtls-gateway");
+
+    let mut elsewhere = cluster;
+    let request = Request {
+        gateway: Some(GatewayName::new("shop", "own")),
+        ..named
+    };
+    let failure = elsewhere.run(&request).unwrap_err();
+    let told = "from Istio 1.31 on lets only Gateways in `edge` configure them, not `shop/own`";
+    assert!(failure.to_string().contains(told), "{failure}");
+    let hints = failure.what_to_do().join("\n");
+    assert!(hints.contains("--gateway edge/NAME"), "{hints}");
+    assert_eq!(elsewhere.writes, Vec::<String>::new());
+}

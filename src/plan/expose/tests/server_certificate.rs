@@ -69,3 +69,16 @@ fn a_proxy_that_does_not_use_the_named_secret_is_waited_for() {
         says,
     );
 }
+
+/// Several handshakes at each proxy may come to the same.
+#[test]
+fn a_timeout_tells_what_a_proxy_does_once() {
+    for (mut cluster, request, _) in both() {
+        cluster.proxies.lagging = vec![0, 1];
+        let failure = cluster.run(&request).unwrap_err();
+        let hints = failure.what_to_do();
+        let different: std::collections::BTreeSet<&String> = hints.iter().collect();
+        assert!(hints.len() > 2, "{hints:#?}");
+        assert_eq!(different.len(), hints.len(), "{hints:#?}");
+    }
+}

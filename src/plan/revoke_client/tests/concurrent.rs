@@ -1,6 +1,7 @@
 //! Revocations that are interrupted, fail, or run beside another command.
 
 use super::*;
+use crate::plan::testing::kyma::exposed_on_helm;
 
 #[test]
 fn of_two_runs_at_once_neither_undoes_what_the_other_revoked() {
@@ -215,6 +216,24 @@ fn a_revocation_recovers_from_every_fault_at_each_of_its_effects() {
     let faults = every_fault(&cluster, &named("alice"), |cluster, fault, _, report| {
         assert_eq!(cluster.answer(alice), Verdict::Revoked, "{fault:?}");
         assert_eq!(cluster.answer(bob), Verdict::LetIn, "{fault:?}");
+        assert_eq!(booked(cluster, "alice"), [EntryState::Revoked], "{fault:?}");
+        assert_eq!(fates(&report).len(), 1, "{fault:?}");
+    });
+    assert!(faults > 25, "{faults}");
+}
+
+/// Through the Pods of a Helm release in a namespace of its own.
+#[test]
+fn a_revocation_beside_a_helm_release_recovers_from_every_fault_at_each_of_its_effects() {
+    let mut cluster = exposed_on_helm();
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.issue(name));
+    let request = Request {
+        connect_to: None,
+        ..named("alice")
+    };
+    let faults = every_fault(&cluster, &request, |cluster, fault, _, report| {
+        assert_eq!(cluster.answers(alice), [Verdict::Revoked; 2], "{fault:?}");
+        assert_eq!(cluster.answers(bob), [Verdict::LetIn; 2], "{fault:?}");
         assert_eq!(booked(cluster, "alice"), [EntryState::Revoked], "{fault:?}");
         assert_eq!(fates(&report).len(), 1, "{fault:?}");
     });

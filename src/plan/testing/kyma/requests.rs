@@ -33,6 +33,20 @@ pub fn expose_request() -> expose::Request {
     }
 }
 
+/// A cluster whose ingress gateway is a Helm release in a namespace of its own, on which `expose` made a host.
+pub fn exposed_on_helm() -> Cluster {
+    let mut cluster = Cluster::helm();
+    let host = Some("orders.example.com".to_owned());
+    let request = expose::Request {
+        host,
+        ..expose_request()
+    };
+    cluster
+        .run(&request)
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    cluster
+}
+
 /// `unexpose httpbin -n shop --purge`
 pub fn unexpose_request() -> unexpose::Request {
     unexpose::Request {
