@@ -70,12 +70,12 @@ fn commands_talk_to_the_api_server_the_gateway_and_dns_and_to_nobody_else() {
     let (_, resolver) = &variables[1];
     let gateway = instance.connect_to();
     let known: [SocketAddr; 3] =
-        [server, resolver, &gateway].map(|address| address.parse().unwrap());
+        [server, resolver, gateway].map(|address| address.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let mut met = BTreeSet::new();
     for command in [
         &["status", &job.host][..],
-        &["status", &job.host, "--connect-to", &gateway],
+        &["status", &job.host, "--connect-to", gateway],
         &["expose", "httpbin", "-n", "shop", "--dry-run"],
         &["issue-client", "traced", "-n", "shop"],
         &["revoke-client", "traced", "-n", "shop"],

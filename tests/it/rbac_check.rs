@@ -171,7 +171,7 @@ fn a_viewer_sees_everything_and_changes_nothing() {
     });
     // Not by port-forward, which leads into Pods.
     let balancer = stage.desk.instance.connect_to();
-    let status = ["status", "--connect-to", &balancer, "--ignore-unknown"];
+    let status = ["status", "--connect-to", balancer, "--ignore-unknown"];
     stage.run(&user, &status).exits(0);
     stage.run(&user, &["list-clients"]).exits(0);
     let mark = stage.desk.instance.audit_mark().unwrap();

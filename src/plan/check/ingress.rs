@@ -55,7 +55,7 @@ pub(crate) const INGRESS_SELECTOR: Check = Check {
     found_by: "the selector of the ingress Service, and the labels of the Pods",
     why: "the load balancer has no Pod to send clients to",
     remedy: "kubectl edit services -n NAMESPACE NAME",
-    consequences: &["proxy/unreachable"],
+    consequences: &["proxy/unreachable", "server-certificate/not-shown"],
 };
 
 pub(crate) const INGRESS_TYPE: Check = Check {

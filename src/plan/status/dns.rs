@@ -74,7 +74,10 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
         );
         link.add(records.partly(host, says, &balancer, others));
     } else if matches!(leads, Leads::Here | Leads::Unknown) {
-        let standing = records.fault().or_else(|| records.provider_fault());
+        let standing = records
+            .fault()
+            .or_else(|| records.unmaintained())
+            .or_else(|| records.provider_fault());
         if let Some(finding) = standing {
             // What was published before is still answered, or a wildcard record above answers.
             link.add(finding.graded(Severity::Warning));
@@ -84,6 +87,8 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
             Leads::Elsewhere(wanted) => {
                 let to = wanted.join(", ");
                 balancer.extend(wanted);
+                balancer.sort_unstable();
+                balancer.dedup();
                 let found = found.join(", ");
                 format!("`{name}` leads to {found}, and the load balancer is at {to}")
             }

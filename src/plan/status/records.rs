@@ -119,6 +119,13 @@ impl<'a> Records<'a> {
         is_unclassed.then(|| class_missing(object.reference()))
     }
 
+    /// The finding on a DNSEntry that is Ready from a time when a controller still watched it, if no other DNSEntry has its place.
+    pub fn unmaintained(&self) -> Option<Finding> {
+        let is_watched = |(object, _): &(&Object, DnsEntry)| is_looked_at(object, true);
+        let is_maintained = self.entries.iter().any(is_watched);
+        self.unclassed().filter(|_| !is_maintained)
+    }
+
     /// The finding on the DNSProvider of the host's DNSEntry, if all matching ones fail.
     pub fn provider_fault(&self) -> Option<Finding> {
         let (object, entry) = self.entries.first()?;

@@ -123,7 +123,9 @@ fn of_api_rule(
     };
     link.extend(object.and_then(|object| edited(object, |_| astray())));
     if rule.state != "Ready" {
-        let remedy = if is_ours {
+        // `expose` repairs the route; it restarts no Pods.
+        let is_of_pods = rule.description.contains("istio sidecar");
+        let remedy = if is_ours && !is_of_pods {
             restore(route)
         } else {
             command_line::kubectl("describe", reference)

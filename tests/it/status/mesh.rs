@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::exposed::{Exposed, broken, count};
 use crate::lab::{Desk, call_new, eventually, gateway, started};
+use crate::shell::Shell;
 use crate::stage::{Turn, stage};
 
 use super::healthy::Walk;
@@ -175,26 +176,17 @@ fn what_answers_in_the_place_of_the_service_is_told() {
 #[test]
 fn a_gateway_that_istiod_does_not_read_is_one_finding() {
     let host = Host::new();
-    let label = |change: &str| {
-        let (namespace, gateway) = (&host.desk().namespace, "gateways.networking.istio.io");
-        let command = [
-            "-n",
-            namespace,
-            "label",
-            gateway,
-            "kyma-mtls-gateway",
-            change,
-        ];
-        host.desk().kubectl(&command, "");
-    };
-    label("istio.io/rev=canary");
+    let (namespace, gateway) = (&host.desk().namespace, "gateways.networking.istio.io");
+    let revision = ["label", gateway, "kyma-mtls-gateway", "istio.io/rev=canary"];
+    host.desk()
+        .kubectl(&[&["-n", namespace][..], &revision].concat(), "");
     let finding = host.finds("gateway/other-revision", "error");
     let remedy = finding["remedy"].as_str().unwrap();
     assert!(
         remedy.ends_with(" kyma-mtls-gateway istio.io/rev-"),
         "{remedy}"
     );
-    label("istio.io/rev-");
+    Shell::new(host.desk()).runs(remedy);
     eventually("nothing is found any more", || host.findings() == json!([]));
     assert!(host.is_answered(Some("ada"), 200));
 }

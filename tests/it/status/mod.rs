@@ -6,6 +6,8 @@ mod faults;
 mod flags;
 mod healthy;
 mod mesh;
+mod objects;
+mod replicas;
 
 use sandbox::stand_in::{Answer, ObjectKey};
 use sandbox::{AuditEvent, Rule};
@@ -150,19 +152,11 @@ fn a_failing_route_is_told_in_its_controllers_words() {
     ]);
     let finding = exposed.finds("route/failed", "error");
     assert!(finding["seen"].as_str().unwrap().contains("sidecar"));
-}
-
-#[test]
-fn a_service_that_is_gone_is_told() {
-    let exposed = Exposed::new("deserted");
-    exposed.kubectl(&[
-        "-n",
-        &exposed.desk.namespace,
-        "delete",
-        "service",
-        "httpbin",
-    ]);
-    exposed.finds("service/missing", "error");
+    let described = exposed.pastes_remedy(&finding);
+    assert!(described.contains("sidecar"), "{described}");
+    exposed.own(&["delete", "pod", "bare", "--now"]);
+    exposed.own(&["label", "service", "httpbin", "looked-at-"]);
+    exposed.is_healthy();
 }
 
 #[test]
