@@ -99,7 +99,7 @@ pub fn in_browsers(
 fn trusted_by_browsers(server_ca: &str) -> String {
     format!(
         "
-  No browser knows the CA of this server's certificate, {server_ca}. To be spared the warning, trust that CA:
+  Browsers do not trust the CA of the server's certificate, {server_ca}. To avoid their warning, import that CA:
     Firefox: View Certificates..., Authorities, Import...
     Windows: Import-Certificate -FilePath {powershell} -CertStoreLocation Cert:\\CurrentUser\\Root
     macOS: security add-trusted-cert -k ~/Library/Keychains/login.keychain-db {file}
@@ -170,7 +170,7 @@ mod tests {
         assert!(
             !in_browsers(&files(), None, None)
                 .unwrap()
-                .contains("trust that CA")
+                .contains("import that CA")
         );
         let files = ClientFiles {
             server_ca: Some("it's a-server-ca.crt".to_owned()),

@@ -254,6 +254,12 @@ impl Serving {
         certain.or_else(|| self.possible.first().filter(|_| are_all_old))
     }
 
+    /// Whether an istiod lets only Gateways of their namespace configure the proxies that it deploys; also where none is known.
+    pub fn confines_managed(&self) -> bool {
+        let mut all = self.each().peekable();
+        all.peek().is_none() || all.any(Istiod::confines_managed)
+    }
+
     /// Why it is not known that all istiods are new enough, if none is known to be too old.
     pub fn unchecked(&self) -> Option<String> {
         if let Some(address) = self.outside() {

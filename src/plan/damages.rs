@@ -14,19 +14,19 @@ pub fn notes(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Stri
     Ok(lost.into_iter().chain(of_added(state)).collect())
 }
 
-/// A note on each CA that somebody put back into the trust bundle, or added to it.
+/// A note on each CA that is in the trust bundle again after its removal, or was added outside of kubectl-mtls.
 pub fn of_added(state: &AuthorityState) -> Vec<String> {
     let is_added = |ca: &&Certificate| state.intruders.contains(&ca.fingerprint());
     let added = state.external.iter().filter(is_added);
     let all = state.readmitted.iter().chain(added);
     all.map(|ca| {
         let (says, remedy) = (says(ca, state), remedy(ca, state));
-        format!("{says}, and its clients get in; `{remedy}` removes it")
+        format!("{says}: gateways accept its clients; `{remedy}` removes it")
     })
     .collect()
 }
 
-/// A note on each CA that somebody had put back into the trust bundle when this run began, and that a change of this run removed again.
+/// A note on each CA that was in the trust bundle again after its removal when this run began, and that a change of this run removed.
 pub fn of_removed(state: &AuthorityState, observed: &Observed) -> Vec<String> {
     let own = CredentialNames::of_authority(&state.authority).state();
     let first = observed.first_read(&own);
@@ -36,7 +36,7 @@ pub fn of_removed(state: &AuthorityState, observed: &Observed) -> Vec<String> {
     removed
         .map(|ca| {
             format!(
-                "{} was removed from the trust bundle of the authority `{}` again: somebody had put it back",
+                "removed {} from the trust bundle of the authority `{}`: it had been added again after its removal",
                 weakness::name(ca),
                 state.authority
             )
@@ -44,15 +44,17 @@ pub fn of_removed(state: &AuthorityState, observed: &Observed) -> Vec<String> {
         .collect()
 }
 
-/// A sentence on a CA that somebody put back into the trust bundle, or added to it.
+/// A sentence on a CA that is in the trust bundle again after its removal, or was added outside of kubectl-mtls.
 pub fn says(ca: &Certificate, state: &AuthorityState) -> String {
     let (named, authority) = (weakness::name(ca), &state.authority);
     if state.readmitted.contains(ca) {
         return format!(
-            "somebody put {named}, which was removed, back into the trust bundle of the authority `{authority}`"
+            "{named}, which was removed, is in the trust bundle of the authority `{authority}` again"
         );
     }
-    format!("somebody added {named} to the trust bundle of the authority `{authority}`")
+    format!(
+        "{named} was added to the trust bundle of the authority `{authority}` outside of kubectl-mtls"
+    )
 }
 
 /// The command that removes such a CA.

@@ -17,6 +17,9 @@ const CONTAINER: &str = "discovery";
 const CHART_VERSION: &str = "app.kubernetes.io/version";
 /// The value of that label in charts without a version (`istio-discovery/Chart.yaml`).
 const NO_VERSION: &str = "1.0.0";
+/// The first minor version of Istio 1 that lets only Gateways of their namespace configure the proxies that it deploys
+/// (`PILOT_ENABLE_STRICT_GATEWAY_MERGING`).
+const CONFINES_MANAGED: u32 = 31;
 /// The first minor version of Istio 1 that reads the client CA of a Gateway from a `ConfigMap`.
 const READS_CONFIG_MAPS: u32 = 28;
 
@@ -64,6 +67,12 @@ impl Istiod {
         self.version
             .as_ref()
             .filter(|version| version.minor < READS_CONFIG_MAPS)
+    }
+
+    /// Whether proxies that this istiod deploys ignore Gateways of other namespaces, as far as its version tells.
+    pub fn confines_managed(&self) -> bool {
+        let version = self.version.as_ref();
+        version.is_none_or(|version| version.minor >= CONFINES_MANAGED)
     }
 }
 

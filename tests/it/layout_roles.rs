@@ -50,8 +50,11 @@ impl Layout<'_> {
             || has("secrets", &["get", "update"]);
         // It is asked where proxies of several namespaces have the labels of a Gateway, and not all of them are noted.
         let is_for_several = has("deployments", &["list"]) && command != "expose";
+        // It is asked where no istiod is found.
+        let is_of_a_remote_cluster = has("namespaces", &["get"]);
         rule.group == "cert.gardener.cloud"
             || is_for_cert_manager(rule)
+            || is_of_a_remote_cluster
             || is_of_other_service
             || is_of_the_past
             || (is_for_several && (self.ingress.len() == 1 || command == "unexpose"))

@@ -26,7 +26,7 @@ fn prepared(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{PREPARED}{name}"))
 }
 
-/// A new hidden folder, to prepare files in, with its lock: a run that begins clears away only what nobody has locked.
+/// A hidden folder for unfinished files, locked while its run lives: a run that begins removes only those that nobody has locked.
 pub struct Staged {
     /// Where nobody can lock it, nobody clears it away either. Before the folder, since Windows removes none that is locked.
     lock: Option<FolderLock>,
@@ -42,13 +42,20 @@ impl Staged {
         Ok(Self { lock, folder })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Gives it its name, in one step.
+    /// Renames the folder, atomically.
     pub fn rename(self, name: &Path) -> io::Result<()> {
+        // Without its own lock, that of the folder above keeps others from clearing it away.
+        let above = self
+            .folder
+            .path()
+            .parent()
+            .filter(|_| !platform::REPLACES_OPEN_FILES);
+        let _above = above.and_then(|above| platform::lock_folder(above).ok());
         let _lock = platform::REPLACES_OPEN_FILES.then_some(self.lock);
         fs::rename(self.folder.path(), name)?;
         drop(self.folder.keep());
@@ -195,7 +202,9 @@ fn content(set: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     for entry in fs::read_dir(set)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if let Some((_, name)) = name.split_once('-') {
+        let numbered = name.split_once('-');
+        let is_number = |digits: &str| digits.len() == 2 && digits.parse::<u8>().is_ok();
+        if let Some((_, name)) = numbered.filter(|(number, _)| is_number(number)) {
             let name = name.to_owned();
             files.push((path, name));
         }

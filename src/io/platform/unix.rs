@@ -92,7 +92,7 @@ pub(in crate::io) fn was_stdout_closed() -> bool {
 /// The lock of a folder, until it is dropped; a file system without locks locks nothing.
 pub(in crate::io) struct FolderLock(#[expect(dead_code, reason = "what is locked is open")] File);
 
-/// Locks a folder, and waits for whoever has it.
+/// Locks a folder, and waits while another process has the lock.
 pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<FolderLock> {
     let handle = File::open(folder)?;
     let _ = handle.lock();

@@ -82,13 +82,13 @@ impl Drop for FolderLock {
     }
 }
 
-/// Locks a folder, and waits for whoever has it.
+/// Locks a folder, and waits while another process has the lock.
 pub(in crate::io) fn lock_folder(folder: &Path) -> io::Result<FolderLock> {
     loop {
         if let Some(lock) = try_lock_folder(folder)? {
             return Ok(lock);
         }
-        std::thread::sleep(AGAIN);
+        std::thread::sleep(RETRY);
     }
 }
 
@@ -115,8 +115,8 @@ pub(in crate::io) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// How soon a lock is asked for again.
-const AGAIN: Duration = Duration::from_millis(10);
+/// The pause between two attempts to lock a folder.
+const RETRY: Duration = Duration::from_millis(10);
 /// The file that is the lock of the folder it is in.
 const LOCK: &str = ".kubectl-mtls-lock";
 /// <https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499->

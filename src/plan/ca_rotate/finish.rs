@@ -242,7 +242,7 @@ impl Run<'_> {
         if live.iter().all(|dependent| dependent.renewed_by.is_some()) {
             return format!(
                 "each was renewed: once its client uses the new one, revoke them with `{}`, or let them expire",
-                command("revoke-client", " --superseded --older-than 1h")
+                command("revoke-client", " --superseded")
             );
         }
         format!(

@@ -21,8 +21,9 @@ fn page() -> String {
 
 <!-- Generated from src/plan/check by `UPDATE=1 cargo test --lib check`. -->
 
-What `kubectl mtls status` checks, in the order in which a request passes it. The id of a finding never changes. In the remedies, words in
-capitals stand for names; `status` prints the command with the real ones.
+What `kubectl mtls status` checks, in the order in which a request passes it. The id of a finding never changes.
+Severity and remedy are the usual ones: `status` raises or lowers the severity where the effect differs, and prints a more specific command where
+it can. Words in capitals stand for names.
 
 Findings that follow from another one on the same host stand under it: one fault is one finding.
 "

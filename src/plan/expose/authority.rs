@@ -269,14 +269,13 @@ fn check_lists(
     let admitted = next.admitted();
     let current = admitted.iter().filter(|ca| !ca.is_expired(now));
     succession::check(current, &lists(state), &lists(next), now).map_err(|error| {
-        let what = format!(
-            "the CAs in {} cannot be trusted beside those of the authority `{}`",
-            secret.reference(),
-            state.authority
-        );
-        Failure::refused(what)
-            .caused_by(error)
-            .hint("put a revocation list for each CA into the Secret, or none at all; a revocation of any client gives each CA of the authority one")
+        let (secret, authority) = (secret.reference(), &state.authority);
+        Failure::refused(format!(
+            "some CAs in {secret} or of the authority `{authority}` have a revocation list and others have none"
+        ))
+        .caused_by(error)
+        .hint(format!("add a list for every CA to {secret}, or remove all lists from it"))
+        .hint("`kubectl mtls revoke-client NAME` creates a list for every CA of the authority")
     })
 }
 

@@ -126,7 +126,7 @@ pub(super) fn decide(
         .collect();
     if serving.is_scoped() {
         faults.extend(scoped(target));
-    } else if gateway_api::are_managed(&target.ingress) {
+    } else if gateway_api::are_managed(&target.ingress) && serving.confines_managed() {
         faults.extend(managed(target));
     }
     faults.extend(remote(&serving, target, observed)?);

@@ -14,6 +14,8 @@ pub(super) enum Callers {
     Others(String),
     /// The clients of the host's own CA, also those that are not on its allow-list.
     Unlisted,
+    /// The clients that may call the host, on a route that does not set their identity headers.
+    Unnamed,
 }
 
 impl Callers {
@@ -40,6 +42,7 @@ impl Callers {
             Self::Anybody => "callers without a client certificate",
             Self::Others(clients) => clients,
             Self::Unlisted => "clients that are not on the allow-list of the host",
+            Self::Unnamed => "clients of the host's own CA",
         }
     }
 
@@ -57,6 +60,10 @@ impl Callers {
             Self::Unlisted => (
                 &check::EXTERNAL_ROUTE_UNLISTED,
                 "clients that are not on the allow-list of the host reach the same Service on this route".to_owned(),
+            ),
+            Self::Unnamed => (
+                &check::EXTERNAL_ROUTE_OPEN,
+                format!("this route does not set the identity headers: each client of the host's own CA {FORGED}"),
             ),
         }
     }

@@ -17,6 +17,9 @@ use crate::resources::{Object, ObjectRef, Unreadable};
 /// Number of entries that are read in parallel.
 const AT_ONCE: u32 = 64;
 
+/// How many numbers after the first free one are looked at for entries beyond a gap.
+const LATER: u32 = 8;
+
 /// The certificates of one name.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plan) struct Numbers<'a> {
@@ -104,6 +107,19 @@ impl Numbers<'_> {
             objects.extend(observed.get(reference)?);
         }
         Ok(objects)
+    }
+
+    /// Whether entries follow after the first free number, because one between them was lost.
+    pub fn goes_on(&self, observed: &Observed) -> Reconciled<bool> {
+        let free = self.first_free(observed)?;
+        let later = (free + 1..=free + LATER).map(|number| Query::Get(self.reference(number)));
+        observed.prefetch(later)?;
+        for number in free + 1..=free + LATER {
+            if self.is_taken(number, observed)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The last certificate that `is_wanted` accepts.

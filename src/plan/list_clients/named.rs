@@ -35,7 +35,11 @@ impl Request {
                 Seen::Found(first) if pruned_to(first).is_ok() => {}
                 _ => return Ok(None),
             }
-            objects.extend(numbers.all(observed)?.into_iter().cloned());
+            let all = numbers.all(observed)?;
+            if numbers.goes_on(observed)? {
+                return Ok(None);
+            }
+            objects.extend(all.into_iter().cloned());
         }
         Ok((!objects.is_empty()).then_some(objects))
     }

@@ -210,7 +210,7 @@ impl Case<'_> {
         let mut notes = Vec::new();
         if let (Which::Superseded(age), []) = (&self.request.which, self.targets) {
             notes.push(format!(
-                "no certificate was renewed at least {} ago; `--older-than` names another time",
+                "no certificate was renewed at least {} ago; choose a shorter time with `--older-than`",
                 when::span(*age)
             ));
         }

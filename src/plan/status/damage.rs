@@ -26,10 +26,11 @@ pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
         reference.kind == Kind::ConfigMap && reference.namespace == AUTHORITY_NAMESPACE;
     let remedy = if is_authority {
         command_line::restore(&reference.name)
-    } else if object.label(AUTHORITY_LABEL).is_some() {
-        // `expose` reads the Secret for CAs that the authority does not know.
-        let delete = command_line::kubectl("delete", reference);
-        format!("{delete} && {expose} --fail-closed")
+    } else if let Some(authority) = object.label(AUTHORITY_LABEL) {
+        // Not by deleting the Secret: istiod may read the CA of the server certificate instead, and everybody whom it certified gets in.
+        format!(
+            "put the `ca.crt` of the ConfigMap {AUTHORITY_NAMESPACE}/{authority}, and nothing else, under the key `cacert` of {reference}, then run: {expose} --fail-closed"
+        )
     } else {
         format!("put PEM certificates of the client CA, and nothing else, into {reference}")
     };

@@ -216,7 +216,10 @@ fn led_to_the_only_port(
         return Ok(None);
     };
     let path = format!("/spec/ports/{place}/targetPort");
-    let patch = json!([{"op": "replace", "path": path, "value": number}]);
+    let patch = json!([
+        {"op": "test", "path": path, "value": port.target_port},
+        {"op": "replace", "path": path, "value": number},
+    ]);
     Ok(Some(command_line::patch(reference, "json", &patch)))
 }
 

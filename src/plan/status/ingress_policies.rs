@@ -167,8 +167,8 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
     .because(why)
 }
 
-/// The command that lets a policy of action ALLOW admit the host's requests too, and changes nothing for other hosts. Not where the policy
-/// acts on other workloads than the gateway's: they would take a request for the host from everybody.
+/// The command that adds the host to a policy of action ALLOW that is a list of hosts and nothing else. A policy without rules closes the
+/// gateway on purpose, and what others ask for beside the host, such as addresses or tokens, may be meant for this host too.
 fn admitted(host: &Host, policy: &Object) -> Option<String> {
     let is_allowing = matches!(policy.text(&["spec", "action"]), "" | "ALLOW");
     let selected = policy.at(&["spec", "selector", "matchLabels"]);
@@ -180,13 +180,23 @@ fn admitted(host: &Host, policy: &Object) -> Option<String> {
     }
     let hosts = [host.name.clone(), format!("{}:*", host.name)];
     let rule = json!({"to": [{"operation": {"hosts": hosts}}]});
-    let has_rules = policy.at(&["spec", "rules"]).is_some_and(Value::is_array);
-    let patch = if has_rules {
-        json!([{"op": "add", "path": "/spec/rules/-", "value": rule}])
-    } else {
-        json!([{"op": "add", "path": "/spec/rules", "value": [rule]}])
-    };
+    let rules = policy.at(&["spec", "rules"])?.as_array()?;
+    if rules.is_empty() || !rules.iter().all(lists_hosts) {
+        return None;
+    }
+    let patch = json!([{"op": "add", "path": "/spec/rules/-", "value": rule}]);
     Some(command_line::patch(policy.reference(), "json", &patch))
+}
+
+/// Whether a rule is about hosts alone.
+fn lists_hosts(rule: &Value) -> bool {
+    let has_only = |value: &Value, key: &str| {
+        let object = value.as_object();
+        object.is_some_and(|object| object.len() == 1 && object.contains_key(key))
+    };
+    let mut targets = rule["to"].as_array().into_iter().flatten();
+    has_only(rule, "to")
+        && targets.all(|to| has_only(to, "operation") && has_only(&to["operation"], "hosts"))
 }
 
 fn deciding(host: &Host, policy: &Object) -> Finding {

@@ -55,16 +55,18 @@ fn without_further(
     // The last one first: the others keep their places.
     let operations = further.iter().rev().flat_map(|(place, _)| {
         let path = format!("/spec/servers/{place}");
-        let hosts = object.body().pointer(&format!("{path}/hosts"));
+        let server = object.body().pointer(&path);
         [
-            json!({"op": "test", "path": format!("{path}/hosts"), "value": hosts}),
+            json!({"op": "test", "path": path, "value": server}),
             json!({"op": "remove", "path": path}),
         ]
     });
     let patch: Value = operations.collect::<Vec<_>>().into();
-    Ok(Some(command_line::patch(
-        object.reference(),
-        "json",
-        &patch,
+    let hosts = further.iter().flat_map(|(_, server)| &server.hosts);
+    let hosts: Vec<&str> = hosts.map(String::as_str).collect();
+    Ok(Some(format!(
+        "move the servers of these hosts to Gateways of their own: {}; then `{}`",
+        hosts.join(", "),
+        command_line::patch(object.reference(), "json", &patch)
     )))
 }

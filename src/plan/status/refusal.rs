@@ -22,12 +22,14 @@ pub(super) fn faults(
         subjects.map(<[u8]>::to_vec).collect()
     });
     let symptom = handshakes.group(|observation| observe(host, observation, trusted.as_ref()));
+    let is_only = symptom.len() == 1;
     for (symptom, vias) in symptom {
         let mut pods = vias.split(", ");
         let is_told =
             matches!(symptom, Symptom::OtherCas(_)) && pods.all(|pod| outdated.contains(pod));
         if !is_told {
-            tell(host, &handshakes.ways, symptom, &vias, link);
+            let some = is_only.then(|| of_some(&handshakes.ways, &vias)).flatten();
+            tell(host, some, symptom, &vias, link);
         }
     }
     if handshakes.each().next().is_none() {
@@ -86,8 +88,8 @@ fn observe(
     })
 }
 
-fn tell(host: &Host, ways: &Ways, symptom: Symptom, vias: &str, link: &mut Link) {
-    let remedy = of_some(ways, vias).unwrap_or_else(|| GATEWAYS.to_owned());
+fn tell(host: &Host, some: Option<String>, symptom: Symptom, vias: &str, link: &mut Link) {
+    let remedy = some.unwrap_or_else(|| GATEWAYS.to_owned());
     let (check, missed, remedy) = match symptom {
         Symptom::Admitted(missed) => (&check::PROXY_ACCEPTS_EVERYBODY, missed, remedy),
         Symptom::NotAsked(missed) => (&check::PROXY_REQUESTS_NO_CERTIFICATE, missed, remedy),
@@ -106,7 +108,8 @@ fn tell(host: &Host, ways: &Ways, symptom: Symptom, vias: &str, link: &mut Link)
     );
 }
 
-/// The command that lets some proxies of several load everything anew: what others refuse, no object in the cluster lets in.
+/// The command that restarts these proxies, if they are at most half of them: the others have the same configuration and are correct, so no
+/// object in the cluster is the cause.
 fn of_some(ways: &Ways, vias: &str) -> Option<String> {
     let named: BTreeSet<&str> = vias.split(", ").collect();
     let pods: Vec<&ObjectRef> = ways.pods().collect();
@@ -114,7 +117,7 @@ fn of_some(ways: &Ways, vias: &str) -> Option<String> {
         pods.iter().partition(|pod| named.contains(&*pod_name(pod)));
     let namespace = &odd.first()?.namespace;
     let names: Vec<&str> = odd.iter().map(|pod| pod.name.as_str()).collect();
-    let is_some = !others.is_empty()
+    let is_some = others.len() >= odd.len()
         && odd.len() == named.len()
         && odd.iter().all(|pod| pod.namespace == *namespace);
     is_some.then(|| format!("kubectl delete pods -n {namespace} {}", names.join(" ")))

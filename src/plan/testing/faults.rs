@@ -86,7 +86,7 @@ pub fn every_fault_watched<C: Command>(
     mut watch: impl FnMut(&Cluster),
     mut check: impl FnMut(&mut Cluster, Fault, Option<Failure>, C::Report),
 ) -> usize {
-    // Where somebody put an older authority back, the witness leads from the beginning.
+    // Where an older authority was restored, the witness leads from the beginning.
     let is_led = cluster.has_leading_witness();
     let mut watch = |cluster: &Cluster| {
         assert!(is_led || !cluster.has_leading_witness(), "a witness leads");

@@ -60,7 +60,7 @@ fn refuse_kubernetes_gateway(request: &Request, observed: &Observed) -> Reconcil
                 "to check the clients of `{gateway}` by the same authority, name the authority's ConfigMap in its `caCertificateRefs` (docs/gateways.md)"
             ))
     } else {
-        failure.hint("Istio does not serve Gateways of this class; leave out `--gateway` to get a Gateway on Istio's ingress gateway")
+        failure.hint("leave out `--gateway` to get a Gateway on Istio's ingress gateway")
     };
     Err(failure.into())
 }
@@ -85,7 +85,9 @@ fn default_gateway(
         return Ok(own);
     };
     let is_confined = |proxies: &IngressGateway| -> Reconciled<bool> {
-        Ok(gateway_api::are_managed(proxies) || Serving::of(proxies, observed)?.is_scoped())
+        let serving = Serving::of(proxies, observed)?;
+        let is_managed = gateway_api::are_managed(proxies);
+        Ok(serving.is_scoped() || is_managed && serving.confines_managed())
     };
     if proxies.namespace == request.namespace || !is_confined(&proxies)? {
         return Ok(own);

@@ -345,7 +345,7 @@ fn a_chosen_gateway_that_is_one_of_the_kubernetes_gateway_api_is_refused_by_what
         let listener = json!({"name": "web", "port": 443, "protocol": "HTTPS", "tls": {}});
         for (class, hint) in [
             ("istio", "`caCertificateRefs`"),
-            ("another", "Istio does not serve Gateways of this class"),
+            ("another", "a Gateway on Istio's ingress gateway"),
         ] {
             let theirs = theirs(&listener);
             let mut spec = theirs.at(&["spec"]).unwrap().clone();
@@ -383,6 +383,17 @@ fn on_proxies_that_istiod_deploys_the_gateway_lies_beside_them() {
         ingress: vec![ObjectRef::new(Kind::Service, "edge", "web-istio")],
         ..plain_request()
     };
+    let report = cluster.clone().run(&named).unwrap();
+    assert_eq!(
+        report.gateway, "shop/kyma-mtls-gateway",
+        "before Istio 1.31"
+    );
+    let mut cluster = cluster;
+    let istiod = ObjectRef::new(Kind::Deployment, "istio-system", "istiod");
+    let containers = json!([{"name": "discovery", "image": "docker.io/istio/pilot:1.31.0"}]);
+    let spec = json!({"template": {"spec": {"containers": containers}}});
+    let istiod = cluster.objects[&istiod].clone().with("spec", spec);
+    cluster.put(&istiod);
     let report = cluster.clone().run(&named).unwrap();
     assert_eq!(report.gateway, "edge/shop-kyma-mtls-gateway");
 

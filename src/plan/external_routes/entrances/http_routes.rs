@@ -95,8 +95,9 @@ impl Found<'_> {
             let admitting = gateway.servers.iter().filter_map(|server| {
                 let mut listeners = attachment.listeners.iter();
                 let is_used = listeners.any(|named| named.uses(route, object, server));
+                // An HTTPRoute sets no header from the certificate, and the guard is for the names of our own servers.
                 let callers = Callers::of((server, false), &hosts, self.exposed);
-                Some((callers.filter(|_| is_used)?, server))
+                is_used.then(|| (callers.unwrap_or(Callers::Unnamed), server))
             });
             entrances.extend(widest(admitting).map(|(callers, server)| {
                 let to = (&attachment.gateway, principal.clone());

@@ -14,7 +14,7 @@ fn what_was_renewed_is_revoked_once_its_successor_is_old_enough() {
     assert_eq!(fates(&report), []);
     assert_eq!(
         report.notes,
-        ["no certificate was renewed at least 7d ago; `--older-than` names another time"]
+        ["no certificate was renewed at least 7d ago; choose a shorter time with `--older-than`"]
     );
     cluster.now += Span::days(7);
     let report = cluster.run(&superseded(7)).unwrap();

@@ -195,6 +195,6 @@ fn a_secret_whose_ca_has_a_list_is_not_joined_to_an_authority_without_one() {
         ..super::super::exposure(&cluster)
     };
     let failure = cluster.run(&request).unwrap_err().to_string();
-    let words = "cannot be trusted beside those of the authority `kyma-mtls`";
+    let words = "have a revocation list and others have none";
     assert!(failure.contains(words), "{failure}");
 }
