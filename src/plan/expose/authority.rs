@@ -18,13 +18,13 @@ use crate::plan::{
     DryRun, Generate, Observed, Query, Reconciled, Write, audit, commit, control_plane, damages,
     witness,
 };
+use crate::resources::Object;
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::names::CredentialNames;
 use crate::resources::witness::{self as record, REVISION};
-use crate::resources::{Kind, Object};
 
 /// The trust bundle of the gateway, as it is, or as it will be after this run.
 pub(super) struct Trust {
@@ -237,8 +237,8 @@ fn trusting(
 /// Adds the CAs of a Secret to the authority as external ones, with their revocation lists, except expired and dropped ones.
 fn adopt(state: &mut AuthorityState, held: &ClientCa, now: OffsetDateTime) -> Result<(), Failure> {
     let refused = |error: crate::pki::crl::Error| {
-        Failure::refused("the revocation lists of the Secret that the Gateway reads cannot be read")
-            .caused_by(error)
+        let what = "the revocation lists of the Secret that the Gateway reads cannot be read";
+        Failure::refused(what).caused_by(error)
     };
     let unknown: Vec<Certificate> = held
         .foreign(Some(state))
@@ -250,10 +250,9 @@ fn adopt(state: &mut AuthorityState, held: &ClientCa, now: OffsetDateTime) -> Re
     }
     let lists = held.crl.as_deref().map(Crl::many_from_pem).transpose();
     let lists = lists.map_err(refused)?.unwrap_or_default();
-    let of_these = lists
-        .iter()
-        .filter(|list| unknown.iter().any(|ca| list.is_signed_by(ca)));
-    state.crls.extend(of_these.map(Crl::pem));
+    let is_theirs = |list: &&Crl| unknown.iter().any(|ca| list.is_signed_by(ca));
+    let theirs = lists.iter().filter(is_theirs).map(Crl::pem);
+    state.crls.extend(theirs);
     state.external.extend(unknown);
     Ok(())
 }
@@ -357,7 +356,7 @@ fn missing(authority: &str, observed: &Observed) -> Reconciled<Failure> {
 
 /// Keeps the object that a hand-made Gateway reads.
 fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trust> {
-    let Some((object, held)) = view.client_ca(&source.object) else {
+    let Some((_, held)) = view.client_ca(&source.object) else {
         return Err(Failure::refused(format!(
             "{}, from which the Gateway reads its client CA, does not exist",
             source.object
@@ -376,7 +375,6 @@ fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trus
                 .issuing_ca()
                 .is_some_and(|ca| held.bundle.contains(ca))
     };
-    debug_assert_ne!(object.reference().kind, Kind::Gateway);
     Ok(Trust {
         client_ca: held.clone(),
         state: state.filter(is_its).cloned(),

@@ -266,9 +266,7 @@ fn a_service_that_is_gone_is_created_again_or_unexposed() {
     exposed.is_healthy();
     exposed.own(&["delete", "service", "httpbin"]);
     let finding = exposed.finds("service/missing", "error");
-    let remedy = finding["remedy"].as_str().unwrap();
-    let (_, command) = remedy.split_once(", or run: ").unwrap();
-    Shell::new(&exposed.desk).runs(command);
+    exposed.pastes_remedy(&finding);
     // The Gateway stays for the next Service.
     exposed.finds("route/none", "warning");
     count("remedy", "service/missing");

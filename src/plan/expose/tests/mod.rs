@@ -11,6 +11,7 @@ mod hostile;
 mod hosts;
 mod ingress;
 mod kubernetes_gateways;
+mod managed_proxies;
 mod moving;
 mod server_certificate;
 mod service;
