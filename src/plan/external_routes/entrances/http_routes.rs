@@ -6,6 +6,7 @@ use crate::plan::{Observed, Reconciled};
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::Gateway;
 use crate::resources::gateway_api::{self, is_of_istio};
+use crate::resources::host_pattern::covers;
 use crate::resources::parent_refs::{ListenerRef, Parent, host_names, parents};
 use crate::resources::workload_access::Principal;
 use crate::resources::{Object, ObjectRef};
@@ -95,9 +96,16 @@ impl Found<'_> {
             let admitting = gateway.servers.iter().filter_map(|server| {
                 let mut listeners = attachment.listeners.iter();
                 let is_used = listeners.any(|named| named.uses(route, object, server));
-                // An HTTPRoute sets no header from the certificate, and the guard is for the names of our own servers.
                 let callers = Callers::of((server, false), &hosts, self.exposed);
-                is_used.then(|| (callers.unwrap_or(Callers::Unnamed), server))
+                // An HTTPRoute sets no header from the certificate, and the header guard is for the server names of our own server.
+                let is_guarded = shared.is_some()
+                    && server.hosts.iter().all(|host| {
+                        let mut own = self.exposed.server.hosts.iter();
+                        own.any(|own| own == host || covers(own, host))
+                    });
+                let unnamed = || (!is_guarded).then_some(Callers::Unnamed);
+                let callers = callers.or_else(unnamed)?;
+                is_used.then_some((callers, server))
             });
             entrances.extend(widest(admitting).map(|(callers, server)| {
                 let to = (&attachment.gateway, principal.clone());

@@ -206,8 +206,18 @@ fn an_http_route_admits_whom_the_listeners_of_its_gateway_admit() {
     };
     let open = vec!["external-route/open"];
     let not_checked = vec!["external-route/not-checked"];
-    // Clients of the host's own authority, too: no HTTPRoute sets the identity headers from their certificates.
-    for frontend in [json!({}), of_authority("other"), of_authority("kyma-mtls")] {
+    // No HTTPRoute sets the identity headers from certificates of the host's own authority. The header guard holds on the same proxies, for
+    // names under those of the exposed Gateway.
+    let own = of_authority("kyma-mtls");
+    let none: [&str; 0] = [];
+    assert_eq!(ids(DEFAULT, &own), (none.to_vec(), none.to_vec()));
+    assert_eq!(ids("web.shop", &own), (open.clone(), not_checked.clone()));
+    let mut wider = of_kubernetes(DEFAULT, &own);
+    let mut spec = wider.at(&["spec"]).unwrap().clone();
+    spec["listeners"][0]["hostname"] = "*.com".into();
+    wider = wider.with("spec", spec);
+    assert_eq!(with_http_route(Seen::Found(vec![wider])).ids(), open);
+    for frontend in [json!({}), of_authority("other")] {
         assert_eq!(ids(DEFAULT, &frontend), (open.clone(), open.clone()));
         // The policy admits the mutual-TLS Gateway's proxies only; which ones these are is not known.
         let elsewhere = ids("web.shop", &frontend);
