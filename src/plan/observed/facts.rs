@@ -54,7 +54,8 @@ impl Observed {
             Query::List { kind, .. } => *kind,
             query => return Err(Failure::internal(format!("{query:?} is not a list")).into()),
         };
-        let what = format_args!("the {}", kind.plural());
+        let plural = kind.plural();
+        let what = format_args!("the {plural}");
         let found = required(self.try_list(query)?, kind, what)?;
         Ok(found.unwrap_or_default())
     }
