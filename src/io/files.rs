@@ -16,7 +16,7 @@ pub use reading::{
     read_line_of_stdin, read_or_stdin, replaces,
 };
 
-pub use set::{PREPARED, Staged, check_own, complete, write_set};
+pub use set::{PREPARED, UnfinishedFolder, check_own, complete, write_set};
 
 use super::platform;
 use crate::error::Failure;

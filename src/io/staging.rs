@@ -5,12 +5,14 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::files::{self, MadeFolders, NEW_CA, NewFile, NotWritten, PREPARED, Staged, UNFINISHED};
+use super::files::{
+    self, MadeFolders, NEW_CA, NewFile, NotWritten, PREPARED, UNFINISHED, UnfinishedFolder,
+};
 use super::platform;
 
 /// The hidden folder in which a run prepares its folders; locked as long as the run lives.
 pub struct Staging {
-    folder: Staged,
+    folder: UnfinishedFolder,
     count: AtomicU64,
     /// The last field, so that the folders are removed after their content.
     _made: MadeFolders,
@@ -25,7 +27,7 @@ impl Staging {
         let beginning = platform::lock_folder(out).map_err(failed)?;
         clear(out).map_err(failed)?;
         drop(beginning);
-        let folder = Staged::within(out).map_err(failed)?;
+        let folder = UnfinishedFolder::within(out).map_err(failed)?;
         Ok(Self {
             folder,
             count: AtomicU64::new(0),

@@ -86,7 +86,6 @@ pub fn in_browsers(
     pk12util -d sql:$HOME/.pki/nssdb -i {file}
     (where there is no such folder: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -N --empty-password;
     a browser from Snap or Flatpak keeps its own: Settings > Privacy and security > Security > Manage certificates)
-
 {trust}
   Then restart the browser, open https://{host}/ and choose the certificate.
 ",

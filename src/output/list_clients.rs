@@ -6,11 +6,9 @@ use time::{Duration, OffsetDateTime};
 
 use super::Render;
 use super::table::columns;
+use crate::pki::inspect::id_of;
 use crate::pki::when;
 use crate::plan::list_clients::{Client, Generation, Report, State};
-
-/// Number of digits of a fingerprint that stand for a CA in every output.
-const SHORT: usize = 8;
 
 impl Render for Report {
     fn table(&self, is_wide: bool) -> String {
@@ -104,13 +102,12 @@ pub(super) fn state(state: State) -> &'static str {
 }
 
 fn ca(client: &Client) -> String {
-    let fingerprint = client.issuer_fingerprint.as_deref().unwrap_or("-");
-    let short: String = fingerprint.chars().take(SHORT).collect();
+    let id = client.issuer_fingerprint.as_deref().map_or("-", id_of);
     match client.generation {
-        Generation::Issuing => format!("{short} (issuing)"),
-        Generation::Trusted => format!("{short} (trusted)"),
-        Generation::Dropped => format!("{short} (dropped)"),
-        Generation::Unknown => short,
+        Generation::Issuing => format!("{id} (issuing)"),
+        Generation::Trusted => format!("{id} (trusted)"),
+        Generation::Dropped => format!("{id} (dropped)"),
+        Generation::Unknown => id.to_owned(),
     }
 }
 

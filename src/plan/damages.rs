@@ -1,5 +1,5 @@
-//! Damages of an authority that no command needs to be refused for: a lost inventory, and CAs that somebody added to the trust bundle by
-//! hand.
+//! Damage to an authority that commands report and that stops none of them: a lost inventory, and CAs that were added to the trust bundle
+//! outside of kubectl-mtls.
 
 use super::command_line::ca_rotate;
 use super::{Observed, Reconciled, weakness, witness};
@@ -10,7 +10,7 @@ use crate::resources::names::CredentialNames;
 /// A note on each damage, with the command that repairs it.
 pub fn notes(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<String>> {
     let fault = witness::fault_of_inventory(state, observed)?;
-    let lost = fault.map(|fault| fault.told(&state.authority));
+    let lost = fault.map(|fault| fault.note(&state.authority));
     Ok(lost.into_iter().chain(of_added(state)).collect())
 }
 

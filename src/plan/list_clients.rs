@@ -210,7 +210,7 @@ pub fn reconcile(
     let (entries, unreadable) = entries(objects);
     let generations = Generations::of_entries(&request.authority, &entries, &state, &mut notes);
     if is_in_cluster {
-        losses::tell(&request.authority, &state, &mut notes, observed)?;
+        losses::add_notes(&request.authority, &state, &mut notes, observed)?;
     }
     if objects.is_empty() && notes.is_empty() {
         notes.push(match state {
@@ -257,7 +257,7 @@ fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconcile
     for (authority, entries) in &by_authority {
         let seen = observed.try_get(&state(authority))?;
         let generations = Generations::of_entries(authority, entries, &seen, &mut notes);
-        losses::tell(authority, &seen, &mut notes, observed)?;
+        losses::add_notes(authority, &seen, &mut notes, observed)?;
         clients.extend(request.clients(entries, &generations, now));
     }
     sort(&mut clients);

@@ -113,7 +113,7 @@ impl Fault {
     }
 
     /// A line on the loss with the command that repairs it.
-    pub fn told(&self, authority: &str) -> String {
+    pub fn note(&self, authority: &str) -> String {
         let remedy = remedy_hint(self.remedy(), authority);
         format!("{}; {remedy}", self.says(authority))
     }

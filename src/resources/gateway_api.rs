@@ -115,6 +115,9 @@ pub fn client_ca_resource(source: &ObjectRef) -> String {
     derived_client_ca(&client_ca::field(source))
 }
 
+/// What messages add to the name of a Gateway that is not Istio's.
+pub const OF_GATEWAY_API: &str = " of the Kubernetes Gateway API";
+
 /// The class of a Gateway, which tells its controller.
 pub fn class(object: &Object) -> &str {
     object.text(&["spec", "gatewayClassName"])

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::ca_dir::Offline;
+use crate::lab::run::program;
 use crate::lab::{PLUGIN, main_job};
 
 /// The addresses that a command sends to; `None` where nothing can be traced.
@@ -15,35 +16,20 @@ fn peers(
     variables: &[(&str, String)],
     arguments: &[&str],
 ) -> Option<BTreeSet<SocketAddr>> {
-    let trace = folder.join("trace");
-    let output = Command::new("strace")
-        .args([
-            "-f",
-            "-qq",
-            "-e",
-            "trace=connect,sendto,sendmsg,sendmmsg",
-            "-o",
-        ])
-        .arg(&trace)
-        .arg(PLUGIN)
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("KUBECONFIG")
-        .env("HOME", folder)
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .output();
-    let output = match output {
-        Ok(output) if !output.stderr.starts_with(b"strace:") => output,
-        other => {
-            eprintln!("not checked: strace does not run here: {other:?}");
-            return None;
-        }
-    };
-    assert!(
-        output.status.code().unwrap() < 2,
-        "{arguments:?}: {output:?}"
-    );
+    if let Err(reason) = Command::new("strace").arg("-V").output() {
+        eprintln!("not checked: there is no strace here: {reason}");
+        return None;
+    }
+    let trace = folder.join("trace").display().to_string();
+    let traced = "trace=connect,sendto,sendmsg,sendmmsg";
+    let strace = ["-f", "-qq", "-e", traced, "-o", &trace, PLUGIN];
+    let arguments = [&strace[..], arguments].concat();
+    let run = program(Path::new("strace"), folder, variables, &arguments);
+    if run.stderr.starts_with("strace:") {
+        eprintln!("not checked: {}", run.stderr);
+        return None;
+    }
+    assert!(run.code < 2, "{arguments:?}: {run:#?}");
     let text = std::fs::read_to_string(&trace).unwrap();
     Some(text.lines().filter_map(peer).collect())
 }

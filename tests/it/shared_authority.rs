@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Caller, Replica, Reply};
 
+use serde_json::json;
+
 use crate::lab::{Desk, call, let_in, own_namespace};
 use crate::rbac::rules_in;
 use crate::shop::Shop;
@@ -66,18 +68,8 @@ fn clients_of_one_authority_are_let_in_and_refused_by_both_gateways() {
     assert_eq!(shop.state()["data"]["ca.crt"], before);
     shop.revoke(&["carol"]).exits(0);
     // Somebody opens the Gateway: it reads the same authority again afterwards.
-    let open = r#"[{"op":"replace","path":"/spec/servers/0/tls","value":{"mode":"SIMPLE","credentialName":"kyma-gateway-certs"}}]"#;
-    let patch = [
-        "-n",
-        &desk.namespace,
-        "patch",
-        GATEWAYS,
-        "kyma-mtls-gateway",
-        "--type=json",
-        "-p",
-        open,
-    ];
-    desk.kubectl(&patch, "");
+    let open = json!({"mode": "SIMPLE", "credentialName": "kyma-gateway-certs"});
+    desk.patch_gateway(&json!([{"op": "replace", "path": "/spec/servers/0/tls", "value": open}]));
     desk.run(&["expose", "httpbin", "--force-conflicts"])
         .exits(0);
     assert!(reads(&desk, &shop));

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 use super::files::{create_folder, hinted};
 use crate::error::Failure;
 use crate::io::files::{
-    Access, NEW_CA, NewFile, Staged, check_own, has_content, is_taken, read_if_there, write_all,
+    Access, NEW_CA, NewFile, UnfinishedFolder, check_own, has_content, is_taken, read_if_there,
+    write_all,
 };
 
 /// The file of the CA's certificate; certificates of further trusted CAs may follow it.
@@ -48,7 +49,7 @@ fn lone(folder: &Path, there: &str, missing: &str) -> Failure {
 /// Makes this certificate and key the directory's CA; false if another run was faster.
 pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool, Failure> {
     create_folder(folder)?;
-    let staged = Staged::within(folder).map_err(|error| {
+    let staged = UnfinishedFolder::within(folder).map_err(|error| {
         Failure::failed(format!("could not write into `{}`", folder.display()))
             .caused_by(error)
             .hint("name a folder that you may write to with `--ca-dir`")

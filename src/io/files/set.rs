@@ -27,13 +27,13 @@ fn prepared(folder: &Path, name: &str) -> PathBuf {
 }
 
 /// A hidden folder for unfinished files, locked while its run lives: a run that begins removes only those that nobody has locked.
-pub struct Staged {
+pub struct UnfinishedFolder {
     /// Where nobody can lock it, nobody clears it away either. Before the folder, since Windows removes none that is locked.
     lock: Option<FolderLock>,
     folder: TempDir,
 }
 
-impl Staged {
+impl UnfinishedFolder {
     /// Makes one in this folder.
     pub fn within(folder: &Path) -> io::Result<Self> {
         let _beginning = platform::lock_folder(folder).ok();
@@ -79,7 +79,7 @@ pub fn write_set(
     };
     let folder = folder_of(&first.path);
     let failed = |error| NotWritten::new(&first.path, error);
-    let staged = Staged::within(folder).map_err(failed)?;
+    let staged = UnfinishedFolder::within(folder).map_err(failed)?;
     let mut handles: Vec<(PathBuf, File)> = Vec::new();
     for (number, file) in wanted.iter().enumerate() {
         // Numbered, so that they get their places in this order: the last one stands where all do.

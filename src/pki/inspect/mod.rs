@@ -62,6 +62,11 @@ pub struct Certificate {
     extensions: Extensions,
 }
 
+/// The identifier of a CA, or of another certificate, in every output: the first eight digits of its fingerprint.
+pub fn id_of(fingerprint: &str) -> &str {
+    fingerprint.get(..8).unwrap_or(fingerprint)
+}
+
 impl Certificate {
     /// Reads one certificate in DER; no bytes may follow it.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
@@ -306,11 +311,9 @@ impl Certificate {
         sha256::hex_digest(&self.der)
     }
 
-    /// The identifier of a CA in every output: the first eight digits of its [`fingerprint`](Self::fingerprint).
+    /// The identifier of the certificate in every output, see [`id_of`].
     pub fn id(&self) -> String {
-        let mut id = self.fingerprint();
-        id.truncate(8);
-        id
+        id_of(&self.fingerprint()).to_owned()
     }
 
     /// `SubjectPublicKeyInfo` in DER.

@@ -6,7 +6,7 @@ use super::finish::certificates;
 use super::{Finish, Goal, Report, Request, Run};
 use crate::error::Failure;
 use crate::plan::commit::Standing;
-use crate::plan::witness::{self, Fault};
+use crate::plan::witness;
 use crate::plan::{DryRun, Effect, Observed, Reconciled, ServerDryRun, Write};
 use crate::resources::audit::RotationStep;
 use crate::resources::authority::AuthorityState;
@@ -40,10 +40,9 @@ pub(super) fn work(
         now,
     };
     let mut report = run.report()?;
-    let heard = witness::hear(&run.names.authority, Some(&run.standing.state), observed)?;
-    let fault = Fault::of(Some(&run.standing.state), heard.as_ref());
-    let told = fault.map(|fault| fault.told(&run.names.authority));
-    report.notes.extend(told);
+    let fault = witness::fault(&run.standing.state, observed)?;
+    let note = fault.map(|fault| fault.note(&run.names.authority));
+    report.notes.extend(note);
     if matches!(run.request.goal, Goal::Status) {
         report.notes.extend(run.lost_keys()?);
         report.history.clone_from(&run.standing.state.history);

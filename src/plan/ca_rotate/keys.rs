@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Run, restore};
+use super::Run;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::plan::authority::MOST_NAMES;
-use crate::plan::{Effect, Query, Reconciled, Seen, Write, audit, commit, signers};
+use crate::plan::{Effect, Query, Reconciled, Seen, Write, audit, commit, signers, weakness};
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
@@ -66,7 +66,7 @@ impl Run<'_> {
         let lost = trusted().any(has_key).then_some(*first);
         let says = keyless.iter().map(|ca| {
             let lost = signers::LOST_KEY;
-            format!("the key of the {} is lost: {lost}", restore::called(ca))
+            format!("the key of the {} is lost: {lost}", weakness::name(ca))
         });
         Ok(says.chain(signers::ways_out(state, lost)).collect())
     }

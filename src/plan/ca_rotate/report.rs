@@ -117,7 +117,7 @@ impl Run<'_> {
         report.done = steps.iter().map(|step| self.told(*step)).collect();
         report.done.dedup();
         let lost = witness::fault_of_inventory(&self.standing.state, self.observed)?;
-        let lost = lost.map(|fault| fault.told(&self.request.authority));
+        let lost = lost.map(|fault| fault.note(&self.request.authority));
         report.notes.extend(lost);
         report.notes.extend(self.said_of_this_run(&steps)?);
         report.notes.extend(self.lost_keys()?);

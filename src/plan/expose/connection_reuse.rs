@@ -4,11 +4,11 @@
 //! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host is
 //! then answered with 404, 421 or, by a guard, 403.
 
-use super::gateway::KUBERNETES;
 use super::report::Looked;
 use super::target::{Target, wildcard_over};
 use super::{Plan, ServerChoice};
 use crate::resources::gateway::{Gateway, Server};
+use crate::resources::gateway_api::OF_GATEWAY_API;
 use crate::resources::listing::shortened;
 
 /// Number of servers that a message names.
@@ -28,7 +28,7 @@ pub(super) fn note(plan: &Plan<'_>, looked: Option<&Looked>) -> Option<String> {
     let gateways = target.gateways.iter().filter(shares_proxies);
     let gateways = gateways.map(|gateway| (gateway, ""));
     let kubernetes = plan.kubernetes_gateways.iter();
-    let kubernetes = kubernetes.map(|gateway| (gateway, KUBERNETES));
+    let kubernetes = kubernetes.map(|gateway| (gateway, OF_GATEWAY_API));
     let mut others = Vec::new();
     for (gateway, api) in gateways.chain(kubernetes) {
         // The Gateway's routes are reached through each of its mutual-TLS servers.

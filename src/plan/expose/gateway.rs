@@ -12,14 +12,12 @@ use crate::error::Failure;
 use crate::plan::probe::IngressProxies;
 use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, command_line, placement};
 use crate::resources::gateway::{Gateway, MutualGateway, Server};
+use crate::resources::gateway_api::OF_GATEWAY_API;
 use crate::resources::names::{
     DNS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
     SHARED_AUTHORITY_ANNOTATION,
 };
 use crate::resources::{Kind, Object, client_ca};
-
-/// What a message adds to the name of a Gateway that is not Istio's.
-pub(super) const KUBERNETES: &str = " of the Kubernetes Gateway API";
 
 /// The query for all Gateways: another one with the same host would take it over.
 pub(super) fn query() -> Query {
@@ -85,7 +83,7 @@ pub(super) fn of_kubernetes(target: &Target, observed: &Observed) -> Reconciled<
     match gateways.iter().find(rival).filter(|_| is_new) {
         None => Ok(gateways),
         Some(other) => Err(Failure::refused(format!(
-            "the host `{}` is served by the Gateway `{}`{KUBERNETES} already",
+            "the host `{}` is served by the Gateway `{}`{OF_GATEWAY_API} already",
             target.host, other.name
         ))
         .hint("choose another host with `--host`, or take this one from the other Gateway's listeners")

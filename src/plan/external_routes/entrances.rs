@@ -13,6 +13,7 @@ use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::endpoint_slices;
 use crate::resources::gateway::{Gateway, Server, overlap};
+use crate::resources::gateway_api::OF_GATEWAY_API;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::{Port, Service};
@@ -260,7 +261,7 @@ impl Found<'_> {
             mode => mode,
         };
         let of_kubernetes = match gateway.kind {
-            Kind::KubernetesGateway => " of the Kubernetes Gateway API",
+            Kind::KubernetesGateway => OF_GATEWAY_API,
             _ => "",
         };
         Entrance {

@@ -74,7 +74,7 @@ impl Workload<'_> {
         }
     }
 
-    /// The finding on Pods whose policies admit other workloads: one of others that does so by itself is the cause.
+    /// The finding on Pods whose policies admit other workloads. If a foreign policy alone does so, the finding names that policy.
     fn open(&self, exposed: &Exposed<'_>) -> Finding {
         let service = exposed.service;
         let (seen, remedy) = match self.admitting(exposed) {

@@ -259,7 +259,7 @@ pub(super) fn stand(
     Ok(standing)
 }
 
-/// Refuses an authority that is not intact, or whose inventory cannot hold another certificate. What else was damaged is told.
+/// Refuses an authority that is not intact, or whose inventory cannot hold another certificate. Returns notes on other damage.
 fn check_intact(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<String>> {
     witness::check(state, false, observed)?;
     let clients = ObjectRef::namespace(CLIENTS_NAMESPACE);

@@ -28,7 +28,7 @@ impl Generations {
         let state = state.read_as(|object| AuthorityState::read(object));
         if let Seen::Missing = state {
             // Its entries show that there was one.
-            notes.push(witness::Fault::AuthorityLost.told(authority));
+            notes.push(witness::Fault::AuthorityLost.note(authority));
         }
         if is_there && state.found().is_none() {
             notes.push(witness::remedy_hint("--restore", authority));

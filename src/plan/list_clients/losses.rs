@@ -4,7 +4,7 @@ use super::{AuthorityState, Object, Observed, Reconciled, Seen};
 use crate::plan::{damages, witness};
 
 /// Adds notes on what the witness shows, and on CAs that somebody added to the trust bundle. A state that was not read is not compared.
-pub(super) fn tell(
+pub(super) fn add_notes(
     authority: &str,
     state: &Seen<&Object>,
     notes: &mut Vec<String>,
@@ -15,14 +15,14 @@ pub(super) fn tell(
     if state.found().is_none() && !is_missing {
         return Ok(());
     }
-    let told = match witness::known_fault(authority, state.found(), observed)? {
-        Ok(fault) => fault.map(|fault| fault.told(authority)),
+    let note = match witness::known_fault(authority, state.found(), observed)? {
+        Ok(fault) => fault.map(|fault| fault.note(authority)),
         Err(reason) => Some(format!(
             "whether the inventory of the authority `{authority}` is complete was not checked: {reason}"
         )),
     };
-    let told = told.filter(|told| !notes.contains(told));
-    notes.extend(told);
+    let note = note.filter(|note| !notes.contains(note));
+    notes.extend(note);
     notes.extend(state.found().map(damages::of_added).unwrap_or_default());
     Ok(())
 }

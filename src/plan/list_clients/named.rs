@@ -1,4 +1,4 @@
-//! The entries of the clients that are named, without those of others.
+//! The inventory entries of the clients that a user names, read without all other entries.
 
 use super::{Request, inventory};
 use crate::pki::names::ClientName;
@@ -25,8 +25,9 @@ impl Request {
         }
     }
 
-    /// The entries of the names, read one by one: an inventory may hold thousands of others. `None` where no name is given, and where the
-    /// whole inventory is needed: a name has no entry or a damaged one, or single entries may not be read.
+    /// The entries of the named clients, read one by one, since an inventory may hold thousands of other entries. `None` if no name is given,
+    /// and if the whole inventory is needed: a name has no entry or a damaged first one, entries of a name were lost, or the user may not get
+    /// single entries.
     pub(super) fn entries_of_names(&self, observed: &Observed) -> Reconciled<Option<Vec<Object>>> {
         let mut objects = Vec::new();
         for name in &self.names {

@@ -186,7 +186,7 @@ fn names_and_identities_that_would_steer_a_terminal_are_not_shown() {
     }
 }
 
-/// An inventory may hold thousands of entries of others.
+/// An inventory may hold thousands of entries of other clients.
 #[test]
 fn the_entries_of_a_name_are_read_without_those_of_others() {
     use crate::plan::testing::{Cluster, issue_request};

@@ -11,6 +11,7 @@ use super::{
     ways,
 };
 use crate::error::Failure;
+use crate::pki::inspect::id_of;
 use crate::plan::probe::{Client, Observation, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
 use crate::resources::ingress::IngressGateway;
@@ -205,12 +206,11 @@ impl Served {
             Via::Address(_) => true,
         });
         let (_, first) = expected.clone().next()?;
-        let digits = |fingerprint: &str| fingerprint.chars().take(8).collect::<String>();
         (!expected.any(|(_, known)| *known == shown)).then(|| {
             format!(
                 "the proxy shows another server certificate than the Secret: {}, expected {}",
-                digits(&shown),
-                digits(first)
+                id_of(&shown),
+                id_of(first)
             )
         })
     }

@@ -120,7 +120,7 @@ pub fn reconcile(
         if report.due.is_empty() {
             return Err(fault.refusal(&request.authority).into());
         }
-        report.notes.push(fault.told(&request.authority));
+        report.notes.push(fault.note(&request.authority));
     }
     Ok(report)
 }

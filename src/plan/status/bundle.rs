@@ -94,7 +94,7 @@ impl<'a> Trusted<'a> {
         }
     }
 
-    /// The remedy that replaces a CA of an authority, or removes one of others from its bundle.
+    /// The remedy for an unusable CA: an external CA of an authority is removed from its bundle, any other one is replaced by a rotation.
     pub fn replaced(&self, ca: &Certificate, by_hand: impl FnOnce() -> String) -> String {
         match self.state() {
             Some(state) if state.external.contains(ca) => self.drop(&[ca]),

@@ -161,13 +161,16 @@ impl<'a> Records<'a> {
         ))
     }
 
-    /// The finding on a Ready DNSEntry in a shoot, outside of its own domain, whose provider is gone: its controller has not looked at it since.
+    /// The finding on a Ready DNSEntry of a shoot, outside of the shoot's own domain, whose DNSProvider no longer exists.
     fn abandoned(&self, reference: &ObjectRef, entry: &DnsEntry) -> Option<Finding> {
         let are_known = self.shoot.found().is_some() && blind(&self.listed[1]).is_none();
         let is_abandoned = are_known && entry.progress.is_ready();
         let cause = is_abandoned.then(|| self.without_provider(entry))??;
         Some(Finding {
-            seen: format!("{reference} is maintained no more: {}", cause.seen),
+            seen: format!(
+                "no controller maintains {reference} any more: {}",
+                cause.seen
+            ),
             ..cause
         })
     }

@@ -90,8 +90,7 @@ fn called(server: &Certificate) -> String {
         .dns_sans()
         .first()
         .map_or(server.subject(), String::as_str);
-    let digits: String = server.fingerprint().chars().take(8).collect();
-    format!("the server certificate {digits} of `{name}`")
+    format!("the server certificate {} of `{name}`", server.id())
 }
 
 /// Whether a newer certificate exists, in the Secret or on other ways.

@@ -82,19 +82,24 @@ pub(super) fn why_kept(request: &Request, extent: &Extent, observed: &Observed) 
     }
     let reference = CredentialNames::of_authority(authority).state();
     let attempt = observed.attempt(&reference);
-    let (why, when) = match why_not_tried(gateway, &reference, observed) {
-        Some(why) => (why, "once nothing reads it"),
+    let (why, who) = match why_not_tried(gateway, &reference, observed) {
+        Some(why) => (why, UNREAD),
         None => match (attempt, observed.already_read(&reference)) {
-            (Some(Attempt::Refused(reason)), _) => (reason.clone(), "for a user who may update it"),
-            (None, Some(Seen::Denied(reason))) => (reason, "once nothing reads it"),
+            (Some(Attempt::Refused(reason)), _) => {
+                (reason.clone(), "a user who may update it can run")
+            }
+            (None, Some(Seen::Denied(reason))) => (reason, UNREAD),
             _ => return None,
         },
     };
     Some(format!(
-        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; {when}, \
-         `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'` removes the finalizer"
+        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which blocks its deletion: {why}; to remove the finalizer, {who}: \
+         `kubectl patch configmap {authority} -n {AUTHORITY_NAMESPACE} --type json -p '[{{\"op\":\"remove\",\"path\":\"/metadata/finalizers\"}}]'`"
     ))
 }
+
+/// Who removes the finalizer of an authority that Gateways may still read.
+const UNREAD: &str = "run this once no Gateway reads the authority";
 
 /// Why this run did not try to remove the finalizer of an authority that has it.
 fn why_not_tried(

@@ -4,17 +4,7 @@ use super::*;
 
 /// A server that somebody adds to the Gateway of a shop.
 fn add_server(desk: &Desk, server: &Value) {
-    let patch = json!([{"op": "add", "path": "/spec/servers/-", "value": server}]);
-    let arguments = [
-        "-n",
-        &desk.namespace,
-        "patch",
-        GATEWAYS,
-        "kyma-mtls-gateway",
-        "--type=json",
-        "-p",
-    ];
-    desk.kubectl(&[&arguments[..], &[&patch.to_string()]].concat(), "");
+    desk.patch_gateway(&json!([{"op": "add", "path": "/spec/servers/-", "value": server}]));
 }
 
 #[test]
@@ -91,18 +81,7 @@ fn a_gateway_that_somebody_opened_is_restored() {
     let gateway = || desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
     let right = gateway()["spec"].clone();
     let patch = |path: &str, value: Value| {
-        let patch = json!([{"op": "replace", "path": path, "value": value}]).to_string();
-        let arguments = [
-            "-n",
-            &desk.namespace,
-            "patch",
-            GATEWAYS,
-            "kyma-mtls-gateway",
-            "--type=json",
-            "-p",
-            &patch,
-        ];
-        desk.kubectl(&arguments, "");
+        desk.patch_gateway(&json!([{"op": "replace", "path": path, "value": value}]));
     };
     for (path, value) in [
         ("/spec/servers/0/tls/mode", json!("SIMPLE")),

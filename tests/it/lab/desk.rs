@@ -162,6 +162,15 @@ impl Desk {
         variables
     }
 
+    /// Changes the Gateway that `expose` made in the namespace, by a JSON patch.
+    #[track_caller]
+    pub(crate) fn patch_gateway(&self, patch: &Value) {
+        let kind = "gateways.networking.istio.io";
+        let gateway = ["-n", &self.namespace, "patch", kind, "kyma-mtls-gateway"];
+        let patch = ["--type=json", "-p", &patch.to_string()];
+        self.kubectl(&[&gateway[..], &patch].concat(), "");
+    }
+
     /// Runs kubectl as the administrator; its standard input is `input`.
     #[track_caller]
     pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) -> String {

@@ -1,7 +1,7 @@
 //! The sandbox as tests use it: one shared cluster, the plugin as a user runs it, and the main job done once on it.
 
 mod desk;
-mod run;
+pub(crate) mod run;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -65,7 +65,8 @@ pub(crate) fn plugin(folder: &Path, variables: &[(&str, String)], arguments: &[&
     program(Path::new(PLUGIN), folder, variables, arguments)
 }
 
-pub(super) fn program(
+/// Runs a program as [`plugin`] does.
+pub(crate) fn program(
     program: &Path,
     folder: &Path,
     variables: &[(&str, String)],

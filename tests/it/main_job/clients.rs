@@ -2,7 +2,7 @@
 
 use sandbox::Reply;
 
-use crate::lab::{call, let_in, main_job, own_namespace, seen_by_application};
+use crate::lab::{Run, call, let_in, main_job, own_namespace, seen_by_application};
 
 #[test]
 fn a_client_with_a_certificate_gets_in_and_the_application_sees_who_it_is() {
@@ -50,19 +50,17 @@ fn a_client_of_another_ca_is_refused_even_under_the_same_name() {
     assert_eq!(reply, Reply::Refused("unknown_ca".to_owned()));
 }
 
+/// The authority in the last line of `expose`: `next: kubectl mtls issue-client NAME --authority AUTHORITY`.
+fn authority_of(run: &Run) -> String {
+    let last = run.stdout.lines().last().unwrap();
+    last.rsplit(' ').next().unwrap().to_owned()
+}
+
 #[test]
 fn a_second_gateway_has_an_authority_and_clients_of_its_own() {
     let (desk, host) = own_namespace("second");
     let run = desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
-    let authority = run
-        .stdout
-        .lines()
-        .last()
-        .unwrap()
-        .rsplit(' ')
-        .next()
-        .unwrap()
-        .to_owned();
+    let authority = authority_of(&run);
     assert!(authority.starts_with(&desk.namespace), "{authority}");
     desk.run(&["issue-client", "bob", "--authority", &authority])
         .exits(0);
@@ -76,15 +74,7 @@ fn a_second_gateway_has_an_authority_and_clients_of_its_own() {
 fn only_listed_clients_may_call_and_others_keep_their_hosts() {
     let (desk, host) = own_namespace("listed");
     let run = desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
-    let authority = run
-        .stdout
-        .lines()
-        .last()
-        .unwrap()
-        .rsplit(' ')
-        .next()
-        .unwrap()
-        .to_owned();
+    let authority = authority_of(&run);
     for name in ["ann", "carol"] {
         desk.run(&["issue-client", name, "--authority", &authority, "--force"])
             .exits(0);

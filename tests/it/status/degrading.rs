@@ -1,6 +1,7 @@
 //! A report of somebody who may not see everything, or whose API server does not answer every question.
 
 use sandbox::{Fault, Interceptor};
+use tempfile::TempDir;
 
 use super::*;
 use crate::lab::Desk;
@@ -20,6 +21,15 @@ fn ids(findings: &[Value]) -> Vec<&str> {
     ids.collect()
 }
 
+/// A desk at the shared cluster whose requests to the API server can go wrong. The folder holds its kubeconfig.
+fn behind_a_door() -> (TempDir, Interceptor, Desk) {
+    let desk = &main_job().desk;
+    let folder = tempfile::tempdir().unwrap();
+    let door = Interceptor::open(&desk.instance, folder.path()).unwrap();
+    let desk = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    (folder, door, desk)
+}
+
 /// The list that goes wrong, and what is not checked then.
 const LISTS: [(&str, &str); 8] = [
     ("/apirules", "route/not-checked"),
@@ -37,13 +47,8 @@ const LISTS: [(&str, &str); 8] = [
 
 #[test]
 fn an_answer_that_fails_costs_the_checks_that_need_it_and_nothing_else() {
+    let (_folder, door, desk) = behind_a_door();
     let job = main_job();
-    let folder = tempfile::tempdir().unwrap();
-    let door = Interceptor::open(&job.desk.instance, folder.path()).unwrap();
-    let desk = job
-        .desk
-        .with_kubeconfig(door.kubeconfig())
-        .at_the_balancer();
     door.let_through();
     let (code, usual) = findings(&desk, &[&job.host]);
     // The door lets no port-forward through.
@@ -72,13 +77,8 @@ fn an_answer_that_fails_costs_the_checks_that_need_it_and_nothing_else() {
 
 #[test]
 fn a_list_that_never_comes_ends_nothing_else() {
+    let (_folder, door, desk) = behind_a_door();
     let job = main_job();
-    let folder = tempfile::tempdir().unwrap();
-    let door = Interceptor::open(&job.desk.instance, folder.path()).unwrap();
-    let desk = job
-        .desk
-        .with_kubeconfig(door.kubeconfig())
-        .at_the_balancer();
     door.plan_read("/authorizationpolicies", Fault::Hold);
     let (code, found) = findings(&desk, &[&job.host]);
     assert!(door.is_holding());

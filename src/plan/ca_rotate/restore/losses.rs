@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Restore;
 use super::remains::Remains;
 use super::selection::{LeftOut, Selection};
-use super::{Restore, called};
-use crate::plan::signers;
+use crate::pki::inspect::id_of;
+use crate::plan::{signers, weakness};
 use crate::resources::listing::shortened;
 
 /// Number of clients that one line names.
@@ -15,14 +16,15 @@ impl Remains<'_> {
     /// The facts that cannot be restored.
     pub(super) fn losses(&self, restore: &Restore, selection: &Selection) -> Vec<String> {
         let mut losses = self.clients(selection);
-        losses.extend(
-            selection
-                .keyless
-                .iter()
-                .map(|ca| format!("the key of the {}: {}", called(ca), signers::LOST_KEY)),
-        );
+        losses.extend(selection.keyless.iter().map(|ca| {
+            format!(
+                "the key of the {}: {}",
+                weakness::name(ca),
+                signers::LOST_KEY
+            )
+        }));
         losses.extend(selection.left_out.iter().filter_map(|(ca, why)| {
-            let name = called(ca);
+            let name = weakness::name(ca);
             Some(match why {
                 LeftOut::External => format!(
                     "the external {name}: whether it was still trusted is not known; `--client-ca FILE` adds it"
@@ -47,8 +49,8 @@ impl Remains<'_> {
                 !known.any(|ca| ca.fingerprint() == **own)
             });
         losses.extend(unknown.map(|own| {
-            let short = own.get(..8).unwrap_or(own);
-            format!("the CA {short}: its certificate is lost; `--client-ca FILE` adds it")
+            let id = id_of(own);
+            format!("the CA {id}: its certificate is lost; `--client-ca FILE` adds it")
         }));
         losses.extend(self.unread.clone());
         if !self.fragments.has_state && restore.external.is_empty() {
@@ -81,7 +83,7 @@ impl Remains<'_> {
         let line = |(ski, names): (&str, BTreeSet<&str>)| {
             let names: Vec<&str> = names.into_iter().collect();
             let whose = match left_out(ski) {
-                Some((ca, why)) => format!("the {}{}", called(ca), why.of_its_clients()),
+                Some((ca, why)) => format!("the {}{}", weakness::name(ca), why.of_its_clients()),
                 None if self.is_retired(ski) => {
                     format!("the CA with the key identifier {ski}, which was dropped")
                 }

@@ -88,13 +88,6 @@ fn never_was(names: &CredentialNames) -> Failure {
     .hint("create an authority with its Gateway: kubectl mtls expose SERVICE")
 }
 
-/// A CA for messages: `CA 1e54a643 (CN=First CA)`, in backquotes.
-pub(super) fn called(ca: &Certificate) -> String {
-    let fingerprint = ca.fingerprint();
-    let short = fingerprint.get(..8).unwrap_or_default();
-    format!("CA {short} (`{}`)", ca.subject())
-}
-
 impl Remains<'_> {
     fn rebuild(&self, restore: &Restore, selection: &Selection) -> Reconciled<Report> {
         let mut signers = selection.signers.clone();

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Restore;
 use super::lists::Lists;
 use super::remains::Remains;
-use super::{Restore, called};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::plan::Reconciled;
+use crate::plan::{Reconciled, weakness};
 
 /// The CAs of a restored authority, and those that are left out.
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl Selection {
             if is_wanted {
                 return Err(Failure::refused(format!(
                     "the {} was dropped from this authority, and cannot be added again",
-                    called(ca)
+                    weakness::name(ca)
                 ))
                 .hint("run the command again with a `--client-ca` file that lacks this CA")
                 .into());
@@ -138,7 +138,7 @@ impl Selection {
         {
             return Err(Failure::refused(format!(
                 "clients are revoked, so every CA needs a revocation list, and a list of the {} can only be signed with its key",
-                called(ca)
+                weakness::name(ca)
             ))
             .hint("run the command again with a `--client-ca` file that lacks this CA")
             .into());

@@ -63,7 +63,7 @@ impl Found<'_> {
     ) -> Reconciled<Vec<Entrance>> {
         let listed = observed.try_list(&kubernetes_gateways())?;
         let Some(gateways) = listed.found().copied() else {
-            // Nothing tells whom its Gateways admit.
+            // Whom its Gateways admit is not known.
             return Ok(self.unknown(route, backends).into_iter().collect());
         };
         let proxies = IngressProxies::of(observed, self.exposed.proxies)?;
@@ -101,7 +101,7 @@ impl Found<'_> {
                 let is_guarded = shared.is_some()
                     && server.hosts.iter().all(|host| {
                         let mut own = self.exposed.server.hosts.iter();
-                        own.any(|own| own == host || covers(own, host))
+                        own.any(|own| covers(own, host))
                     });
                 let unnamed = || (!is_guarded).then_some(Callers::Unnamed);
                 let callers = callers.or_else(unnamed)?;
