@@ -4,6 +4,7 @@ use super::{Exposed, FORGED};
 use crate::plan::check::{self, Check};
 use crate::resources::gateway::Server;
 use crate::resources::guard::admits;
+use crate::resources::host_pattern::covers;
 
 /// The callers on an external route, the widest group first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -14,25 +15,51 @@ pub(super) enum Callers {
     Others(String),
     /// The clients of the host's own CA, also those that are not on its allow-list.
     Unlisted,
-    /// The clients that may call the host, on a route that does not set their identity headers.
+    /// The clients that may call the host, past the header guard.
     Unnamed,
 }
 
+/// A server that takes requests for a route to the exposed Service.
+pub(super) struct Way<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Whether plain requests pass the server's redirect to HTTPS.
+    pub passes_redirects: bool,
+    /// The hosts of the route.
+    pub hosts: &'a [String],
+    /// Whether the proxies of the exposed host have the server.
+    pub shares_proxies: bool,
+    /// Whether the Gateway is one of this plugin's, with a header guard of its own.
+    pub is_ours: bool,
+}
+
+impl Way<'_> {
+    /// Whether the host guard of the exposed host stops requests: it is about one host, whichever route serves it.
+    fn has_host_guard(&self, exposed: &Exposed<'_>) -> bool {
+        self.shares_proxies && self.hosts.iter().all(|host| host == exposed.host)
+    }
+
+    /// Whether a header guard stops requests: that of the exposed host is for the server names of its own server.
+    fn has_header_guard(&self, exposed: &Exposed<'_>) -> bool {
+        let is_covered = |host: &String| {
+            let mut own = exposed.server.hosts.iter();
+            own.any(|own| covers(own, host))
+        };
+        self.is_ours || self.shares_proxies && self.server.hosts.iter().all(is_covered)
+    }
+}
+
 impl Callers {
-    /// The callers that a server accepts for these hosts, beside the clients that may call the exposed host; `None` if there are none.
-    pub fn of(
-        (server, passes_redirects): (&Server, bool),
-        hosts: &[String],
-        exposed: &Exposed<'_>,
-    ) -> Option<Self> {
+    /// The callers that a server accepts, beside the clients that may call the exposed host by their own names; `None` if there are none.
+    pub fn of(way: &Way<'_>, exposed: &Exposed<'_>) -> Option<Self> {
+        let server = way.server;
         let requires_certificate = ["MUTUAL", "ISTIO_MUTUAL"].contains(&server.mode.as_str());
-        // A host guard is about one host, whichever route serves it.
-        let is_another = || hosts.iter().any(|host| host != exposed.host);
-        match admits(server, exposed.server, passes_redirects) {
+        match admits(server, exposed.server, way.passes_redirects) {
             Some(clients) if requires_certificate => Some(Self::Others(clients)),
             Some(_) => Some(Self::Anybody),
             None if server.redirects && server.protocol != "HTTPS" => None,
-            None => (exposed.is_listed && is_another()).then_some(Self::Unlisted),
+            None if exposed.is_listed && !way.has_host_guard(exposed) => Some(Self::Unlisted),
+            None => (!way.has_header_guard(exposed)).then_some(Self::Unnamed),
         }
     }
 
@@ -63,7 +90,7 @@ impl Callers {
             ),
             Self::Unnamed => (
                 &check::EXTERNAL_ROUTE_OPEN,
-                format!("this route does not set the identity headers: each client of the host's own CA {FORGED}"),
+                format!("no guard is on this route: each client of the host's own CA {FORGED}"),
             ),
         }
     }

@@ -1,25 +1,27 @@
 //! The entrances: every object that sends requests to the Pods of an exposed Service from others than the clients of its host.
 
 mod http_routes;
+mod services;
 
 use serde_json::Value;
 
-use super::callers::Callers;
-use super::{Exposed, Workload, labels_of, lists, pairs};
+use super::callers::{Callers, Way};
+use super::{Exposed, Workload, lists};
 use crate::plan::command_line;
 use crate::plan::control_plane::passes_redirects;
 use crate::plan::{Observed, Query, Reconciled, ingress};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
-use crate::resources::endpoint_slices;
 use crate::resources::gateway::{Gateway, Server, overlap};
 use crate::resources::gateway_api::OF_GATEWAY_API;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
-use crate::resources::service::{Port, Service};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::workload_access::{Arrival, Principal};
 use crate::resources::{Kind, Object, ObjectRef, api_rule};
+
+use services::{ports, sharing};
+pub(super) use services::{services, slices};
 
 /// How many hosts a message names.
 const HOSTS_SHOWN: usize = 3;
@@ -77,83 +79,6 @@ pub(super) fn all(
 fn listed<'w>(query: &Query, observed: &'w Observed) -> Reconciled<&'w [Object]> {
     let listed = observed.try_list(query)?;
     Ok(listed.found().copied().unwrap_or_default())
-}
-
-/// The Services beside the exposed one.
-pub(super) fn services<'w>(
-    exposed: &Exposed<'_>,
-    observed: &'w Observed,
-) -> Reconciled<&'w [Object]> {
-    listed(
-        &Query::within(Kind::Service, &exposed.service.namespace),
-        observed,
-    )
-}
-
-/// The query for the namespace's `EndpointSlices`; `None` unless a Service without a selector stands there.
-pub(super) fn slices(exposed: &Exposed<'_>, services: &[Object]) -> Option<Query> {
-    let is_chosen = |object: &Object| {
-        let selects = Service::read(object).is_ok_and(|service| !service.selector.is_empty());
-        let has_endpoints = object.text(&["spec", "type"]) != "ExternalName";
-        object.reference() != exposed.service && !selects && has_endpoints
-    };
-    let namespace = &exposed.service.namespace;
-    let query = || Query::within(Kind::EndpointSlice, namespace);
-    services.iter().any(is_chosen).then(query)
-}
-
-/// The Services that lead to the same Pods, the exposed one included.
-fn sharing<'w>(
-    exposed: &Exposed<'_>,
-    services: &'w [Object],
-    workload: &Workload<'_>,
-    slices: &[Object],
-) -> Vec<&'w Object> {
-    let mut addresses = endpoint_slices::addresses(slices, exposed.service);
-    let pods = workload.pods.iter();
-    let lists = pods.filter_map(|pod| pod.at(&["status", "podIPs"])?.as_array());
-    addresses.extend(lists.flatten().filter_map(|one| one.get("ip")?.as_str()));
-    let shares = |object: &&Object| {
-        if object.reference() == exposed.service {
-            return true;
-        }
-        let Ok(service) = Service::read(object) else {
-            return false;
-        };
-        let selector = pairs(&service.selector);
-        if selector.is_empty() {
-            let chosen = endpoint_slices::addresses(slices, object.reference());
-            return !chosen.is_disjoint(&addresses);
-        }
-        let is_within = |part: &[(String, String)], whole: &[(String, String)]| {
-            part.iter().all(|pair| whole.contains(pair))
-        };
-        if workload.pods.is_empty() {
-            return is_within(&selector, &workload.selector)
-                || is_within(&workload.selector, &selector);
-        }
-        workload
-            .pods
-            .iter()
-            .any(|pod| is_within(&selector, &labels_of(pod)))
-    };
-    services.iter().filter(shares).collect()
-}
-
-/// The Pods' ports behind these Services; `None` if a target port is a name.
-fn ports(services: &[&Object]) -> Option<Vec<u16>> {
-    let number = |port: &Port| match &port.target_port {
-        Value::Null => Some(port.port),
-        Value::Number(number) => number.as_u64()?.try_into().ok(),
-        _ => None,
-    };
-    let services = services
-        .iter()
-        .filter_map(|object| Service::read(object).ok());
-    services
-        .flat_map(|service| service.ports)
-        .map(|port| number(&port))
-        .collect()
 }
 
 /// The identities of the mutual-TLS Gateway's proxies in the mesh.
@@ -226,9 +151,15 @@ impl Found<'_> {
                 let servers = gateway.servers.iter();
                 let admitting = servers.filter_map(|server| {
                     let leads = carries(server, object) && serves(server, &service.hosts);
-                    let callers =
-                        Callers::of((server, passes_redirects), &service.hosts, self.exposed);
-                    Some((callers.filter(|_| leads)?, server))
+                    let way = Way {
+                        server,
+                        passes_redirects,
+                        hosts: &service.hosts,
+                        shares_proxies: gateway.shares_proxies_with(self.exposed.proxies),
+                        is_ours: gateway.is_ours || is_ours(object, &owner, observed),
+                    };
+                    let callers = Callers::of(&way, self.exposed).filter(|_| leads);
+                    Some((callers?, server))
                 });
                 entrances.extend(widest(admitting).map(|(callers, server)| {
                     let to = (&gateway.name.reference(), self.principal(gateway));
@@ -309,33 +240,14 @@ impl Found<'_> {
             remedy: command_line::kubectl("delete", owner),
         })
     }
+}
 
-    /// The entrance through a Service whose Pods can be reached from outside the cluster.
-    fn service(&self, object: &Object) -> Option<Entrance> {
-        let how = public(object)?;
-        let reference = object.reference();
-        let seen = if reference == self.exposed.service {
-            format!("the {reference} is itself {how}")
-        } else {
-            format!(
-                "the {reference} {how} leads to the Pods of the {}",
-                self.exposed.service
-            )
-        };
-        let change = match object.text(&["spec", "type"]) {
-            "LoadBalancer" | "NodePort" => r#"{"spec":{"type":"ClusterIP"}}"#,
-            _ => r#"{"spec":{"externalIPs":null}}"#,
-        };
-        Some(Entrance {
-            seen,
-            callers: Callers::Anybody,
-            arrival: self.arrival(Principal::Nobody, Vec::new()),
-            remedy: format!(
-                "kubectl patch service -n {} {} --type=merge -p '{change}'",
-                reference.namespace, reference.name
-            ),
-        })
-    }
+/// Whether a `VirtualService`, or the `APIRule` for which it was made, is this plugin's, which guards the Gateways of its routes.
+fn is_ours(service: &Object, owner: &ObjectRef, observed: &Observed) -> bool {
+    let rules = observed.already_listed(&Query::everywhere(Kind::ApiRule));
+    let rules = rules.and_then(|seen| seen.found().copied());
+    let mut rules = rules.unwrap_or_default().iter();
+    service.is_ours() || rules.any(|rule| rule.reference() == owner && rule.is_ours())
 }
 
 /// Of several servers the one that admits most.
@@ -343,20 +255,6 @@ fn widest<'s>(
     admitting: impl Iterator<Item = (Callers, &'s Server)>,
 ) -> Option<(Callers, &'s Server)> {
     admitting.min_by(|(one, _), (other, _)| one.cmp(other))
-}
-
-/// How a Service can be reached from outside the cluster: `of type NodePort`.
-fn public(service: &Object) -> Option<String> {
-    let addresses = service
-        .at(&["spec", "externalIPs"])
-        .and_then(Value::as_array);
-    match service.text(&["spec", "type"]) {
-        kind @ ("LoadBalancer" | "NodePort") => Some(format!("of type {kind}")),
-        _ if addresses.is_some_and(|addresses| !addresses.is_empty()) => {
-            Some("with externalIPs".to_owned())
-        }
-        _ => None,
-    }
 }
 
 /// Whether a server uses routes that a `VirtualService` has: `tls` and `tcp` where it forwards connections as TCP, else `http` (istiod,

@@ -1,12 +1,11 @@
 //! `HTTPRoutes` as entrances, by the listeners of the Gateways to which they are attached.
 
-use super::{Callers, Entrance, Found, widest};
+use super::{Callers, Entrance, Found, Way, widest};
 use crate::plan::probe::{IngressProxies, kubernetes_gateways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::Gateway;
 use crate::resources::gateway_api::{self, is_of_istio};
-use crate::resources::host_pattern::covers;
 use crate::resources::parent_refs::{ListenerRef, Parent, host_names, parents};
 use crate::resources::workload_access::Principal;
 use crate::resources::{Object, ObjectRef};
@@ -96,15 +95,14 @@ impl Found<'_> {
             let admitting = gateway.servers.iter().filter_map(|server| {
                 let mut listeners = attachment.listeners.iter();
                 let is_used = listeners.any(|named| named.uses(route, object, server));
-                let callers = Callers::of((server, false), &hosts, self.exposed);
-                // An HTTPRoute sets no header from the certificate, and the header guard is for the server names of our own server.
-                let is_guarded = shared.is_some()
-                    && server.hosts.iter().all(|host| {
-                        let mut own = self.exposed.server.hosts.iter();
-                        own.any(|own| covers(own, host))
-                    });
-                let unnamed = || (!is_guarded).then_some(Callers::Unnamed);
-                let callers = callers.or_else(unnamed)?;
+                let way = Way {
+                    server,
+                    passes_redirects: false,
+                    hosts: &hosts,
+                    shares_proxies: shared.is_some(),
+                    is_ours: gateway.is_ours,
+                };
+                let callers = Callers::of(&way, self.exposed)?;
                 is_used.then_some((callers, server))
             });
             entrances.extend(widest(admitting).map(|(callers, server)| {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::probe::{ingress_service, kubernetes_gateways};
+use crate::resources::names::{FIELD_MANAGER, MANAGED_BY};
 
 #[test]
 fn only_a_server_that_has_routes_of_its_kind_leads_to_the_service() {
@@ -115,6 +116,47 @@ fn another_host_of_the_same_gateway_is_open_to_clients_that_are_not_on_the_list(
     let route = routed("other", "other.example.com");
     cluster.add(all, object(Kind::VirtualService, "third", route));
     assert_eq!(cluster.ids(), ["external-route/unlisted"]);
+}
+
+#[test]
+fn no_guard_of_the_host_holds_on_other_proxies() {
+    let elsewhere = gateway("other", "MUTUAL", "elsewhere");
+    let route = routed("other", "httpbin.example.com");
+    let all = Query::everywhere(Kind::VirtualService);
+    let mut cluster = Cluster::plain();
+    cluster.list(crate::plan::probe::pods(&elsewhere.ingress), []);
+    cluster.gateways.push(elsewhere);
+    let service = object(Kind::VirtualService, "second", route);
+    cluster.list(all.clone(), [service.clone()]);
+    let checks = cluster.checks();
+    assert_eq!(cluster.ids(), ["external-route/open"]);
+    let words = "no guard is on this route: each client of the host's own CA can choose";
+    assert!(checks[0].why.starts_with(words), "{checks:#?}");
+    cluster.is_listed = true;
+    assert_eq!(cluster.ids(), ["external-route/unlisted"]);
+    // This plugin's Gateways and routes have guards against forged headers; the allow-list is one of the host on its own proxies.
+    let managed = service.with_label(MANAGED_BY, FIELD_MANAGER);
+    for is_ours in ["gateway", "route"] {
+        let mut cluster = Cluster::plain();
+        let mut elsewhere = gateway("other", "MUTUAL", "elsewhere");
+        elsewhere.is_ours = is_ours == "gateway";
+        cluster.list(crate::plan::probe::pods(&elsewhere.ingress), []);
+        cluster.gateways.push(elsewhere);
+        let route = object(
+            Kind::VirtualService,
+            "second",
+            routed("other", "httpbin.example.com"),
+        );
+        let route = if is_ours == "route" {
+            managed.clone()
+        } else {
+            route
+        };
+        cluster.list(all.clone(), [route]);
+        assert_eq!(cluster.checks(), [], "{is_ours}");
+        cluster.is_listed = true;
+        assert_eq!(cluster.ids(), ["external-route/unlisted"], "{is_ours}");
+    }
 }
 
 #[test]
