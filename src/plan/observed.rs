@@ -43,6 +43,8 @@ pub struct Written {
     pub answer: Object,
     /// The object as it was read before; `None` for a new object, and one that was only applied.
     before: Option<Arc<Seen<Vec<Object>>>>,
+    /// How long the run had been waiting before the change.
+    pub waited: Duration,
     /// The change's position in the order of all events.
     order: u64,
 }
@@ -80,7 +82,8 @@ pub struct Observed {
     probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
     who: Option<Seen<String>>,
     proxies: BTreeMap<(ObjectRef, Part), Said>,
-    attempted: BTreeMap<ObjectRef, Attempt>,
+    /// With the time that the run had been waiting before.
+    attempted: BTreeMap<ObjectRef, (Attempt, Duration)>,
     authority: Option<Arc<Authority>>,
     identity: Option<Identity>,
     signing_request: Option<SigningRequest>,
@@ -135,7 +138,7 @@ impl Observed {
             Event::Written { object, action, at } => self.wrote(order, *object, action, at),
             Event::Conflict(reference) => self.lost(reference),
             Event::Attempted { object, outcome } => {
-                self.attempted.insert(object, outcome);
+                self.attempted.insert(object, (outcome, self.waited));
             }
             Event::Waited(waited) => self.waited = waited,
             Event::Probed(probed) => {
@@ -213,6 +216,7 @@ impl Observed {
             at,
             answer: object.clone(),
             before,
+            waited: self.waited,
             order,
         });
         if action == Action::Deleted {

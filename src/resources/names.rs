@@ -46,6 +46,8 @@ pub const SERVER_FINGERPRINT_ANNOTATION: &str = "kubectl-mtls.dev/server-fingerp
 pub const SERVER_CA_ANNOTATION: &str = "kubectl-mtls.dev/server-ca";
 /// Annotation of a route with the clients of its host guard: `*`, or the identities; it shows when a guard is lost.
 pub const CLIENTS_ANNOTATION: &str = "kubectl-mtls.dev/allowed-clients";
+/// Annotation of what gateways read with the version that proxies had not loaded in time, so that the object was written once more.
+pub const SENT_AGAIN_ANNOTATION: &str = "kubectl-mtls.dev/sent-again-after";
 /// Annotation of a Gateway with its server Secret, so that a changed `credentialName` is noticed.
 pub const SERVER_SECRET_ANNOTATION: &str = "kubectl-mtls.dev/server-secret";
 /// Annotation with the domain of a Secret's DNS account.

@@ -240,6 +240,7 @@ pub(super) fn until_seen(
     };
     let contested: Vec<Query> = reread(observed).collect();
     let options = ProbeOptions {
+        source: None,
         timeout: request.timeout,
         connect_to: request.connect_to.as_deref(),
         afterwards: AFTERWARDS,

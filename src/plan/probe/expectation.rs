@@ -6,6 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::again::send_again;
 use super::{
     ExpectedRefusal, Ways, advice, know_pods, late_rejections, pods, probes, queries, rejected,
     ways,
@@ -14,6 +15,7 @@ use crate::error::Failure;
 use crate::pki::inspect::id_of;
 use crate::plan::probe::{Client, Observation, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
+use crate::resources::ObjectRef;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 
@@ -78,6 +80,8 @@ pub struct ProbeOptions<'a> {
     pub afterwards: &'a str,
     /// Objects that are read again with each round of probes, because another run may change them meanwhile.
     pub reread: &'a [Query],
+    /// The object that the gateways read, where this run may change it.
+    pub source: Option<&'a ObjectRef>,
 }
 
 /// A probe that has not shown the expected answer.
@@ -89,6 +93,7 @@ struct Unseen {
 
 /// Probes every Gateway through every way until all show the expected answers; returns the ways.
 ///
+/// What the proxies have not loaded for a while is sent to them once more.
 /// After the timeout, the error names each way without the expected answer, with the expectation and the observation.
 pub fn until_seen(
     expectations: &[Expectation<'_>],
@@ -114,6 +119,9 @@ pub fn until_seen(
     }
     if observed.waited() >= options.timeout {
         return Err(timed_out(&unseen, &all, options, observed).into());
+    }
+    if let Some(source) = options.source {
+        send_again(source, observed)?;
     }
     let ingresses = expectations
         .iter()

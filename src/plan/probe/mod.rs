@@ -1,5 +1,6 @@
 //! Probes of an ingress gateway: the ways to it, the handshakes, and the expected answers.
 
+mod again;
 mod expectation;
 mod expected;
 mod handshake;

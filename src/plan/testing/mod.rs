@@ -7,6 +7,7 @@
 mod authority;
 mod cluster;
 mod controllers;
+mod dropping;
 mod essence;
 mod faults;
 mod generate;
@@ -22,6 +23,7 @@ mod strangers;
 pub use authority::{foreign_ca, issue_request};
 pub use cluster::Cluster;
 pub use controllers::Controllers;
+pub use dropping::Dropping;
 pub use faults::{Fault, every_fault, every_fault_watched};
 pub use proxies::{Verdict, server_issuer};
 pub use run::{Command, Run};

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use time::OffsetDateTime;
 
+use super::dropping::Dropping;
 use super::policies::{Call, denies};
 use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::crl::{Crl, Revoked};
@@ -51,6 +52,8 @@ pub struct Proxies {
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
+    /// A change that none of them loads.
+    pub dropping: Option<Dropping>,
     /// Those without a connection to istiod.
     pub cut_off: Vec<usize>,
     /// Those that reject whatever is new.
@@ -78,6 +81,7 @@ impl Default for Proxies {
             further: Vec::new(),
             replicas: 1,
             lagging: Vec::new(),
+            dropping: None,
             cut_off: Vec::new(),
             rejecting: Vec::new(),
             rejected_secrets: BTreeSet::new(),
@@ -94,6 +98,13 @@ impl Default for Proxies {
 impl Proxies {
     /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
+        if self
+            .dropping
+            .as_mut()
+            .is_some_and(|dropping| dropping.drops(objects))
+        {
+            return;
+        }
         let first = std::iter::repeat_n(self.namespace.clone(), self.replicas);
         let namespaces: Vec<String> = first.chain(self.further.iter().cloned()).collect();
         let mut next = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! `revoke-client` on real gateways: who is refused when it returns, who is not, and what it never does.
 
 mod directory;
+mod dropped;
 mod proxies;
 mod refusals;
 

@@ -1,6 +1,7 @@
 //! Rotations that are interrupted, fail, or run beside another command.
 
 use super::*;
+use crate::plan::testing::Dropping;
 use crate::plan::testing::kyma::exposed_on_helm;
 
 #[test]
@@ -51,6 +52,35 @@ fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_o
             return;
         }
     }
+}
+
+#[test]
+fn what_the_proxies_dropped_of_a_rotation_is_sent_again_by_the_same_run() {
+    let mut cluster = Cluster::exposed();
+    let client = cluster.issue("alice");
+    let drops_next = |cluster: &mut Cluster| {
+        let state = &cluster.objects[&CredentialNames::first().state()];
+        cluster.proxies.dropping = Some(Dropping::next_of(state));
+    };
+    drops_next(&mut cluster);
+    let started = cluster.run(&advance()).unwrap();
+    assert_eq!(started.done.len(), 2, "{:?}", started.done);
+    assert_eq!(cluster.answers(client), [Verdict::LetIn]);
+    drops_next(&mut cluster);
+    let aborted = cluster.run(&abort()).unwrap();
+    assert_eq!(aborted.done.len(), 1, "{:?}", aborted.done);
+    // The next run sends again what a killed one has written.
+    let mut cluster = Cluster::exposed();
+    drops_next(&mut cluster);
+    let mut steps = 1;
+    while cluster.state().phase() != Phase::Spreading {
+        cluster = Cluster::exposed();
+        drops_next(&mut cluster);
+        cluster.killed(&advance(), steps);
+        steps += 1;
+    }
+    let resumed = cluster.run(&advance()).unwrap();
+    assert_eq!(resumed.done.len(), 1, "{:?}", resumed.done);
 }
 
 #[test]

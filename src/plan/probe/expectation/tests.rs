@@ -12,6 +12,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 
 const HOST: &str = "alice.example.com";
 const OPTIONS: ProbeOptions<'_> = ProbeOptions {
+    source: None,
     timeout: Duration::from_secs(9),
     connect_to: Some("gateway:443"),
     afterwards: "run it again",

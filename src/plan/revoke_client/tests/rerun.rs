@@ -1,6 +1,7 @@
 //! Runs that revoke nothing new, where every proxy can be asked for the lists that it has loaded.
 
 use super::*;
+use crate::plan::testing::Dropping;
 use crate::plan::testing::kyma::expose_request;
 use crate::resources::inventory::is_entry;
 use crate::resources::proxy_config::Part;
@@ -86,6 +87,24 @@ fn the_lists_are_published_again_until_every_proxy_has_loaded_them() {
     }
     cluster.proxies.lagging.clear();
     cluster.load();
+    let (is_anew, evidence) = run(&mut cluster, "alice");
+    assert_eq!((is_anew, evidence), (false, vec![Evidence::LoadedLists]));
+}
+
+#[test]
+fn a_list_that_the_proxies_dropped_is_sent_again_by_the_same_run() {
+    let mut cluster = cluster();
+    let state = CredentialNames::first().state();
+    let revision = cluster.state().revision;
+    cluster.proxies.dropping = Some(Dropping::next_of(&cluster.objects[&state]));
+    let before = cluster.writes.len();
+    let report = cluster.run(&asking("alice")).unwrap();
+    assert_eq!(report.seen[0].evidence, Evidence::Handshakes);
+    let write = format!("replace {state}");
+    let written = cluster.writes[before..].iter();
+    assert_eq!(written.filter(|made| **made == write).count(), 2);
+    // Nothing changed but the version.
+    assert_eq!(cluster.state().revision, revision + 1);
     let (is_anew, evidence) = run(&mut cluster, "alice");
     assert_eq!((is_anew, evidence), (false, vec![Evidence::LoadedLists]));
 }
