@@ -53,6 +53,7 @@ mod situations;
 mod stage;
 mod version_skew;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use faults::Scene;
@@ -218,12 +219,30 @@ fn what_was_asked_for_is_what_openssl_reads_in_thousands_of_cases() {
     );
 }
 
-/// The same fault at each single request in turn.
+/// How many requests are disturbed at a time: their commands wait most of the time.
+const AT_ONCE: usize = 4;
+
+/// The sum of what the requests 1 to `last` come to when they are disturbed.
+fn at_each(last: u32, count: impl Fn(u32) -> u64 + Sync) -> u64 {
+    let next = AtomicU32::new(1);
+    let disturb = || {
+        let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let numbers = numbers.take_while(|number| *number <= last);
+        numbers.map(&count).sum::<u64>()
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = std::iter::repeat_with(|| scope.spawn(disturb))
+            .take(AT_ONCE)
+            .collect();
+        let counts = threads.into_iter().map(|thread| thread.join().unwrap());
+        counts.sum()
+    })
+}
+
+/// The same fault at each single request.
 fn each(scene: Scene, fault: Fault) {
     let (_, last) = faults::undisturbed(scene);
-    let looks: u64 = (1..=*last)
-        .map(|number| faults::recovers(scene, number, fault))
-        .sum();
+    let looks = at_each(*last, |number| faults::recovers(scene, number, fault));
     eprintln!(
         "{scene:?}, {fault:?} at each of {last} requests: recovered; every Envoy looked at {looks} times, nobody got in"
     );
@@ -269,9 +288,9 @@ fn rotates(scene: rotation_faults::Scene) {
     let faults = [403, 409, 429, 500].map(Fault::Answer);
     let (_, last) = rotation_faults::undisturbed(scene);
     for fault in faults.into_iter().chain([Fault::Hold, Fault::Drop]) {
-        let calls: u64 = (1..=*last)
-            .map(|number| rotation_faults::recovers(scene, number, fault))
-            .sum();
+        let calls = at_each(*last, |number| {
+            rotation_faults::recovers(scene, number, fault)
+        });
         eprintln!(
             "{scene:?}, {fault:?} at each of {last} requests: recovered; {calls} calls answered rightly"
         );
