@@ -27,6 +27,8 @@ pub const METHODS: [&str; 9] = [
 ];
 /// The default methods: all but the two that have no use behind a gateway.
 const DEFAULT_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+/// What the description of an `APIRule` holds whose Pods have no sidecar (Kyma's api-gateway, `internal/validation/injection.go`).
+pub const NO_SIDECAR: &str = "istio sidecar";
 /// The longest timeout of an `APIRule`, in seconds.
 pub const LONGEST_TIMEOUT: u32 = 3900;
 

@@ -20,6 +20,7 @@ use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, Lagging, ProbeOptions, Served, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
+use crate::resources::api_rule::NO_SIDECAR;
 use crate::resources::authority::AuthorityState;
 use crate::resources::progress::Progress;
 use crate::resources::proxy_config::{Part, serves};
@@ -180,8 +181,7 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     });
     let failure = failure.hints(requests.into_iter().flatten());
     let says = |words: &str| lines.iter().any(|line| line.contains(words));
-    // In the words of Kyma's controller.
-    if says("istio sidecar") {
+    if says(NO_SIDECAR) {
         return failure.hint(format!(
             "`--inject` lets new Pods of `{}` have a sidecar; those that run already need `kubectl -n {} rollout restart deployment`",
             request.namespace, request.namespace

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::plan::command_line;
 use crate::plan::{Reconciled, Seen, weakness};
-use crate::resources::api_rule::ApiRule;
+use crate::resources::api_rule::{ApiRule, NO_SIDECAR};
 use crate::resources::http_routes::{Identity, astray, detour, deviation, identity};
 use crate::resources::names::{self, GatewayName};
 use crate::resources::service::{Port, Service};
@@ -124,7 +124,7 @@ fn of_api_rule(
     link.extend(object.and_then(|object| edited(object, |_| astray())));
     if rule.state != "Ready" {
         // `expose` repairs the route; it restarts no Pods.
-        let is_of_pods = rule.description.contains("istio sidecar");
+        let is_of_pods = rule.description.contains(NO_SIDECAR);
         let remedy = if is_ours && !is_of_pods {
             restore(route)
         } else {
