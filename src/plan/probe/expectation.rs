@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::again::send_again;
+use super::again::{late_loads, send_again};
 use super::{
     ExpectedRefusal, Ways, advice, know_pods, late_rejections, pods, probes, queries, rejected,
     ways,
@@ -121,7 +121,7 @@ pub fn until_seen(
         return Err(timed_out(&unseen, &all, options, observed).into());
     }
     if let Some(source) = options.source {
-        send_again(source, observed)?;
+        send_again(source, &all, observed)?;
     }
     let ingresses = expectations
         .iter()
@@ -130,7 +130,13 @@ pub fn until_seen(
         .filter(|_| !is_named)
         .flat_map(IngressGateway::parts);
     let reread: BTreeSet<Query> = parts.map(|part| pods(&part)).collect();
-    let asked = all.iter().flat_map(|ways| late_rejections(ways, observed));
+    let asked = all.iter().flat_map(|ways| {
+        let mut asked = late_rejections(ways, observed);
+        if options.source.is_some() {
+            asked.extend(late_loads(ways, observed));
+        }
+        asked
+    });
     let progress = unseen.iter().map(|unseen| {
         format!(
             "Gateway {} through {}: {}",

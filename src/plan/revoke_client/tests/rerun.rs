@@ -1,6 +1,7 @@
 //! Runs that revoke nothing new, where every proxy can be asked for the lists that it has loaded.
 
 use super::*;
+use crate::plan::probe::{Observation, Outcome};
 use crate::plan::testing::Dropping;
 use crate::plan::testing::kyma::expose_request;
 use crate::resources::inventory::is_entry;
@@ -101,12 +102,21 @@ fn a_list_that_the_proxies_dropped_is_sent_again_by_the_same_run() {
     let report = cluster.run(&asking("alice")).unwrap();
     assert_eq!(report.seen[0].evidence, Evidence::Handshakes);
     let write = format!("replace {state}");
-    let written = cluster.writes[before..].iter();
-    assert_eq!(written.filter(|made| **made == write).count(), 2);
+    let count = |writes: &[String]| writes.iter().filter(|made| **made == write).count();
+    assert_eq!(count(&cluster.writes[before..]), 2);
     // Nothing changed but the version.
     assert_eq!(cluster.state().revision, revision + 1);
     let (is_anew, evidence) = run(&mut cluster, "alice");
     assert_eq!((is_anew, evidence), (false, vec![Evidence::LoadedLists]));
+    // A proxy that was sent the list and does not use it would only call it accepted the next time.
+    cluster.proxies.disguised.insert(1, |seen| Observation {
+        outcome: Outcome::Answered(200),
+        ..seen
+    });
+    let before = cluster.writes.len();
+    let failure = cluster.run(&asking("bob")).unwrap_err();
+    assert_eq!(failure.exit().code(), 124, "{failure}");
+    assert_eq!(count(&cluster.writes[before..]), 1);
 }
 
 #[test]
