@@ -59,7 +59,7 @@ struct Unlisted {
     kind: Kind,
     reason: String,
     /// What to do about it.
-    remedy: &'static str,
+    remedy: String,
     /// The namespace that was read instead.
     instead: Option<String>,
 }
@@ -193,7 +193,7 @@ impl<'a> Facts<'a> {
                 ),
                 None => format!("the {plural} could not be listed: {}", unlisted.reason),
             };
-            Finding::new(check, seen, unlisted.remedy)
+            Finding::new(check, seen, &unlisted.remedy)
         };
         self.unlisted.iter().map(finding).collect()
     }
@@ -374,9 +374,6 @@ pub(super) fn unlisted<T>(check: &'static Check, kind: Kind, seen: &Seen<T>) -> 
 pub(super) const ROLES: &str = "kubectl mtls rbac status";
 
 /// The remedy for a fact that could not be read.
-pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
-    match seen {
-        Seen::Denied(_) => ROLES,
-        _ => "kubectl mtls status -v 6",
-    }
+pub(super) fn remedy<T>(seen: &Seen<T>) -> String {
+    seen.remedy("status")
 }
