@@ -8,7 +8,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::control_plane::ControlPlane;
 use crate::resources::environment::{trusts_forwarded_headers, trusts_forwarded_headers_itself};
 use crate::resources::ingress::IngressGateway;
-use crate::resources::istiod::{self, Istiod};
+use crate::resources::istiod::{self, Istiod, REVISION};
 use crate::resources::names::ISTIO_NAMESPACE;
 use crate::resources::workload_access::authorizer;
 use crate::resources::{Kind, Object, ObjectRef, environment};
@@ -27,6 +27,25 @@ pub fn istiods(namespace: &str) -> Query {
 pub fn named(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
     let pods = ingress::all_pods(ingress, observed)?;
     Ok(pods.into_iter().map(ControlPlane::of).collect())
+}
+
+/// The revisions of the istiods of an ingress gateway: of those that read an object, and of those that its label hides it from
+/// (<https://github.com/istio/istio>, `pkg/config/model.go`, `LabelsInRevision`).
+pub fn readers(
+    object: &Object,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<(BTreeSet<String>, BTreeSet<String>)> {
+    let label = object.label(REVISION);
+    let planes = named(ingress, observed)?.into_iter();
+    let revisions = planes.map(|plane| plane.revision);
+    Ok(revisions.partition(|revision| label.is_none_or(|label| label == revision)))
+}
+
+/// Whether an istiod of an ingress gateway reads an object; unknown counts as yes.
+pub fn is_read(object: &Object, ingress: &IngressGateway, observed: &Observed) -> Reconciled<bool> {
+    let (reading, others) = readers(object, ingress, observed)?;
+    Ok(!reading.is_empty() || others.is_empty())
 }
 
 /// As [`named`], with the control plane of a default installation if no Pod was read.

@@ -291,7 +291,11 @@ impl<'a> Facts<'a> {
         for namespace in acting(ingress, self.observed)? {
             let listed = self.observed.try_list(&Query::within(kind, namespace))?;
             unseen.extend(unlisted(&check::INGRESS_POLICY_NOT_CHECKED, kind, &listed));
-            found.extend(listed.found().copied().unwrap_or_default());
+            for object in listed.found().copied().unwrap_or_default() {
+                if control_plane::is_read(object, ingress, self.observed)? {
+                    found.push(object);
+                }
+            }
         }
         Ok((found, unseen))
     }

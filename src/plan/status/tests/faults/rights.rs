@@ -88,7 +88,10 @@ fn expected(query: &Query) -> &'static str {
             Kind::KubernetesGateway => "guard/not-checked",
             Kind::AuthorizationPolicy if of_gateway(namespace) => "guard/not-checked",
             Kind::NetworkPolicy if of_gateway(namespace) => "ingress-policy/not-checked",
-            Kind::EnvoyFilter | Kind::RequestAuthentication => "ingress-policy/not-checked",
+            Kind::EnvoyFilter
+            | Kind::WasmPlugin
+            | Kind::TrafficExtension
+            | Kind::RequestAuthentication => "ingress-policy/not-checked",
             Kind::Pod if of_gateway(namespace) => "proxy/replicas-not-told-apart",
             Kind::Pod if namespace.is_none() => "proxy/not-checked",
             Kind::EndpointSlice => "service/not-checked",
