@@ -8,7 +8,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::control_plane::ControlPlane;
 use crate::resources::environment::{trusts_forwarded_headers, trusts_forwarded_headers_itself};
 use crate::resources::ingress::IngressGateway;
-use crate::resources::istiod::{self, Istiod, REVISION};
+use crate::resources::istiod::{self, Istiod};
 use crate::resources::names::ISTIO_NAMESPACE;
 use crate::resources::workload_access::authorizer;
 use crate::resources::{Kind, Object, ObjectRef, environment};
@@ -29,22 +29,28 @@ pub fn named(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeS
     Ok(pods.into_iter().map(ControlPlane::of).collect())
 }
 
-/// The revisions of the istiods of an ingress gateway: of those that read an object, and of those that its label hides it from
-/// (<https://github.com/istio/istio>, `pkg/config/model.go`, `LabelsInRevision`).
+/// The revisions of the istiods of an ingress gateway: of those that read an object with this label `istio.io/rev`, and of those that the
+/// label hides it from (<https://github.com/istio/istio>, `pkg/config/model.go`, `LabelsInRevision`).
 pub fn readers(
-    object: &Object,
+    label: Option<&str>,
     ingress: &IngressGateway,
     observed: &Observed,
 ) -> Reconciled<(BTreeSet<String>, BTreeSet<String>)> {
-    let label = object.label(REVISION);
     let planes = named(ingress, observed)?.into_iter();
     let revisions = planes.map(|plane| plane.revision);
     Ok(revisions.partition(|revision| label.is_none_or(|label| label == revision)))
 }
 
-/// Whether an istiod of an ingress gateway reads an object; unknown counts as yes.
-pub fn is_read(object: &Object, ingress: &IngressGateway, observed: &Observed) -> Reconciled<bool> {
-    let (reading, others) = readers(object, ingress, observed)?;
+/// Whether an istiod of an ingress gateway reads an object with this label `istio.io/rev`; unknown counts as yes.
+pub fn is_read(
+    label: Option<&str>,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<bool> {
+    if label.is_none() {
+        return Ok(true);
+    }
+    let (reading, others) = readers(label, ingress, observed)?;
     Ok(!reading.is_empty() || others.is_empty())
 }
 

@@ -21,6 +21,7 @@ use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::inventory::Entry;
+use crate::resources::istiod::REVISION;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName,
     INGRESS_NAMESPACE,
@@ -292,7 +293,7 @@ impl<'a> Facts<'a> {
             let listed = self.observed.try_list(&Query::within(kind, namespace))?;
             unseen.extend(unlisted(&check::INGRESS_POLICY_NOT_CHECKED, kind, &listed));
             for object in listed.found().copied().unwrap_or_default() {
-                if control_plane::is_read(object, ingress, self.observed)? {
+                if control_plane::is_read(object.label(REVISION), ingress, self.observed)? {
                     found.push(object);
                 }
             }

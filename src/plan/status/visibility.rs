@@ -126,8 +126,8 @@ fn foreign_revision<'a>(
     facts: &Facts<'_>,
 ) -> Reconciled<Option<(&'a str, String)>> {
     let ingress = facts.ingress(gateway);
-    let (_, others) = control_plane::readers(object, &ingress, facts.observed)?;
     let label = object.label(REVISION);
+    let (_, others) = control_plane::readers(label, &ingress, facts.observed)?;
     Ok(label.zip(others.into_iter().next()))
 }
 
