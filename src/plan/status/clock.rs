@@ -42,20 +42,21 @@ pub(super) fn agreed(found: Vec<Finding>, others: &[Finding]) -> (Vec<Finding>, 
         .iter()
         .flat_map(|finding| all(finding).map(|one| (one.check.id, finding.hosts.clone())))
         .collect();
-    let confirmed = |finding: Finding| milder(finding, &known, others);
+    let confirming = |finding: &Finding| confirming(finding, &known, others);
     let mut without_cause = Vec::new();
     for mut finding in found {
         let consequences = std::mem::take(&mut finding.consequences).into_iter();
         let (mut below, mut alone) = (Vec::new(), Vec::new());
         for mut consequence in consequences {
             consequence.hosts.clone_from(&finding.hosts);
-            match confirmed(consequence) {
-                Ok(consequence) => below.push(consequence),
-                Err(consequence) => alone.push(consequence),
+            match confirming(&consequence) {
+                Some(other) => below.push(milder(consequence, other)),
+                None => alone.push(consequence),
             }
         }
-        match confirmed(finding) {
-            Ok(finding) => {
+        match confirming(&finding) {
+            Some(other) => {
+                let finding = milder(finding, other);
                 let consequences = below.into_iter().map(without_hosts).collect();
                 add(
                     &mut kept,
@@ -66,7 +67,7 @@ pub(super) fn agreed(found: Vec<Finding>, others: &[Finding]) -> (Vec<Finding>, 
                 );
                 rest.extend(alone);
             }
-            Err(finding) => {
+            None => {
                 let consequences = alone.into_iter().map(without_hosts).collect();
                 rest.push(Finding {
                     consequences,
@@ -110,20 +111,15 @@ fn without_hosts(finding: Finding) -> Finding {
     }
 }
 
-/// A finding without its consequences if one of the `others` is about the same, the milder one of both; else the finding itself.
-fn milder(
-    finding: Finding,
-    known: &[(&'static str, Vec<String>)],
-    others: &[Finding],
-) -> Result<Finding, Finding> {
-    match confirming(&finding, known, others) {
-        Some(other) if other.severity < finding.severity => Ok(Finding {
-            hosts: finding.hosts,
-            consequences: Vec::new(),
-            ..other.clone()
-        }),
-        Some(_) => Ok(finding),
-        None => Err(finding),
+/// The milder one of a finding and the one by the other clock that confirms it, without consequences.
+fn milder(finding: Finding, other: &Finding) -> Finding {
+    if other.severity >= finding.severity {
+        return finding;
+    }
+    Finding {
+        hosts: finding.hosts,
+        consequences: Vec::new(),
+        ..other.clone()
     }
 }
 
