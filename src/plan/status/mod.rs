@@ -136,7 +136,7 @@ pub fn reconcile(
     };
     observed.prefetch(looked_at(&hosts).flat_map(pods))?;
     observed.prefetch(control_planes(&hosts, observed)?)?;
-    let mut first = authority::queries(&facts);
+    let mut first = authority::queries(&hosts, &facts);
     for part in hosts.iter().flat_map(Host::parts) {
         first.extend(of_host(&part, &facts)?);
     }
