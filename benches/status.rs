@@ -8,7 +8,8 @@
     reason = "a benchmark prints, and fails where it cannot go on"
 )]
 //! `status` of a large cluster beside `kubectl get` of the same lists as JSON, in turn, in one run: 100 hosts behind 20 Gateways,
-//! and the inventory of 10 000 clients. Also the most memory that `status` takes, and the time for a single host.
+//! and the inventory of 10 000 clients. Also the most memory that `status` takes, the time for a single host, and `list-clients` of one
+//! client beside that of all, with the requests and the memory of each.
 
 #[path = "bulk/peak.rs"]
 mod peak;
@@ -78,12 +79,15 @@ fn main() {
     };
     bench.fill();
     let (mut statuses, mut gets, mut ones, mut peak) = (vec![], vec![], vec![], 0);
+    let (mut named, mut listed) = (Listing::default(), Listing::default());
     for _ in 0..bench.size.rounds {
         let (took, memory) = bench.plugin(&["status", "-o", "json"]);
         peak = peak.max(memory);
         statuses.push(took);
         gets.push(bench.get());
         ones.push(bench.plugin(&["status", &bench.host(0, 0), "-o", "json"]).0);
+        named.add(&bench, &["list-clients", "device-00042", "-n", "g0"]);
+        listed.add(&bench, &["list-clients", "-n", "g0"]);
     }
     let (status, get, one) = (median(statuses), median(gets), median(ones));
     let Size {
@@ -102,6 +106,44 @@ fn main() {
         peak / 1000
     );
     println!("status of one host       {:8.1} ms", milliseconds(one));
+    println!("list-clients of one name {named}");
+    println!("list-clients of all      {listed}");
+}
+
+/// The runs of one `list-clients`.
+#[derive(Default)]
+struct Listing {
+    times: Vec<Duration>,
+    /// The most memory in kB.
+    peak: u64,
+    /// How many requests the last run made.
+    requests: usize,
+}
+
+impl Listing {
+    fn add(&mut self, bench: &Bench<'_>, arguments: &[&str]) {
+        let mark = bench.instance.audit_mark().expect("an audit log");
+        let (took, peak) = bench.plugin(arguments);
+        let events = bench.instance.audit_log(mark).expect("an audit log");
+        let own = events
+            .iter()
+            .filter(|event| event.user_agent.contains("mtls"));
+        self.requests = own.count();
+        self.times.push(took);
+        self.peak = self.peak.max(peak);
+    }
+}
+
+impl std::fmt::Display for Listing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = milliseconds(median(self.times.clone()));
+        let memory = self.peak / 1000;
+        write!(
+            f,
+            "{time:8.1} ms, {memory} MB at most, {} requests",
+            self.requests
+        )
+    }
 }
 
 struct Bench<'a> {

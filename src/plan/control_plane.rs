@@ -29,6 +29,31 @@ pub fn named(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeS
     Ok(pods.into_iter().map(ControlPlane::of).collect())
 }
 
+/// The revisions of the istiods of an ingress gateway: of those that read an object with this label `istio.io/rev`, and of those that the
+/// label hides it from (<https://github.com/istio/istio>, `pkg/config/model.go`, `LabelsInRevision`).
+pub fn readers(
+    label: Option<&str>,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<(BTreeSet<String>, BTreeSet<String>)> {
+    let planes = named(ingress, observed)?.into_iter();
+    let revisions = planes.map(|plane| plane.revision);
+    Ok(revisions.partition(|revision| label.is_none_or(|label| label == revision)))
+}
+
+/// Whether an istiod of an ingress gateway reads an object with this label `istio.io/rev`; unknown counts as yes.
+pub fn is_read(
+    label: Option<&str>,
+    ingress: &IngressGateway,
+    observed: &Observed,
+) -> Reconciled<bool> {
+    if label.is_none() {
+        return Ok(true);
+    }
+    let (reading, others) = readers(label, ingress, observed)?;
+    Ok(!reading.is_empty() || others.is_empty())
+}
+
 /// As [`named`], with the control plane of a default installation if no Pod was read.
 fn presumed(ingress: &IngressGateway, observed: &Observed) -> Reconciled<BTreeSet<ControlPlane>> {
     let mut planes = named(ingress, observed)?;

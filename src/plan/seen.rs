@@ -100,6 +100,15 @@ impl<T> Seen<T> {
         }
     }
 
+    /// The command for a user who could not read something: it prints the Roles for a command of this plugin if he lacks the permission,
+    /// and logs every request if the read failed for another reason.
+    pub fn remedy(&self, command: &str) -> String {
+        match self {
+            Self::Denied(_) => format!("kubectl mtls rbac {command}"),
+            _ => "kubectl mtls status -v 6".to_owned(),
+        }
+    }
+
     /// Applies a function to the value that was found.
     pub fn map<'a, U>(&'a self, view: impl FnOnce(&'a T) -> U) -> Seen<U> {
         match self {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::http_routes::is_exported;
+use super::workload_access::Labels;
 use super::{Object, ObjectRef};
 
 /// The domain of a cluster's Services.
@@ -18,10 +19,7 @@ pub fn closest<'a>(
     rules: impl Iterator<Item = &'a Object>,
     service: &ObjectRef,
 ) -> Vec<&'a Object> {
-    let is_for_all = |rule: &&Object| rule.at(&["spec", "workloadSelector"]).is_none();
-    let matching = rules
-        .filter(is_for_all)
-        .filter_map(|rule| Some((closeness(rule, service)?, rule)));
+    let matching = rules.filter_map(|rule| Some((closeness(rule, service)?, rule)));
     let matching: Vec<(usize, &Object)> = matching.collect();
     let best = matching.iter().map(|(closeness, _)| *closeness).max();
     let mut found: Vec<&Object> = matching
@@ -56,11 +54,49 @@ fn export_to(rule: &Object) -> impl Iterator<Item = &str> {
     said.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Whether only proxies of the rule's own namespace see it.
-pub fn is_private(rule: &Object) -> bool {
+/// The rules that count for proxies with these labels, of those that have the closest host: those that select them, else those for all.
+pub fn for_proxies<'a>(closest: &[&'a Object], labels: Labels<'_>) -> Vec<&'a Object> {
+    let selecting = closest.iter().copied().filter(|rule| {
+        let selector = selector(rule);
+        selector.is_some() && labels.are_selected_by(selector) == Some(true)
+    });
+    let selecting: Vec<&Object> = selecting.collect();
+    if selecting.is_empty() {
+        let for_all = closest.iter().copied();
+        for_all.filter(|rule| selector(rule).is_none()).collect()
+    } else {
+        selecting
+    }
+}
+
+/// The proxies that a rule is for; `None` for all.
+fn selector(rule: &Object) -> Option<&Value> {
+    rule.at(&["spec", "workloadSelector"])
+}
+
+/// Whether only proxies of the rule's own namespace see it; `by_default` where it does not say so.
+pub fn is_private(rule: &Object, by_default: bool) -> bool {
     let is_own = |to: &str| to == "." || to == rule.namespace();
     let mut said = export_to(rule);
-    said.next().is_some_and(is_own) && said.next().is_none()
+    if selector(rule).is_some() {
+        return true;
+    }
+    said.next().map_or(by_default, is_own) && said.next().is_none()
+}
+
+/// Whether proxies of the rule's own namespace see it.
+pub fn is_local(rule: &Object) -> bool {
+    selector(rule).is_some() || is_exported_to(rule, rule.namespace())
+}
+
+/// The namespaces that see a rule as its `exportTo` says, and this one.
+pub fn exports_with(rule: &Object, namespace: &str) -> Vec<String> {
+    let mut all: Vec<String> = export_to(rule).map(str::to_owned).collect();
+    if all.is_empty() {
+        all.push(".".to_owned());
+    }
+    all.push(namespace.to_owned());
+    all
 }
 
 /// Whether proxies in a namespace see a rule.

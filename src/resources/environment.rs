@@ -133,12 +133,13 @@ pub fn root_namespace(mesh_config: &Object) -> Option<String> {
     Some(named).filter(|named| !named.is_empty())
 }
 
-/// The namespaces to which a Service, or else a `VirtualService`, is exported that says nothing of it (`defaultServiceExportTo`,
-/// `defaultVirtualServiceExportTo`); none stands for all.
+/// The namespaces to which a Service, a `DestinationRule`, or else a `VirtualService` is exported that says nothing of it
+/// (`defaultServiceExportTo`, `defaultDestinationRuleExportTo`, `defaultVirtualServiceExportTo`); none stands for all.
 pub fn default_exports(mesh_config: &Object, kind: Kind) -> Vec<String> {
     let mesh = mesh(Some(mesh_config)).unwrap_or_default();
     let said = match kind {
         Kind::Service => mesh.default_service_export_to,
+        Kind::DestinationRule => mesh.default_destination_rule_export_to,
         _ => mesh.default_virtual_service_export_to,
     };
     said.unwrap_or_default()
@@ -194,6 +195,8 @@ struct Mesh {
     enable_auto_mtls: Option<bool>,
     #[serde(alias = "default_service_export_to")]
     default_service_export_to: Option<Vec<String>>,
+    #[serde(alias = "default_destination_rule_export_to")]
+    default_destination_rule_export_to: Option<Vec<String>>,
     #[serde(alias = "default_virtual_service_export_to")]
     default_virtual_service_export_to: Option<Vec<String>>,
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::gateway_spec::{Spec, SpecServer};
 pub use super::host_pattern::{covers, overlap, specificity};
 use super::ingress::IngressGateway;
+use super::istiod::REVISION;
 use super::names::{
     CredentialNames, FIELD_MANAGER, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE, MANAGED_BY,
     SERVER_SECRET_ANNOTATION, SHARED_AUTHORITY_ANNOTATION, derived_client_ca,
@@ -29,6 +30,8 @@ pub struct Gateway {
     pub servers: Vec<Server>,
     /// Whether the Gateway has this plugin's managed-by label.
     pub is_ours: bool,
+    /// The revision of the only istiod that reads the Gateway, by its label; `None` for every istiod.
+    pub revision: Option<String>,
     /// The authority of another Gateway that this one reads.
     shares: Option<String>,
 }
@@ -213,6 +216,7 @@ impl Gateway {
             ingress: IngressGateway::noted(noted, spec.selector),
             servers: spec.servers.into_iter().map(Server::from).collect(),
             is_ours: object.is_ours(),
+            revision: object.label(REVISION).map(str::to_owned),
             shares: object
                 .annotation(SHARED_AUTHORITY_ANNOTATION)
                 .filter(|_| object.is_ours())

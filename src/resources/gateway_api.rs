@@ -10,7 +10,7 @@ use super::names::{GatewayName, derived_client_ca};
 use super::{Kind, Object, ObjectRef, backends, client_ca};
 
 /// The label of the proxies that istiod creates for a Gateway.
-const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+pub const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The option of a listener that sets the mode of its server (`pilot/pkg/config/kube/gateway/conversion.go`).
 const MODE_OPTION: &str = "gateway.istio.io/tls-terminate-mode";

@@ -57,6 +57,10 @@ pub enum Kind {
     WorkloadEntry,
     /// networking.istio.io/v1alpha3 `EnvoyFilter`
     EnvoyFilter,
+    /// extensions.istio.io/v1alpha1 `WasmPlugin`
+    WasmPlugin,
+    /// extensions.istio.io/v1alpha1 `TrafficExtension`, from Istio 1.31 on
+    TrafficExtension,
     /// security.istio.io/v1 `PeerAuthentication`
     PeerAuthentication,
     /// security.istio.io/v1 `RequestAuthentication`
@@ -81,7 +85,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -106,6 +110,8 @@ impl Kind {
         Self::DestinationRule,
         Self::WorkloadEntry,
         Self::EnvoyFilter,
+        Self::WasmPlugin,
+        Self::TrafficExtension,
         Self::PeerAuthentication,
         Self::RequestAuthentication,
         Self::NetworkPolicy,
@@ -225,6 +231,20 @@ impl Kind {
                 "envoyfilters",
                 true,
             ),
+            Self::WasmPlugin => api(
+                "extensions.istio.io",
+                "v1alpha1",
+                "WasmPlugin",
+                "wasmplugins",
+                true,
+            ),
+            Self::TrafficExtension => api(
+                "extensions.istio.io",
+                "v1alpha1",
+                "TrafficExtension",
+                "trafficextensions",
+                true,
+            ),
             Self::PeerAuthentication => api(
                 "security.istio.io",
                 "v1",
@@ -339,6 +359,8 @@ impl Kind {
             | Self::DestinationRule
             | Self::WorkloadEntry
             | Self::EnvoyFilter
+            | Self::WasmPlugin
+            | Self::TrafficExtension
             | Self::PeerAuthentication
             | Self::RequestAuthentication => "Istio (on Kyma: the `istio` module)",
             Self::KymaIstio => "the Kyma `istio` module",

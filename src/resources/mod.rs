@@ -53,6 +53,7 @@ pub mod pod;
 pub mod printable;
 pub mod progress;
 pub mod proxy_config;
+pub mod proxy_extension;
 pub mod rotation;
 pub mod route;
 pub mod sample;

@@ -127,7 +127,7 @@ pub(crate) const INGRESS_POLICY_NOT_CHECKED: Check = Check {
     id: "ingress-policy/not-checked",
     severity: Severity::Unknown,
     cause: "Other objects that act on the ingress gateway could not be listed",
-    found_by: "the EnvoyFilters, RequestAuthentications and NetworkPolicies in the namespace of the proxies",
+    found_by: "the EnvoyFilters, WasmPlugins, TrafficExtensions, RequestAuthentications and NetworkPolicies in the namespace of the proxies",
     why: "objects that were not listed may reject clients, or change how their certificates are checked",
     remedy: "kubectl mtls rbac status",
     consequences: &[],

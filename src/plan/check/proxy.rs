@@ -120,10 +120,10 @@ pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
 pub(crate) const PROXY_ADDED_FILTER: Check = Check {
     id: "proxy/added-filter",
     severity: Severity::Note,
-    cause: "An EnvoyFilter adds a filter to the ingress gateway that may answer requests instead of the Service",
-    found_by: "the types of the HTTP filters that EnvoyFilters insert: fault injection, external authorizers and processors, Lua, rate limits, WebAssembly and checks of tokens",
+    cause: "An EnvoyFilter, WasmPlugin or TrafficExtension adds a filter to the ingress gateway that may answer requests instead of the Service",
+    found_by: "the types of the HTTP filters that EnvoyFilters insert: fault injection, external authorizers and processors, Lua, rate limits, WebAssembly and checks of tokens; and the WasmPlugins and TrafficExtensions of the gateway's Pods",
     why: "requests that the filter rejects do not reach the Service, whatever certificate the client has",
-    remedy: "kubectl edit envoyfilters.networking.istio.io -n NAMESPACE NAME",
+    remedy: "kubectl edit KIND -n NAMESPACE NAME",
     consequences: &[],
 };
 

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::callers::{Callers, Way};
 use super::{Exposed, Workload, lists};
 use crate::plan::command_line;
-use crate::plan::control_plane::passes_redirects;
+use crate::plan::control_plane::{is_read, passes_redirects};
 use crate::plan::{Observed, Query, Reconciled, ingress};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::{Gateway, Server, overlap};
 use crate::resources::gateway_api::OF_GATEWAY_API;
+use crate::resources::istiod::REVISION;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::virtual_service::VirtualService;
@@ -143,6 +144,10 @@ impl Found<'_> {
                 let name = gateway.name.to_string();
                 let is_own = owner == *self.exposed.route && gateway.name == *self.exposed.gateway;
                 if is_own || !service.gateways.contains(&name) {
+                    continue;
+                }
+                let is_read = |label| is_read(label, &gateway.ingress, observed);
+                if !is_read(object.label(REVISION))? || !is_read(gateway.revision.as_deref())? {
                     continue;
                 }
                 let has_redirect = gateway.servers.iter().any(|server| server.redirects);

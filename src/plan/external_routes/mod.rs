@@ -54,9 +54,21 @@ pub struct Exposed<'a> {
     pub command: &'static str,
 }
 
+/// Something that could not be read.
+struct Unread {
+    /// Why it could not be read.
+    reason: String,
+    /// The command that prints the missing Roles, or looks for the cause.
+    remedy: String,
+}
+
 impl Exposed<'_> {
-    fn rbac(&self) -> String {
-        format!("kubectl mtls rbac {}", self.command)
+    /// What could not be read, if its presence is not known.
+    fn unread<T>(&self, seen: &Seen<T>) -> Option<Unread> {
+        Some(Unread {
+            reason: seen.unknown()?,
+            remedy: seen.remedy(self.command),
+        })
     }
 }
 
@@ -127,12 +139,11 @@ fn unlisted(
     else {
         return Ok(None);
     };
-    let seen = observed.try_list(query)?;
-    let reason = match seen {
+    let unread = match observed.try_list(query)? {
         Seen::NotServed => None,
-        seen => seen.unknown(),
+        seen => exposed.unread(&seen),
     };
-    let Some(reason) = reason else {
+    let Some(Unread { reason, remedy }) = unread else {
         return Ok(None);
     };
     let place = namespace.as_ref().map_or_else(
@@ -146,7 +157,7 @@ fn unlisted(
                 "the {} {place} could not be listed: {reason}",
                 kind.resource()
             ),
-            exposed.rbac(),
+            remedy,
         )
         .because(format!(
             "an object that could not be listed may lead to the {} without a client certificate",
@@ -160,11 +171,11 @@ struct Workload<'w> {
     pods: Vec<&'w Object>,
     /// The labels that every Pod of the Service has.
     selector: Vec<(String, String)>,
-    policies: Result<Vec<&'w Object>, String>,
+    policies: Result<Vec<&'w Object>, Unread>,
     /// Whether the cluster has no Kyma, which checks sidecars itself.
     is_plain: bool,
     /// Why the Pods could not be listed, if they had to be.
-    pods_unseen: Option<String>,
+    pods_unread: Option<Unread>,
 }
 
 impl<'w> Workload<'w> {
@@ -176,7 +187,7 @@ impl<'w> Workload<'w> {
             Some(query) => observed.already_listed(&query),
             None => None,
         };
-        let pods_unseen = listed.as_ref().and_then(Seen::unknown);
+        let pods_unread = listed.as_ref().and_then(|seen| exposed.unread(seen));
         let runs = |pod: &&Object| {
             let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
             let phase = pod.text(&["status", "phase"]);
@@ -188,7 +199,7 @@ impl<'w> Workload<'w> {
             selector: pairs(exposed.selector),
             policies: policies(exposed, observed)?,
             is_plain,
-            pods_unseen: pods_unseen.filter(|_| is_plain),
+            pods_unread: pods_unread.filter(|_| is_plain),
         })
     }
 
@@ -236,8 +247,9 @@ impl<'w> Workload<'w> {
             Access::Unknown => (
                 &check::EXTERNAL_ROUTE_NOT_CHECKED,
                 match &self.policies {
-                    Err(reason) => format!(
-                        "the AuthorizationPolicies of the workload could not be listed, so the workload may admit {callers}: {reason}"
+                    Err(unread) => format!(
+                        "the AuthorizationPolicies of the workload could not be listed, so the workload may admit {callers}: {}",
+                        unread.reason
                     ),
                     Ok(_) => format!(
                         "the AuthorizationPolicies of the workload could not be evaluated, so the workload may admit {callers}"
@@ -246,7 +258,7 @@ impl<'w> Workload<'w> {
             ),
         };
         let remedy = match (access, &self.policies) {
-            (Access::Unknown, Err(_)) => exposed.rbac(),
+            (Access::Unknown, Err(unread)) => unread.remedy.clone(),
             (Access::Unknown, Ok(_)) => format!(
                 "kubectl get authorizationpolicies.security.istio.io -n {} -o yaml",
                 exposed.service.namespace
@@ -257,14 +269,17 @@ impl<'w> Workload<'w> {
     }
 
     /// The finding on policies that could not be listed, unless no Pod has a sidecar that enforces any.
-    fn policies_unseen(&self, reason: &str, exposed: &Exposed<'_>) -> Option<Finding> {
+    fn policies_unread(&self, unread: &Unread, exposed: &Exposed<'_>) -> Option<Finding> {
         let is_enforced = self.pods.is_empty() || self.pods.iter().any(|pod| is_enforced_at(pod));
         is_enforced.then(|| {
             let service = exposed.service;
             Finding::new(
                 &check::WORKLOAD_NOT_CHECKED,
-                format!("the AuthorizationPolicies of the {service} could not be listed: {reason}"),
-                exposed.rbac(),
+                format!(
+                    "the AuthorizationPolicies of the {service} could not be listed: {}",
+                    unread.reason
+                ),
+                &unread.remedy,
             )
             .because("whether AuthorizationPolicies reject the gateway's requests, or keep other workloads of the cluster out, is not known")
         })
@@ -275,7 +290,7 @@ impl<'w> Workload<'w> {
 fn policies<'w>(
     exposed: &Exposed<'w>,
     observed: &'w Observed,
-) -> Reconciled<Result<Vec<&'w Object>, String>> {
+) -> Reconciled<Result<Vec<&'w Object>, Unread>> {
     let mut all: Vec<&Object> = Vec::new();
     let mut namespaces = control_plane::root_namespaces(exposed.proxies, observed)?;
     namespaces.insert(exposed.service.namespace.clone());
@@ -283,7 +298,11 @@ fn policies<'w>(
         match observed.try_list(&policies_in(namespace))? {
             Seen::Found(objects) => all.extend(objects),
             Seen::NotServed | Seen::Missing => {}
-            other => return Ok(Err(other.unknown().unwrap_or_default())),
+            other => {
+                if let Some(unread) = exposed.unread(&other) {
+                    return Ok(Err(unread));
+                }
+            }
         }
     }
     let proxies = proxies(exposed, observed)?;

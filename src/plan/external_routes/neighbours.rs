@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Exposed, FORGED, Workload};
+use super::{Exposed, FORGED, Unread, Workload};
 use crate::plan::check::{self, Finding};
 use crate::plan::{Observed, Reconciled, command_line};
 use crate::resources::access_policy::is_enforced_at;
@@ -38,12 +38,12 @@ impl Workload<'_> {
     pub(super) fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Finding> {
         let service = exposed.service;
         let expose = command_line::expose(service);
-        if let Some(reason) = &self.pods_unseen {
+        if let Some(Unread { reason, remedy }) = &self.pods_unread {
             return Some(
                 Finding::new(
                     &check::WORKLOAD_NOT_CHECKED,
                     format!("the Pods of the {service} could not be listed: {reason}"),
-                    exposed.rbac(),
+                    remedy,
                 )
                 .because("whether sidecars keep other workloads of the cluster out is not known"),
             );
@@ -69,7 +69,7 @@ impl Workload<'_> {
         }
         match (self.access(&neighbour()), &self.policies) {
             (Access::Open, _) => Some(self.open(exposed)),
-            (Access::Unknown, Err(reason)) => self.policies_unseen(reason, exposed),
+            (Access::Unknown, Err(unread)) => self.policies_unread(unread, exposed),
             _ => None,
         }
     }

@@ -25,8 +25,8 @@ pub fn rejection(
     let arrival = arrival(exposed, host, observed)?;
     let policies = match &workload.policies {
         Ok(policies) => policies,
-        Err(reason) => {
-            let unseen = workload.policies_unseen(reason, exposed);
+        Err(unread) => {
+            let unseen = workload.policies_unread(unread, exposed);
             return Ok(unseen.into_iter().collect());
         }
     };

@@ -26,8 +26,8 @@ pub struct IngressProxies<'a> {
     kubernetes_gateways: Vec<Gateway>,
     /// Those of them that are of another controller, which nobody serves.
     unserved: BTreeSet<GatewayName>,
-    /// Why those could not be listed.
-    pub kubernetes_gateways_unseen: Option<String>,
+    /// The list of those, if it could not be read.
+    pub kubernetes_gateways_unread: Option<Seen<()>>,
 }
 
 impl<'a> IngressProxies<'a> {
@@ -57,9 +57,9 @@ impl<'a> IngressProxies<'a> {
             passes_redirects: passes_redirects(ingress, observed)?,
             kubernetes_gateways: found.iter().filter_map(on_proxies).collect(),
             unserved: unserved.collect(),
-            kubernetes_gateways_unseen: match listed {
+            kubernetes_gateways_unread: match &listed {
                 Seen::NotServed => None,
-                listed => listed.unknown(),
+                listed => listed.unknown().map(|_| listed.map(|_| ())),
             },
         })
     }

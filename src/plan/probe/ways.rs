@@ -5,7 +5,7 @@ use std::fmt;
 use super::{HTTPS, pods, service_of};
 use crate::plan::ingress::service_queries;
 use crate::plan::probe::{Client, Outcome, Probe, Via};
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, command_line};
 use crate::resources::address::with_port;
 use crate::resources::ingress::{self, IngressGateway};
 use crate::resources::service::Service;
@@ -30,7 +30,12 @@ pub enum ReplicasUnknown {
     /// The port-forwards to these Pods failed, each with its reason.
     NotForwarded(Vec<(String, String)>),
     /// The Pods or their port are not known.
-    PodsUnknown(String),
+    PodsUnknown {
+        /// Why they are not known.
+        reason: String,
+        /// The command that prints the missing Roles, or looks for the cause.
+        remedy: String,
+    },
 }
 
 impl fmt::Display for ReplicasUnknown {
@@ -45,14 +50,14 @@ impl fmt::Display for ReplicasUnknown {
                     .collect();
                 f.write_str(&lines.join("; "))
             }
-            Self::PodsUnknown(reason) => f.write_str(reason),
+            Self::PodsUnknown { reason, .. } => f.write_str(reason),
         }
     }
 }
 
 impl ReplicasUnknown {
-    /// The hint that makes it possible to probe each proxy.
-    pub fn remedy(&self) -> &'static str {
+    /// The command or hint that makes it possible to probe each proxy.
+    pub fn remedy(&self) -> &str {
         match self {
             Self::ConnectTo => {
                 "without `--connect-to` (and `KUBECTL_MTLS_CONNECT_TO`) each proxy is probed through a port-forward"
@@ -60,9 +65,8 @@ impl ReplicasUnknown {
             Self::NotForwarded(_) => {
                 "check that `kubectl port-forward` reaches the gateway's Pods; until then only the gateway's addresses can be probed"
             }
-            Self::Denied | Self::PodsUnknown(_) => {
-                "`kubectl mtls rbac status` prints the Role with the permissions to list Pods, and port-forward"
-            }
+            Self::Denied => "kubectl mtls rbac status",
+            Self::PodsUnknown { remedy, .. } => remedy,
         }
     }
 }
@@ -162,10 +166,7 @@ fn ways_in(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Ways> {
     let addresses = addresses(&service_of(observed, ingress)?.1);
     let proxies = match proxies(observed, ingress)? {
         Ok(proxies) => proxies,
-        Err(reason) => {
-            let unknown = ReplicasUnknown::PodsUnknown(reason);
-            return Ok(Ways::through(addresses, unknown));
-        }
+        Err(unknown) => return Ok(Ways::through(addresses, unknown)),
     };
     let failures: Vec<(&Via, &Outcome)> = proxies
         .iter()
@@ -197,28 +198,27 @@ fn ways_in(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Ways> {
 }
 
 /// The port-forward to every proxy; else why the proxies are not known.
-fn proxies(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Result<Vec<Via>, String>> {
+fn proxies(
+    observed: &Observed,
+    ingress: &IngressGateway,
+) -> Reconciled<Result<Vec<Via>, ReplicasUnknown>> {
     let (reference, service) = service_of(observed, ingress)?;
-    let listed = observed.try_list(&pods(ingress))?;
-    Ok(of_pods(&reference, &service, &listed))
-}
-
-fn of_pods(
-    reference: &ObjectRef,
-    service: &Seen<Service>,
-    listed: &Seen<&[Object]>,
-) -> Result<Vec<Via>, String> {
+    let unknown =
+        |reason: String, remedy: String| Ok(Err(ReplicasUnknown::PodsUnknown { reason, remedy }));
     if let Some(reason) = service.unknown() {
-        return Err(format!("{reference} could not be read: {reason}"));
+        let reason = format!("{reference} could not be read: {reason}");
+        return unknown(reason, service.remedy("status"));
     }
-    let ports = service
-        .found()
-        .map(|service| service.ports.as_slice())
-        .unwrap_or_default();
-    let https = ports.iter().find(|port| port.port == HTTPS);
-    let https = https.ok_or_else(|| format!("{reference} has no port {HTTPS}"))?;
+    let ports = service.found().map(|service| service.ports.iter());
+    let mut ports = ports.into_iter().flatten();
+    let Some(https) = ports.find(|port| port.port == HTTPS) else {
+        let get = command_line::kubectl("get", &reference);
+        return unknown(format!("{reference} has no port {HTTPS}"), get + " -o yaml");
+    };
+    let listed = observed.try_list(&pods(ingress))?;
     if let Some(reason) = listed.unknown() {
-        return Err(format!("the gateway's Pods could not be listed: {reason}"));
+        let reason = format!("the gateway's Pods could not be listed: {reason}");
+        return unknown(reason, listed.remedy("status"));
     }
     let pods: &[Object] = listed.found().copied().unwrap_or_default();
     let ways: Vec<Via> = pods
@@ -227,9 +227,11 @@ fn of_pods(
         .map(Via::Proxy)
         .collect();
     if ways.is_empty() {
-        return Err("no Pod of the gateway is running".to_owned());
+        let (namespace, labels) = (&ingress.namespace, ingress.labels());
+        let get = format!("kubectl get pods -n {namespace} -l {labels}");
+        return unknown("no Pod of the gateway is running".to_owned(), get);
     }
-    Ok(ways)
+    Ok(Ok(ways))
 }
 
 /// The reason why a port-forward to a proxy failed.

@@ -1,10 +1,14 @@
 //! The authority behind a client CA: whether it is intact, and protected against deletion.
 
+use std::collections::BTreeSet;
+
 use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
 use super::facts::{Facts, readable, remedy};
+use super::hosts::Host;
 use super::{Finding, Keys, Link, check, crl, next_step};
+use crate::plan::authority::follower;
 use crate::plan::check::Severity;
 use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
@@ -22,12 +26,22 @@ use serde_json::{Value, json};
 /// The age of a rotation that somebody has probably forgotten.
 const LONG: Duration = Duration::days(30);
 
-/// The queries for whether the keys of these authorities exist; the keys themselves are never read.
-pub(super) fn queries(facts: &Facts<'_>) -> Vec<Query> {
-    let states = readable(&facts.states).iter().map(|(_, state)| state);
+/// The queries for whether the keys of the authorities that hosts read exist; the keys themselves are never read.
+pub(super) fn queries(hosts: &[Host], facts: &Facts<'_>) -> Vec<Query> {
+    let sources: BTreeSet<ObjectRef> = hosts
+        .iter()
+        .flat_map(Host::parts)
+        .map(|host| host.server.client_ca_source())
+        .collect();
+    let is_read = |(object, state): &&(&Object, AuthorityState)| {
+        let follower = follower(state);
+        sources.contains(object.reference())
+            || follower.is_some_and(|follower| sources.contains(&follower))
+    };
+    let states = readable(&facts.states).iter().filter(is_read);
     states
-        .filter(|state| state.issuing.is_some())
-        .map(|state| Query::GetMetadataIfAllowed(keys(state)))
+        .filter(|(_, state)| state.issuing.is_some())
+        .map(|(_, state)| Query::GetMetadataIfAllowed(keys(state)))
         .collect()
 }
 

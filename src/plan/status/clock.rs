@@ -33,32 +33,94 @@ pub(super) fn differ(ahead: Duration) -> Finding {
 /// The findings by one clock that those of `others`, by another clock, confirm, and the rest. Of two that differ in severity the milder one
 /// is kept.
 ///
-/// The ids are compared whole, since a subject has other findings too, and a certificate that has expired by one clock may end soon by the
-/// other.
+/// Consequences are compared as findings of their own: what follows from a fault of one clock alone may be a fault by both, and the other way
+/// round. The ids are compared whole, since a subject has other findings too, and a certificate that has expired by one clock may end soon by
+/// the other.
 pub(super) fn agreed(found: Vec<Finding>, others: &[Finding]) -> (Vec<Finding>, Vec<Finding>) {
     let (mut kept, mut rest): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
     let known: Vec<(&'static str, Vec<String>)> = found
         .iter()
-        .map(|finding| (finding.check.id, finding.hosts.clone()))
+        .flat_map(|finding| all(finding).map(|one| (one.check.id, finding.hosts.clone())))
         .collect();
-    for finding in found {
-        let Some(other) = confirming(&finding, &known, others) else {
-            rest.push(finding);
-            continue;
-        };
-        let milder = if other.severity < finding.severity {
-            Finding {
-                hosts: finding.hosts,
-                ..other.clone()
+    let confirming = |finding: &Finding| confirming(finding, &known, others);
+    let mut without_cause = Vec::new();
+    for mut finding in found {
+        let consequences = std::mem::take(&mut finding.consequences).into_iter();
+        let (mut below, mut alone) = (Vec::new(), Vec::new());
+        for mut consequence in consequences {
+            consequence.hosts.clone_from(&finding.hosts);
+            match confirming(&consequence) {
+                Some(other) => below.push(milder(consequence, other)),
+                None => alone.push(consequence),
             }
-        } else {
-            finding
+        }
+        match confirming(&finding) {
+            Some(other) => {
+                let finding = milder(finding, other);
+                let consequences = below.into_iter().map(without_hosts).collect();
+                add(
+                    &mut kept,
+                    Finding {
+                        consequences,
+                        ..finding
+                    },
+                );
+                rest.extend(alone);
+            }
+            None => {
+                let consequences = alone.into_iter().map(without_hosts).collect();
+                rest.push(Finding {
+                    consequences,
+                    ..finding
+                });
+                without_cause.extend(below);
+            }
+        }
+    }
+    for finding in without_cause {
+        let mut causes = kept.iter_mut();
+        let explains = |cause: &&mut Finding| {
+            let mut hosts = finding.hosts.iter();
+            cause.check.explains(finding.check) && hosts.all(|host| cause.hosts.contains(host))
         };
-        if !kept.iter().any(|known| known.is_same_as(&milder)) {
-            kept.push(milder);
+        match causes.find(explains) {
+            Some(cause) => cause.consequences.push(without_hosts(finding)),
+            None => add(&mut kept, finding),
         }
     }
     (kept, rest)
+}
+
+/// Adds a finding; a repeated one counts once.
+fn add(kept: &mut Vec<Finding>, finding: Finding) {
+    if !kept.iter().any(|known| known.is_same_as(&finding)) {
+        kept.push(finding);
+    }
+}
+
+/// A finding, and its consequences.
+fn all(finding: &Finding) -> impl Iterator<Item = &Finding> {
+    std::iter::once(finding).chain(&finding.consequences)
+}
+
+/// A finding as it stands below another one, whose hosts it has.
+fn without_hosts(finding: Finding) -> Finding {
+    Finding {
+        hosts: Vec::new(),
+        ..finding
+    }
+}
+
+/// The milder one of a finding and the one by the other clock that confirms it, without consequences.
+fn milder(finding: Finding, other: &Finding) -> Finding {
+    if other.severity >= finding.severity {
+        return finding;
+    }
+    Finding {
+        hosts: finding.hosts,
+        consequences: Vec::new(),
+        ..other.clone()
+    }
 }
 
 /// The one of the `others` that is about the same as a finding; `known` are the ids and hosts of all findings by the clock of this one.
@@ -73,9 +135,7 @@ fn confirming<'a>(
     let near = others
         .iter()
         .filter(|other| shares(&other.hosts, &finding.hosts));
-    let near: Vec<&'a Finding> = near
-        .flat_map(|other| std::iter::once(other).chain(&other.consequences))
-        .collect();
+    let near: Vec<&'a Finding> = near.flat_map(all).collect();
     let of_check = |id: &str| -> Vec<&'a Finding> {
         let of_check = near.iter().filter(|other| other.check.id == id);
         of_check.copied().collect()

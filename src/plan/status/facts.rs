@@ -21,6 +21,7 @@ use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::inventory::Entry;
+use crate::resources::istiod::REVISION;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName,
     INGRESS_NAMESPACE,
@@ -59,7 +60,7 @@ struct Unlisted {
     kind: Kind,
     reason: String,
     /// What to do about it.
-    remedy: &'static str,
+    remedy: String,
     /// The namespace that was read instead.
     instead: Option<String>,
 }
@@ -193,7 +194,7 @@ impl<'a> Facts<'a> {
                 ),
                 None => format!("the {plural} could not be listed: {}", unlisted.reason),
             };
-            Finding::new(check, seen, unlisted.remedy)
+            Finding::new(check, seen, &unlisted.remedy)
         };
         self.unlisted.iter().map(finding).collect()
     }
@@ -291,7 +292,11 @@ impl<'a> Facts<'a> {
         for namespace in acting(ingress, self.observed)? {
             let listed = self.observed.try_list(&Query::within(kind, namespace))?;
             unseen.extend(unlisted(&check::INGRESS_POLICY_NOT_CHECKED, kind, &listed));
-            found.extend(listed.found().copied().unwrap_or_default());
+            for object in listed.found().copied().unwrap_or_default() {
+                if control_plane::is_read(object.label(REVISION), ingress, self.observed)? {
+                    found.push(object);
+                }
+            }
         }
         Ok((found, unseen))
     }
@@ -374,9 +379,6 @@ pub(super) fn unlisted<T>(check: &'static Check, kind: Kind, seen: &Seen<T>) -> 
 pub(super) const ROLES: &str = "kubectl mtls rbac status";
 
 /// The remedy for a fact that could not be read.
-pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
-    match seen {
-        Seen::Denied(_) => ROLES,
-        _ => "kubectl mtls status -v 6",
-    }
+pub(super) fn remedy<T>(seen: &Seen<T>) -> String {
+    seen.remedy("status")
 }

@@ -5,7 +5,7 @@ mod other_servers;
 
 use std::collections::BTreeSet;
 
-use super::facts::{Facts, blind};
+use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route, object};
 use super::{Finding, Link, NAMES_SHOWN, check, tcp_servers};
@@ -86,8 +86,8 @@ struct Guards<'a> {
     proxies: IngressProxies<'a>,
     gateways: Vec<Gateway>,
     revision: Option<String>,
-    /// The policies in the namespace of the proxies; `None` if they could not be listed, which the clients' link reports.
-    policies: Option<&'a [Object]>,
+    /// The policies in the namespace of the proxies; where they could not be listed, which the clients' link reports, the remedy.
+    policies: Result<&'a [Object], String>,
     /// The route, if this plugin manages it.
     route: Option<&'a Object>,
     /// Who may call the host as it is noted beside the host guard, and the object that notes it.
@@ -115,15 +115,16 @@ impl<'a> Guards<'a> {
             gateways: proxies.all_gateways(facts.gateways.readable.iter().map(|(_, known)| known)),
             revision: proxies.revision(),
             proxies,
-            policies: blind(&listed)
-                .is_none()
-                .then(|| listed.found().copied().unwrap_or_default()),
+            policies: match blind(&listed) {
+                None => Ok(listed.found().copied().unwrap_or_default()),
+                Some(_) => Err(remedy(&listed)),
+            },
             route,
         })
     }
 
     fn live(&self, reference: &ObjectRef) -> Option<&'a Object> {
-        let mut policies = self.policies?.iter();
+        let mut policies = self.policies.as_ref().ok()?.iter();
         policies.find(|policy| policy.reference() == reference)
     }
 
@@ -137,7 +138,7 @@ impl<'a> Guards<'a> {
         let Some(service) = self.service() else {
             return (Closed::No, Vec::new());
         };
-        if self.policies.is_none() {
+        if self.policies.is_err() {
             return (Closed::Unknown, Vec::new());
         }
         let proxies = &self.host.gateway.ingress.namespace;
@@ -198,7 +199,7 @@ impl<'a> Guards<'a> {
     }
 
     fn of_headers(&self) -> Vec<Finding> {
-        if self.policies.is_none() || !self.is_guarded() {
+        if self.policies.is_err() || !self.is_guarded() {
             return Vec::new();
         }
         let gateway = &self.host.gateway;

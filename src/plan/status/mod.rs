@@ -21,6 +21,7 @@ mod elsewhere;
 mod endpoints;
 mod enforcement;
 mod envoy_filters;
+mod extensions;
 mod external;
 mod facts;
 mod fail_open;
@@ -135,7 +136,7 @@ pub fn reconcile(
     };
     observed.prefetch(looked_at(&hosts).flat_map(pods))?;
     observed.prefetch(control_planes(&hosts, observed)?)?;
-    let mut first = authority::queries(&facts);
+    let mut first = authority::queries(&hosts, &facts);
     for part in hosts.iter().flat_map(Host::parts) {
         first.extend(of_host(&part, &facts)?);
     }
@@ -241,6 +242,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Query>> {
         queries.extend(network::queries(host));
         queries.extend(visibility::namespaces(host, facts)?);
         queries.extend(envoy_filters::lists(host, facts.observed)?);
+        queries.extend(extensions::lists(host, facts.observed)?);
         queries.extend(ingress_policies::lists(host, facts.observed)?);
         queries.extend(elsewhere::query(host));
         queries.extend(client_ca::queries(&host.server));
@@ -315,6 +317,7 @@ fn at_proxies(
     guards::examine(host, facts, &mut gateway)?;
     gateway.extend(left_over::checks(host, facts, now)?);
     ingress_policies::examine(host, facts, now, &mut gateway)?;
+    extensions::examine(host, facts, &mut gateway)?;
     let explains_guards = envoy_filters::examine(host, &handshakes, facts, &mut gateway)?;
     if !explains_guards {
         enforcement::examine(host, &handshakes, facts, &mut gateway)?;

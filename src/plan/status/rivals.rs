@@ -3,11 +3,12 @@
 use super::facts::Facts;
 use super::hosts::Host;
 use super::unprotected::Unprotected;
-use super::{Finding, Severity, check, visibility};
+use super::{Finding, Severity, check};
 use crate::plan::probe::{IngressProxies, kubernetes_gateways};
-use crate::plan::{Reconciled, command_line};
+use crate::plan::{Reconciled, command_line, control_plane};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::gateway_api::served;
+use crate::resources::istiod::REVISION;
 use crate::resources::names::GatewayName;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -26,16 +27,20 @@ pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>>
     let mut found = Vec::new();
     for (rival, standing) in rivals {
         let reference = rival.name.reference();
-        // The istiod of the proxies does not read it.
-        if visibility::of_gateway(&rival.name, facts)?.is_some() {
+        let Some(place) = place(rival.revision.as_deref(), host, facts)? else {
             continue;
-        }
+        };
         let is_older = age_of(&rival.name, facts) < own;
         // A younger one of ours tells so itself.
         if !is_older && rival.is_ours && matches!(standing, Standing::Same) {
             continue;
         }
-        found.extend(judge(host, rival, &reference, &standing, is_older));
+        let rival = Rival {
+            gateway: rival,
+            reference: &reference,
+            place,
+        };
+        found.extend(judge(host, &rival, &standing, is_older));
     }
     let listed = facts.observed.try_list(&kubernetes_gateways())?;
     let objects = listed.found().copied().unwrap_or_default();
@@ -49,28 +54,50 @@ pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>>
         let Some(rival) = object.and_then(|object| served(object, &host.gateway.ingress)) else {
             continue;
         };
+        let label = object.and_then(|object| object.label(REVISION));
+        let Some(place) = place(label, host, facts)? else {
+            continue;
+        };
         if let Some(standing) = standing(&rival, &host.server, &host.probe) {
             let is_older = age(&reference, object) < own;
-            found.extend(judge(host, &rival, &reference, &standing, is_older));
+            let rival = Rival {
+                gateway: &rival,
+                reference: &reference,
+                place,
+            };
+            found.extend(judge(host, &rival, &standing, is_older));
         }
     }
     Ok(found)
 }
 
-fn judge(
-    host: &Host,
-    rival: &Gateway,
-    reference: &ObjectRef,
-    standing: &Standing,
-    is_older: bool,
-) -> Option<Finding> {
+/// A Gateway that takes a host from another one, or loses it to that.
+struct Rival<'a> {
+    gateway: &'a Gateway,
+    reference: &'a ObjectRef,
+    /// At which proxies, as the end of a sentence; empty for all.
+    place: String,
+}
+
+/// At which of a host's proxies a Gateway with this label `istio.io/rev` takes part; `None` where no istiod of theirs reads it.
+fn place(label: Option<&str>, host: &Host, facts: &Facts<'_>) -> Reconciled<Option<String>> {
+    let ingress = &host.gateway.ingress;
+    let (reading, others) = control_plane::readers(label, ingress, facts.observed)?;
+    Ok(match (label, reading.is_empty(), others.is_empty()) {
+        (_, _, true) => Some(String::new()),
+        (Some(label), false, false) => Some(format!(" at the proxies of the revision `{label}`")),
+        _ => None,
+    })
+}
+
+fn judge(host: &Host, rival: &Rival<'_>, standing: &Standing, is_older: bool) -> Option<Finding> {
     match standing {
         Standing::Closer(pattern) => {
             let is_routed = host.route.is_some();
-            is_routed.then(|| shadowed(host, rival, reference, pattern))
+            is_routed.then(|| shadowed(host, rival, pattern))
         }
-        Standing::Same if is_older => Some(duplicate(host, reference)),
-        Standing::Same => Some(dropped(host, reference)),
+        Standing::Same if is_older => Some(duplicate(host, rival)),
+        Standing::Same => Some(dropped(host, rival)),
     }
 }
 
@@ -179,33 +206,39 @@ fn without(reference: &ObjectRef) -> String {
     }
 }
 
-fn duplicate(host: &Host, rival: &ObjectRef) -> Finding {
+fn duplicate(host: &Host, rival: &Rival<'_>) -> Finding {
+    let Rival {
+        reference, place, ..
+    } = rival;
     Finding::new(
         &check::GATEWAY_DUPLICATE_HOST,
         format!(
-            "the older {} has the host `{}` too, so Istio drops the server of the Gateway {}",
-            called(rival),
+            "the older {} has the host `{}` too, so Istio drops the server of the Gateway {}{place}",
+            called(reference),
             host.server.hosts.join("`, `"),
             host.gateway.name
         ),
-        without(rival),
+        without(reference),
     )
     .because(format!(
         "the {} answers for `{}`, whatever certificate check this Gateway has",
-        called(rival),
+        called(reference),
         host.name
     ))
 }
 
-fn dropped(host: &Host, rival: &ObjectRef) -> Finding {
+fn dropped(host: &Host, rival: &Rival<'_>) -> Finding {
+    let Rival {
+        reference, place, ..
+    } = rival;
     Finding::new(
         &check::GATEWAY_DUPLICATE_HOST,
         format!(
-            "the younger {} has the host `{}` too, so Istio drops the younger one's server",
-            called(rival),
+            "the younger {} has the host `{}` too, so Istio drops the younger one's server{place}",
+            called(reference),
             host.server.hosts.join("`, `")
         ),
-        without(rival),
+        without(reference),
     )
     .because(format!(
         "the younger Gateway takes the host as soon as the Gateway {} is deleted and created again",
@@ -214,13 +247,18 @@ fn dropped(host: &Host, rival: &ObjectRef) -> Finding {
     .graded(Severity::Warning)
 }
 
-fn shadowed(host: &Host, rival: &Gateway, reference: &ObjectRef, pattern: &str) -> Finding {
-    let server = rival.server_for(&host.probe);
+fn shadowed(host: &Host, rival: &Rival<'_>, pattern: &str) -> Finding {
+    let Rival {
+        gateway,
+        reference,
+        place,
+    } = rival;
+    let server = gateway.server_for(&host.probe);
     let mode = server.map_or("", |server| &server.mode);
     Finding::new(
         &check::GATEWAY_SHADOWED,
         format!(
-            "the {} takes the host `{}` from the Gateway {}: the first one serves `{pattern}` in mode {mode}",
+            "the {} takes the host `{}` from the Gateway {}{place}: the first one serves `{pattern}` in mode {mode}",
             called(reference),
             host.name,
             host.gateway.name

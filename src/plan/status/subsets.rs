@@ -2,18 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
+
 use super::facts::{Facts, blind, remedy};
 use super::hosts::Host;
 use super::routes::{self, Route};
 use super::{Finding, Link, check, workload};
+use crate::plan::external_routes::labels_of;
+use crate::plan::ingress;
 use crate::plan::{Observed, Query, Reconciled, command_line, control_plane, external_routes};
-use crate::resources::destination_rule::{closest, is_exported_to, is_private, subset};
+use crate::resources::destination_rule::{
+    closest, exports_with, for_proxies, is_exported_to, is_local, is_private, subset,
+};
+use crate::resources::environment::default_exports;
 use crate::resources::http_routes::subsets;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
 use crate::resources::listing::label_selector;
 use crate::resources::pod::is_ready;
 use crate::resources::service::Service;
+use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// The labels that istiod adds to those of a Pod (<https://github.com/istio/istio>,
@@ -32,16 +40,26 @@ pub(super) struct Reader {
     roots: BTreeSet<String>,
     /// The revisions of their istiods; none if no Pod was read.
     revisions: BTreeSet<String>,
+    /// Their labels, if a Pod was read.
+    labels: Option<Vec<(String, String)>>,
+    /// Whether a mesh keeps rules that do not say to whom they are exported to their own namespace.
+    are_private: bool,
 }
 
 impl Reader {
     /// The proxies of an ingress gateway in one of its namespaces.
     pub fn of(ingress: &IngressGateway, proxies: &str, observed: &Observed) -> Reconciled<Self> {
         let planes = control_plane::named(ingress, observed)?;
+        let pods = ingress::all_pods(ingress, observed)?;
+        let mut configs = control_plane::read_configs(ingress, observed)?.into_iter();
         Ok(Self {
             proxies: proxies.to_owned(),
             roots: control_plane::root_namespaces(ingress, observed)?,
             revisions: planes.into_iter().map(|plane| plane.revision).collect(),
+            labels: pods.first().map(|pod| labels_of(pod)),
+            are_private: configs.any(|config| {
+                default_exports(config, Kind::DestinationRule).contains(&".".to_owned())
+            }),
         })
     }
 
@@ -80,6 +98,40 @@ impl Reader {
         label.is_none_or(|label| self.revisions.is_empty() || self.revisions.contains(label))
     }
 
+    /// Whether only proxies of a rule's own namespace see it.
+    fn is_private(&self, rule: &Object) -> bool {
+        is_private(rule, self.are_private)
+    }
+
+    fn labels(&self) -> Labels<'_> {
+        Labels {
+            known: self.labels.as_deref().unwrap_or_default(),
+            are_complete: self.labels.is_some(),
+        }
+    }
+
+    /// The rule that defines a subset of a Service for proxies elsewhere only.
+    fn hidden<'a>(
+        &self,
+        service: &ObjectRef,
+        name: &str,
+        observed: &'a Observed,
+    ) -> Reconciled<Option<&'a Object>> {
+        for query in self.lists(service) {
+            let rules = self.listed(&query, observed)?.unwrap_or_default();
+            let rules = rules.into_iter();
+            let for_all = rules.filter(|rule| rule.at(&["spec", "workloadSelector"]).is_none());
+            let found = closest(for_all, service).into_iter();
+            let mut defining = found.filter(|rule| subset(&[*rule], name).is_some());
+            let is_hidden =
+                |rule: &&Object| self.is_private(rule) || !is_exported_to(rule, &self.proxies);
+            if let Some(rule) = defining.find(is_hidden) {
+                return Ok(Some(rule));
+            }
+        }
+        Ok(None)
+    }
+
     /// The rules in a list that an istiod of the proxies reads; a finding if they could not be listed.
     fn listed<'a>(
         &self,
@@ -114,10 +166,10 @@ impl Reader {
             Err(unseen) if !is_root => return Ok(Err(unseen)),
             Err(_) => {}
             Ok(rules) => {
-                let rules = rules.into_iter();
-                let found = closest(rules.filter(|rule| !is_root || is_private(rule)), service);
+                let is_own = |rule: &&Object| is_local(rule) && (!is_root || self.is_private(rule));
+                let found = closest(rules.into_iter().filter(is_own), service);
                 if !found.is_empty() {
-                    return Ok(Ok(found));
+                    return Ok(Ok(for_proxies(&found, self.labels())));
                 }
             }
         }
@@ -126,7 +178,7 @@ impl Reader {
                 Ok(rules) => rules.into_iter(),
                 Err(unseen) => return Ok(Err(unseen)),
             };
-            let seen = rules.filter(|rule| rule.namespace() == proxies || !is_private(rule));
+            let seen = rules.filter(|rule| !self.is_private(rule));
             let mut found = closest(seen, service);
             found.retain(|rule| is_exported_to(rule, proxies));
             if !found.is_empty() {
@@ -134,6 +186,23 @@ impl Reader {
             }
         }
         Ok(Ok(Vec::new()))
+    }
+
+    /// The finding on a subset that is not defined for the proxies, or by this rule for others only.
+    fn undefined(&self, seen: &str, hidden: Option<&Object>, route: &ObjectRef) -> Finding {
+        let Some(rule) = hidden else {
+            let seen = format!("{seen}, which no DestinationRule defines");
+            return Finding::new(&check::ROUTE_SUBSET, seen, command_line::edit(route));
+        };
+        let (name, proxies) = (rule.reference(), &self.proxies);
+        let patch = json!({"spec": {"exportTo": exports_with(rule, proxies)}});
+        Finding::new(
+            &check::ROUTE_SUBSET,
+            format!(
+                "{seen}; the {name} defines it and is not exported to the namespace `{proxies}` of the ingress gateway"
+            ),
+            command_line::patch(name, "merge", &patch),
+        )
     }
 }
 
@@ -152,12 +221,10 @@ pub(super) fn undefined(
             }
             Ok(rules) if subset(&rules, &name).is_some() => {}
             Ok(_) => {
+                let hidden = reader.hidden(&service, &name, facts.observed)?;
                 let reference = object.reference();
-                link.find(
-                    &check::ROUTE_SUBSET,
-                    format!("{reference} leads to the subset `{name}` of {service}, which no DestinationRule defines"),
-                    command_line::edit(reference),
-                );
+                let seen = format!("{reference} leads to the subset `{name}` of {service}");
+                link.add(reader.undefined(&seen, hidden, reference));
             }
         }
     }

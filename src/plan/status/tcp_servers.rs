@@ -1,5 +1,6 @@
 //! TCP servers that are newer than a guard, which closes their connections.
 
+use super::facts::remedy;
 use super::{Finding, check};
 use crate::plan::probe::IngressProxies;
 use crate::resources::gateway::Gateway;
@@ -37,10 +38,11 @@ pub(super) fn later(
 
 /// The finding on Gateways of the Kubernetes Gateway API that could not be listed.
 pub(super) fn unseen(proxies: &IngressProxies<'_>) -> Option<Finding> {
-    let reason = proxies.kubernetes_gateways_unseen.as_ref()?;
+    let unread = proxies.kubernetes_gateways_unread.as_ref()?;
+    let reason = unread.unknown()?;
     let seen = format!("the Gateways of the Kubernetes Gateway API could not be listed: {reason}");
     let why = "whether the guards close connections of their TCP and TLS listeners is not known";
-    Some(Finding::new(&check::GUARD_NOT_CHECKED, seen, "kubectl mtls rbac status").because(why))
+    Some(Finding::new(&check::GUARD_NOT_CHECKED, seen, remedy(unread)).because(why))
 }
 
 fn without(gateways: &[Gateway], servers: &[(usize, usize)]) -> Vec<Gateway> {

@@ -119,20 +119,16 @@ pub(super) fn unexported(
     }
 }
 
-/// The label by which an istiod that configures the proxies does not read an object, and the revision of that istiod
-/// (<https://github.com/istio/istio>, `pkg/config/model.go`, `LabelsInRevision`).
+/// The label by which an istiod that configures the proxies does not read an object, and the revision of that istiod.
 fn foreign_revision<'a>(
     object: &'a Object,
     gateway: &GatewayName,
     facts: &Facts<'_>,
 ) -> Reconciled<Option<(&'a str, String)>> {
-    let Some(label) = object.label(REVISION) else {
-        return Ok(None);
-    };
-    let planes = control_plane::named(&facts.ingress(gateway), facts.observed)?;
-    let mut revisions = planes.into_iter().map(|plane| plane.revision);
-    let other = revisions.find(|revision| revision != label);
-    Ok(other.map(|revision| (label, revision)))
+    let ingress = facts.ingress(gateway);
+    let label = object.label(REVISION);
+    let (_, others) = control_plane::readers(label, &ingress, facts.observed)?;
+    Ok(label.zip(others.into_iter().next()))
 }
 
 /// How the default of a mesh hides an object that does not say to whom it is exported (`pilot/pkg/model/push_context.go`,

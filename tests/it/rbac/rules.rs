@@ -114,6 +114,8 @@ pub(super) fn disagreements(cast: &Cast, events: &[AuditEvent]) -> Vec<String> {
         "envoyfilters",
         "requestauthentications",
         "secrets",
+        "trafficextensions",
+        "wasmplugins",
     ];
     let is_asked_for = |event: &&AuditEvent| {
         let is_there = event.namespace == NAMESPACE && event.code == 403;

@@ -99,3 +99,39 @@ fn a_record_that_its_controller_refuses_is_told_in_its_words() {
     exposed.desk.run(&expose).exits(0);
     exposed.is_healthy();
 }
+
+#[test]
+fn a_provider_whose_account_has_lost_its_zone_is_the_cause() {
+    let desk = crate::register_domain::desk("zoneless");
+    let domain = "zoneless.example.com";
+    let provider = ["--provider", "cloudflare-dns", "--from-file", "token"];
+    let register = [&["register-domain", domain], &provider[..]].concat();
+    desk.run(&register).exits(0);
+    let host = format!("httpbin.mtls.{domain}");
+    let exposed = Exposed::of((desk, host));
+    let expose = ["expose", "httpbin", "--domain", domain];
+    exposed.desk.run(&expose).exits(0);
+    exposed.is_healthy();
+    let named = "zoneless-example-com";
+    let has_zone = |zone: &str| {
+        let key = ObjectKey::new("zoneless", named);
+        let controls = exposed.desk.instance.stand_ins();
+        controls.dns().hosted_zones(key, &[zone]);
+        // Its controller looks at the account again.
+        let again = format!("example.com/zone={zone}");
+        let annotate = ["annotate", "--overwrite", "dnsproviders", named, &again];
+        exposed.own(&annotate);
+    };
+    has_zone("example.org");
+    // What was published before is still answered.
+    let finding = exposed.finds("dns/provider-failed", "warning");
+    let seen = finding["seen"].as_str().unwrap();
+    let words = format!(
+        "DNSProvider zoneless/{named} is Error: no domain matching hosting zones. Need to be a (sub)domain of [example.org]"
+    );
+    assert_eq!(seen, words);
+    let described = exposed.pastes_remedy(&finding);
+    assert!(described.contains("no domain matching"), "{described}");
+    has_zone(domain);
+    exposed.is_healthy();
+}

@@ -28,7 +28,7 @@ impl Host {
         // What a failed test left.
         let left = [
             "delete",
-            "envoyfilters,requestauthentications,authorizationpolicies",
+            "envoyfilters,wasmplugins,trafficextensions,requestauthentications,authorizationpolicies",
             "theirs",
             "--ignore-not-found",
         ];

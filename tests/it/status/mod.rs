@@ -216,6 +216,11 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
             &read,
         ),
         Rule::in_cluster("networking.istio.io", &["envoyfilters"], &read),
+        Rule::in_cluster(
+            "extensions.istio.io",
+            &["wasmplugins", "trafficextensions"],
+            &read,
+        ),
         Rule::in_namespace("istio-system", "", &["configmaps"], &["get"]),
         Rule::in_cluster(
             "gateway.networking.k8s.io",

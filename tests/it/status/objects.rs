@@ -1,5 +1,7 @@
 //! Faults of single objects beside the Gateway: each is made by hand, is one finding, and its remedy ends it.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, KeyPair, SerialNumber};
 
 use super::*;
@@ -174,8 +176,14 @@ fn a_client_whose_certificate_ends_soon() {
     exposed.is_repaired_by_remedy(&finding);
 }
 
-/// Of a client CA that somebody made by hand, from and until days from now.
+/// A list of a CA, with its key, from and until days from now.
 fn list_of(ca: &(String, String), from: i64, until: i64) -> String {
+    list_by(ca, KeyIdMethod::Sha256, from, until)
+}
+
+/// The same of a CA with another way to its key identifier.
+fn list_by(ca: &(String, String), key: KeyIdMethod, from: i64, until: i64) -> String {
+    let key_identifier_method = key;
     let key = KeyPair::from_pem(&ca.1).unwrap();
     let issuer = rcgen::Issuer::from_ca_cert_pem(&ca.0, key).unwrap();
     let at = |days: i64| OffsetDateTime::now_utc() + Duration::days(days);
@@ -185,7 +193,7 @@ fn list_of(ca: &(String, String), from: i64, until: i64) -> String {
         crl_number: SerialNumber::from(1u64),
         issuing_distribution_point: None,
         revoked_certs: Vec::new(),
-        key_identifier_method: KeyIdMethod::Sha256,
+        key_identifier_method,
     };
     list.signed_by(&issuer).unwrap().pem().unwrap()
 }
@@ -220,6 +228,43 @@ fn revocation_lists_of_a_ca_made_by_hand_that_have_expired_or_are_of_the_future(
             let mut ids = findings.iter().filter_map(|finding| finding["id"].as_str());
             !ids.any(|id| id.starts_with("client-ca/crl-"))
         });
+    }
+}
+
+/// The revocation list that an authority's own CA signs, from and until days from now.
+fn list_of_authority(exposed: &Exposed, from: i64, until: i64) -> String {
+    let authority = exposed.names.authority.as_str();
+    let data = |kind: &str| exposed.desk.get("kubectl-mtls", kind, authority)["data"].clone();
+    let keys = data("secret");
+    let mut keys = keys.as_object().unwrap().iter();
+    // A CA's key has its key identifier as its name.
+    let (id, key) = keys.find(|(name, _)| !name.contains('.')).unwrap();
+    let key = String::from_utf8(BASE64.decode(key.as_str().unwrap()).unwrap()).unwrap();
+    let bundle = data("configmap")["ca.crt"].as_str().unwrap().to_owned();
+    let digits = (0..id.len()).step_by(2).map(|at| &id[at..at + 2]);
+    let id = digits
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect();
+    list_by(&(bundle, key), KeyIdMethod::PreSpecified(id), from, until)
+}
+
+#[test]
+fn revocation_lists_of_an_authority_that_have_expired_or_end_soon() {
+    let exposed = Exposed::new("lapsed");
+    let authority = exposed.names.authority.as_str();
+    let pem = ["issue-client", "ada", "--format", "pem"];
+    exposed.desk.run(&pem).exits(0);
+    exposed.desk.run(&["revoke-client", "ada"]).exits(0);
+    exposed.is_healthy();
+    for (from, until, id, severity) in [
+        (-30, -1, "client-ca/crl-expired", "error"),
+        (-29, 1, "client-ca/crl-ending", "warning"),
+    ] {
+        let list = list_of_authority(&exposed, from, until);
+        let data = json!({"data": {"ca.crl": list}});
+        exposed.patch("kubectl-mtls", "configmaps", authority, &data);
+        let finding = exposed.finds(id, severity);
+        exposed.is_repaired_by_remedy(&finding);
     }
 }
 

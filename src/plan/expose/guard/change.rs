@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::super::target::Target;
 use super::super::view::View;
 use super::super::wanted::Wanted;
-use crate::plan::Observed;
 use crate::plan::probe::IngressProxies;
+use crate::plan::{Observed, Seen};
 use crate::resources::guard::{self, Clients, Listener, OtherServer};
 use crate::resources::names::CLIENTS_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
@@ -91,7 +91,8 @@ pub(super) fn limits(
             target.host
         )
     });
-    let unseen = proxies.kubernetes_gateways_unseen.iter().map(|reason| {
+    let unread = proxies.kubernetes_gateways_unread.iter();
+    let unseen = unread.filter_map(Seen::unknown).map(|reason| {
         format!(
             "the Gateways of the Kubernetes Gateway API could not be listed, so the guards may close connections of their TCP and TLS listeners: {reason}"
         )

@@ -37,7 +37,7 @@ impl Guards<'_> {
             Closed::Unknown => (
                 Severity::Unknown,
                 "whether a host guard denies requests through the other server could not be read",
-                "kubectl mtls rbac status".to_owned(),
+                self.policies.as_ref().err().cloned().unwrap_or(edit),
             ),
             Closed::No => (
                 Severity::Error,

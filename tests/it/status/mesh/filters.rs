@@ -119,3 +119,36 @@ fn a_filter_that_the_proxies_reject_is_told_by_status_and_by_whoever_waits_for_t
         .exits(0);
     assert!(host.is_answered(Some("ada"), 200));
 }
+
+const EXTENSIONS: &str = "extensions.istio.io/v1alpha1";
+
+#[test]
+fn extensions_of_the_proxies_are_told() {
+    let host = Host::new();
+    let selector = json!({"matchLabels": {"istio": "ingressgateway"}});
+    let says = |words: &str| {
+        let finding = host.finds("proxy/added-filter", "note");
+        let seen = finding["seen"].as_str().unwrap();
+        assert!(seen.contains(words), "{seen}");
+    };
+    let answers = r#"function envoy_on_request(handle)
+  handle:respond({[":status"] = "418"}, "theirs")
+end"#;
+    let spec = json!({"selector": selector, "lua": {"inlineCode": answers}});
+    host.with("TrafficExtension", EXTENSIONS, &spec, || {
+        eventually("the script answers in the place of the Service", || {
+            host.is_answered(Some("ada"), 418)
+        });
+        says("TrafficExtension istio-system/theirs adds a Lua script");
+    });
+    let spec = json!({
+        "selector": selector, "url": "https://127.0.0.1:9/theirs.wasm",
+        "failStrategy": "FAIL_CLOSE",
+    });
+    host.with("WasmPlugin", EXTENSIONS, &spec, || {
+        eventually("no request passes without the module", || {
+            !host.is_answered(Some("ada"), 200)
+        });
+        says("WasmPlugin istio-system/theirs adds a WebAssembly module");
+    });
+}

@@ -102,6 +102,28 @@ fn a_note_on_a_subject_does_not_confirm_what_one_clock_alone_says_of_it() {
     assert!(!ids.contains(&"server-certificate/expired"), "{ids:?}");
 }
 
+/// Nobody renews the server certificate, by both clocks; it has expired by one of them.
+#[test]
+fn what_has_ended_by_one_clock_alone_does_not_follow_from_a_fault_by_both() {
+    let mut cluster = kyma();
+    remove(&mut cluster, &super::server::certificate());
+    let id = "server-certificate/no-issuer";
+    only(&mut cluster, id, Severity::Warning);
+    cluster.now += Duration::days(365 * 20);
+    cluster.clock_ahead = Some(Duration::days(-365 * 20));
+    let report = report(&mut cluster);
+    let below = |id: &str| -> Vec<&str> {
+        let finding = report
+            .findings
+            .iter()
+            .find(|finding| finding.check.id == id);
+        let below = finding.unwrap().consequences.iter();
+        below.map(|finding| finding.check.id).collect()
+    };
+    assert_eq!(below(id), Vec::<&str>::new());
+    assert!(below("clock/skew").contains(&"server-certificate/expired"));
+}
+
 /// Long ago, a client's last certificate has expired by both clocks; that of another client ends soon, or has ended, by one of them.
 #[test]
 fn a_client_of_long_ago_does_not_confirm_what_one_clock_alone_says_of_others() {

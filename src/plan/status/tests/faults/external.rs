@@ -60,6 +60,23 @@ fn a_virtual_service_on_a_gateway_without_mutual_tls() {
 }
 
 #[test]
+fn what_no_istiod_of_the_proxies_reads_leads_nowhere() {
+    let route = ObjectRef::new(Kind::VirtualService, "team", "open");
+    for name in [GatewayName::new("team", "web").reference(), route] {
+        let mut cluster = plain();
+        add_open(&mut cluster);
+        let label = |cluster: &mut Cluster, revision: &str| {
+            let object = cluster.objects[&name].clone();
+            add(cluster, &object.with_label("istio.io/rev", revision));
+        };
+        label(&mut cluster, "canary");
+        assert_eq!(findings(&mut cluster), [], "{name}");
+        label(&mut cluster, "default");
+        only(&mut cluster, "external-route/open", ERROR);
+    }
+}
+
+#[test]
 fn a_virtual_service_whose_requests_need_a_token() {
     let mut cluster = plain();
     add_open(&mut cluster);

@@ -9,8 +9,13 @@ use crate::plan::{Effect, Query};
 
 /// The queries of a report on all hosts, in order.
 pub fn made(cluster: &mut Cluster) -> Vec<Query> {
+    made_by(cluster, &request())
+}
+
+/// The queries of a report, in order.
+fn made_by(cluster: &mut Cluster, request: &Request) -> Vec<Query> {
     let mut queries = Vec::new();
-    let mut run = Run::begin(&request());
+    let mut run = Run::begin(request);
     while let Some(effect) = run.next(cluster.now) {
         if let Effect::Read(wanted) = &effect {
             queries.extend(wanted.iter().cloned());
@@ -78,4 +83,28 @@ fn a_hundred_hosts_in_one_namespace_cost_no_more_requests_than_one_and_each_name
     add_hosts(&mut cluster, 99, 20);
     let spread = of_objects(&made(&mut cluster));
     assert_eq!(spread, one + 20 * 7);
+}
+
+#[test]
+fn the_report_of_one_host_asks_for_the_keys_of_its_own_authority_only() {
+    let mut cluster = kyma();
+    let mut other = cluster.state();
+    other.authority = "other".to_owned();
+    other.keys_secret = "other".to_owned();
+    cluster.put(&other.object());
+    let host = "httpbin.mtls.c-1.kyma.example.com";
+    let of_one = Request {
+        only: Some(host.to_owned()),
+        ..request()
+    };
+    let keys: Vec<String> = made_by(&mut cluster, &of_one)
+        .into_iter()
+        .filter_map(|query| match query {
+            Query::GetMetadataIfAllowed(name) => Some(name),
+            _ => None,
+        })
+        .filter(|name| name.namespace == "kubectl-mtls")
+        .map(|name| name.name)
+        .collect();
+    assert_eq!(keys, ["kyma-mtls"]);
 }

@@ -88,7 +88,10 @@ fn expected(query: &Query) -> &'static str {
             Kind::KubernetesGateway => "guard/not-checked",
             Kind::AuthorizationPolicy if of_gateway(namespace) => "guard/not-checked",
             Kind::NetworkPolicy if of_gateway(namespace) => "ingress-policy/not-checked",
-            Kind::EnvoyFilter | Kind::RequestAuthentication => "ingress-policy/not-checked",
+            Kind::EnvoyFilter
+            | Kind::WasmPlugin
+            | Kind::TrafficExtension
+            | Kind::RequestAuthentication => "ingress-policy/not-checked",
             Kind::Pod if of_gateway(namespace) => "proxy/replicas-not-told-apart",
             Kind::Pod if namespace.is_none() => "proxy/not-checked",
             Kind::EndpointSlice => "service/not-checked",
@@ -119,6 +122,8 @@ fn a_read_that_fails_is_one_finding_of_what_is_not_checked() {
                 };
                 if !is_right {
                     wrong.push(format!("{query:?} {answer:?}: {found:?}"));
+                } else if let Some(remedy) = unfit_remedy(&mut cluster, &answer) {
+                    wrong.push(format!("{query:?} {answer:?}: {remedy}"));
                 } else if let [(id, _)] = found.as_slice() {
                     count("made", id);
                     count("named", id);
@@ -127,6 +132,16 @@ fn a_read_that_fails_is_one_finding_of_what_is_not_checked() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The remedy of a finding that does not fit the reason: Roles where the user has the permission, or none where he lacks it.
+fn unfit_remedy(cluster: &mut Cluster, answer: &Seen<()>) -> Option<String> {
+    let is_denied = matches!(answer, Seen::Denied(_));
+    let findings = report(cluster).findings.into_iter();
+    // No Role allows questions to a DNS server.
+    let mut of_roles = findings.filter(|finding| finding.check.id != "dns/not-checked");
+    let is_unfit = |finding: &Finding| finding.remedy.starts_with("kubectl mtls rbac") != is_denied;
+    of_roles.find(is_unfit).map(|finding| finding.remedy)
 }
 
 /// The two ways in which a query is not answered.

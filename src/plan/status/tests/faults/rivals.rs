@@ -111,6 +111,52 @@ fn a_gateway_for_an_istiod_of_another_revision_takes_no_host() {
     }
 }
 
+/// Gives one of the proxies to the istiod of another revision.
+fn upgrade_one(cluster: &mut Cluster) {
+    let is_proxy = |object: &&Object| {
+        object.reference().kind == Kind::Pod && object.namespace() == "istio-system"
+    };
+    let pod = cluster.objects.values().find(is_proxy).unwrap().clone();
+    add(cluster, &pod.with_annotation("istio.io/rev", "canary"));
+}
+
+#[test]
+fn a_gateway_for_the_istiod_of_some_of_the_proxies_takes_the_host_there() {
+    for (created, severity) in [
+        ("2020-01-01T00:00:00Z", Severity::Error),
+        ("2099-01-01T00:00:00Z", Severity::Warning),
+    ] {
+        for mut cluster in both() {
+            upgrade_one(&mut cluster);
+            assert_eq!(findings(&mut cluster), []);
+            let (pattern, _) = hosts(&cluster);
+            let rival = other(created, &pattern, &modes()[0]);
+            add(
+                &mut cluster,
+                &rival.clone().with_label("istio.io/rev", "1-30"),
+            );
+            assert_eq!(findings(&mut cluster), []);
+            add(&mut cluster, &rival.with_label("istio.io/rev", "canary"));
+            let id = "gateway/duplicate-host";
+            let finding = only_until_repaired(&mut cluster, id, severity);
+            let words = "at the proxies of the revision `canary`";
+            assert!(finding.seen.contains(words), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn a_closer_gateway_for_the_istiod_of_some_of_the_proxies_takes_the_host_there() {
+    let mut cluster = kyma();
+    upgrade_one(&mut cluster);
+    let (_, host) = hosts(&cluster);
+    let rival = other("2099-01-01T00:00:00Z", &json!([host]), &modes()[0]);
+    add(&mut cluster, &rival.with_label("istio.io/rev", "canary"));
+    let finding = only(&mut cluster, "gateway/shadowed", Severity::Error);
+    let words = "at the proxies of the revision `canary`";
+    assert!(finding.seen.contains(words), "{}", finding.seen);
+}
+
 /// A Gateway of the Kubernetes Gateway API on the same proxies, made at this time, with a listener for this host.
 fn of_kubernetes(created: &str, host: &Value) -> Object {
     let service = "istio-ingressgateway.istio-system.svc.cluster.local";

@@ -150,6 +150,25 @@ fn a_secret_that_does_not_follow_its_authority_is_one_finding() {
     assert_eq!(finding.remedy, command);
 }
 
+/// By one clock alone the list has expired, from which it would follow; by the other one it is a fault of its own.
+#[test]
+fn a_list_without_a_revoked_certificate_is_a_fault_by_both_clocks() {
+    let mut cluster = unmoved();
+    cluster.issue("bob");
+    cluster.revoke(1);
+    let name = CredentialNames::first().earlier_client_ca();
+    let secret = cluster.objects[&client_ca::secret("istio-system", &name)].clone();
+    let mut data = secret.at(&["data"]).unwrap().clone();
+    data["crl"] = BASE64.encode(own(&cluster).list(-1, 60)).into();
+    add(&mut cluster, &secret.with("data", data));
+    let outdated = ("client-ca/crl-outdated", Severity::Error);
+    assert_eq!(findings(&mut cluster), [outdated]);
+    cluster.now += time::Duration::days(70);
+    cluster.clock_ahead = Some(time::Duration::days(-70));
+    let found = findings(&mut cluster);
+    assert_eq!(found, [outdated, ("clock/skew", Severity::Warning)]);
+}
+
 #[test]
 fn a_secret_that_follows_its_authority_and_was_changed_is_one_finding() {
     let key = crate::pki::key::PrivateKey::generate(crate::pki::key::KeyType::P256).unwrap();

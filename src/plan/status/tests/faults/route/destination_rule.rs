@@ -224,3 +224,91 @@ fn a_rule_for_an_istiod_of_another_revision_counts_for_nothing() {
     add(&mut cluster, &rule.with_label("istio.io/rev", "default"));
     only(&mut cluster, "service/anonymous", ERROR);
 }
+
+/// The cluster whose mesh configuration says this.
+fn with_mesh(text: &str) -> Cluster {
+    let mut cluster = plain();
+    let mesh = crate::resources::environment::mesh_config();
+    let mesh = Object::new(mesh).with("data", json!({"mesh": text}));
+    add(&mut cluster, &mesh);
+    assert_eq!(findings(&mut cluster), []);
+    cluster
+}
+
+#[test]
+fn a_mesh_whose_rules_are_private_by_default() {
+    let private = || with_mesh("defaultDestinationRuleExportTo: [\".\"]\n");
+    let disabling = with_mode("shop", FULL, "DISABLE");
+    let mut cluster = private();
+    add(&mut cluster, &disabling);
+    assert_eq!(findings(&mut cluster), []);
+    add(&mut cluster, &exported(&disabling, &json!(["*"])));
+    only_until_repaired(&mut cluster, "service/anonymous", ERROR);
+    // Of the root namespace it is for the proxies there, and counts first.
+    let mut cluster = private();
+    let mutual = with_mode("shop", FULL, "ISTIO_MUTUAL");
+    add(&mut cluster, &exported(&mutual, &json!(["*"])));
+    add(&mut cluster, &with_mode("istio-system", FULL, "DISABLE"));
+    only_until_repaired(&mut cluster, "service/anonymous", ERROR);
+}
+
+#[test]
+fn a_subset_of_a_rule_that_the_gateway_does_not_see() {
+    let default = "defaultDestinationRuleExportTo: [\".\"]\n";
+    let with_v2 = |rule: &Object| {
+        let mut cluster = with_subset();
+        let mut pod = cluster.objects[&ObjectRef::new(Kind::Pod, "shop", "httpbin-1")].clone();
+        pod = pod.with_label("version", "v2");
+        add(&mut cluster, &pod);
+        add(&mut cluster, rule);
+        cluster
+    };
+    let mut by_default = with_v2(&of_v2());
+    assert_eq!(findings(&mut by_default), []);
+    let mesh = crate::resources::environment::mesh_config();
+    add(
+        &mut by_default,
+        &Object::new(mesh).with("data", json!({"mesh": default})),
+    );
+    let by_itself = with_v2(&exported(&of_v2(), &json!(["."])));
+    for mut cluster in [by_default, by_itself] {
+        let finding = only_until_repaired(&mut cluster, "route/subset", ERROR);
+        let words = "DestinationRule shop/httpbin defines it and is not exported";
+        assert!(finding.seen.contains(words), "{}", finding.seen);
+    }
+}
+
+#[test]
+fn a_rule_in_the_namespace_of_the_gateway_for_proxies_elsewhere_counts_for_nothing() {
+    let mut cluster = with_root_elsewhere();
+    let elsewhere = exported(
+        &with_mode("istio-system", FULL, "DISABLE"),
+        &json!(["team"]),
+    );
+    add(&mut cluster, &elsewhere);
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_rule_for_some_workloads_counts_where_it_selects_the_gateway() {
+    for namespace in ["istio-system", "shop"] {
+        for labels in [
+            json!({"istio": "ingressgateway"}),
+            json!({"app": "httpbin"}),
+        ] {
+            for mut cluster in [plain(), with_root_elsewhere()] {
+                let mut spec = with_mode(namespace, FULL, "DISABLE")
+                    .at(&["spec"])
+                    .unwrap()
+                    .clone();
+                spec["workloadSelector"] = json!({"matchLabels": labels});
+                add(&mut cluster, &rule(namespace, "theirs", &spec));
+                if namespace == "istio-system" && labels["istio"] == "ingressgateway" {
+                    only_until_repaired(&mut cluster, "service/anonymous", ERROR);
+                } else {
+                    assert_eq!(findings(&mut cluster), [], "{namespace} {labels}");
+                }
+            }
+        }
+    }
+}
