@@ -30,7 +30,11 @@ impl Renewed {
             failed.len() + renewed.len(),
             failed.join(", ")
         ));
-        Some(failure.hint("the other certificates are renewed; each reason is above"))
+        Some(failure.hint(if renewed.is_empty() {
+            "each reason is above"
+        } else {
+            "the other certificates are renewed; each reason is above"
+        }))
     }
 }
 
