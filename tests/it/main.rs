@@ -40,6 +40,7 @@ mod hostile_input;
 mod ingress;
 mod issue_client;
 mod issue_faults;
+mod krew;
 mod kubernetes_gateways;
 mod lab;
 mod lacking;
