@@ -1,12 +1,13 @@
 //! The result of `status`.
 
+mod lines;
 pub mod openmetrics;
 mod timeline;
 
 use clap::ValueEnum;
 use colored::Colorize;
-use textwrap::{Options, WordSeparator, WordSplitter};
 
+use self::lines::{hanging, wrapped};
 use super::{Format, Render};
 use crate::error::Failure;
 use crate::plan::status::{
@@ -46,9 +47,6 @@ impl Form {
         report.render(format)
     }
 }
-
-/// Default width of a terminal, in columns.
-const WIDTH: usize = 80;
 
 impl Render for Report {
     fn table(&self, is_wide: bool) -> String {
@@ -225,39 +223,6 @@ fn describe(finding: &Finding) -> String {
     text
 }
 
-/// Lines of at most [`WIDTH`] columns with this indent; a longer word stands alone on its line.
-fn wrapped(text: &str, indent: &str) -> String {
-    hanging(text, indent, indent)
-}
-
-/// As [`wrapped`], with another beginning of the first line.
-fn hanging(text: &str, first: &str, indent: &str) -> String {
-    let text = whole_commands(&printable_line(text));
-    let options = Options::new(WIDTH)
-        .initial_indent(first)
-        .subsequent_indent(indent)
-        .break_words(false)
-        .word_separator(WordSeparator::AsciiSpace)
-        .word_splitter(WordSplitter::NoHyphenation);
-    let filled = textwrap::fill(&text, options).replace(NO_BREAK, " ");
-    filled.trim_end().to_owned() + "\n"
-}
-
-/// Stands for a blank that is not the end of a line; no text has it, since it is for private use.
-const NO_BREAK: char = '\u{e000}';
-
-/// The text with commands that are not broken into lines, so that they can be pasted.
-fn whole_commands(text: &str) -> String {
-    let parts = text.split('`').enumerate().map(|(number, part)| {
-        if number % 2 == 1 && part.starts_with("kubectl ") {
-            part.replace(' ', &NO_BREAK.to_string())
-        } else {
-            part.to_owned()
-        }
-    });
-    parts.collect::<Vec<_>>().join("`")
-}
-
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
@@ -273,17 +238,6 @@ mod tests {
             says: says.to_owned(),
             details: details.iter().map(|text| (*text).to_owned()).collect(),
             findings: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_command_within_a_sentence_stays_in_one_line() {
-        let command = "`kubectl mtls unexpose httpbin -n shop`";
-        for words in 0..12 {
-            let text = format!("{}or stop exposing it: {command}", "word ".repeat(words));
-            let lines = wrapped(&text, "  ");
-            assert!(lines.lines().any(|line| line.contains(command)), "{lines}");
-            assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);
         }
     }
 

@@ -13,6 +13,7 @@
 mod authority_in_use;
 mod bulk;
 mod bulk_interrupted;
+mod bulk_stopped;
 mod ca_dir;
 mod ca_rotate;
 mod capacity;
