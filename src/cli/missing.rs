@@ -39,7 +39,12 @@ pub(super) fn without_advice_on_dashes(mut error: Error) -> Error {
     {
         let is_other = |tip: &&StyledStr| !tip.to_string().contains("as a value");
         let others: Vec<StyledStr> = tips.iter().filter(is_other).cloned().collect();
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(others));
+        let others = if others.is_empty() {
+            ContextValue::None
+        } else {
+            ContextValue::StyledStrs(others)
+        };
+        error.insert(ContextKind::Suggested, others);
     }
     error
 }
@@ -84,6 +89,7 @@ mod tests {
         let said = refused(&["issue-client", "alice", "--dry-run"]);
         assert!(said.contains("unexpected argument '--dry-run'"), "{said}");
         assert!(!said.contains("tip:"), "{said}");
+        assert!(!said.contains("\n\n\n"), "{said}");
         let said = refused(&["issue-client", "alice", "--fromat", "pem"]);
         assert!(said.contains("'--format'"), "{said}");
     }
