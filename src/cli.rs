@@ -53,7 +53,8 @@ impl Cli {
             ErrorKind::DisplayVersion => print(&error.render().ansi().to_string()),
             _ => {
                 // Where stderr cannot be written to, the exit code alone tells.
-                let _ = missing::with_other_ways(error).print();
+                let error = missing::without_advice_on_dashes(missing::with_other_ways(error));
+                let _ = error.print();
                 Ok(Exit::Failure)
             }
         })

@@ -1,6 +1,7 @@
 //! Suggestions for a command that lacks its argument.
 
 use clap::Error;
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands, and the ways to run each without the argument that it requires.
@@ -30,6 +31,23 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
         &["for `kubectl mtls`: kubectl mtls completion --install"],
     ),
 ];
+
+/// Takes the advice out of an error about an unknown flag to write `--` in front of it: a command would take the flag for a name.
+pub(super) fn without_advice_on_dashes(mut error: Error) -> Error {
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::StyledStrs(tips)) = error.get(ContextKind::Suggested)
+    {
+        let is_other = |tip: &&StyledStr| !tip.to_string().contains("as a value");
+        let others: Vec<StyledStr> = tips.iter().filter(is_other).cloned().collect();
+        let others = if others.is_empty() {
+            ContextValue::None
+        } else {
+            ContextValue::StyledStrs(others)
+        };
+        error.insert(ContextKind::Suggested, others);
+    }
+    error
+}
 
 /// Adds the other ways of the command to an error about its missing argument.
 pub(super) fn with_other_ways(mut error: Error) -> Error {
@@ -63,7 +81,17 @@ mod tests {
     fn refused(words: &[&str]) -> String {
         let words = std::iter::once(&"kubectl-mtls").chain(words);
         let error = Cli::try_parse_from(words).unwrap_err();
-        with_other_ways(error).to_string()
+        without_advice_on_dashes(with_other_ways(error)).to_string()
+    }
+
+    #[test]
+    fn nobody_is_told_to_give_an_unknown_flag_as_a_name() {
+        let said = refused(&["issue-client", "alice", "--dry-run"]);
+        assert!(said.contains("unexpected argument '--dry-run'"), "{said}");
+        assert!(!said.contains("tip:"), "{said}");
+        assert!(!said.contains("\n\n\n"), "{said}");
+        let said = refused(&["issue-client", "alice", "--fromat", "pem"]);
+        assert!(said.contains("'--format'"), "{said}");
     }
 
     #[test]

@@ -127,8 +127,13 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let first = check(args, &request, &cluster, terminal).await;
         let mut report = first.map_err(|failure| cluster.with_advice(failure))?;
         let is_healthy = |report: &Report| report.is_healthy(args.ignore_unknown);
-        let mut said = String::new();
+        let (mut said, mut waited_for) = (String::new(), String::new());
         while args.wait && !is_healthy(&report) && Instant::now() < end {
+            let found = ids(&report);
+            if found != waited_for {
+                terminal.note(&format!("waiting until nothing is found; so far: {found}"));
+                waited_for = found;
+            }
             tokio::time::sleep(PAUSE).await;
             let again = check(args, &request, &cluster, terminal);
             match tokio::time::timeout_at(end.into(), again).await {
@@ -146,14 +151,23 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         }
         let is_healthy = is_healthy(&report);
         terminal.data_in_colour(&args.output.of(&report)?);
-        Ok(if is_healthy {
-            Exit::Success
+        if is_healthy {
+            Ok(Exit::Success)
         } else if args.wait {
-            Exit::TimedOut
+            let found = ids(&report);
+            Err(Failure::timed_out(format!("timed out; found: {found}")))
         } else {
-            Exit::Findings
-        })
+            Ok(Exit::Findings)
+        }
     })
+}
+
+/// The ids of the findings, each once.
+fn ids(report: &Report) -> String {
+    let mut ids: Vec<&str> = report.findings.iter().map(|found| found.check.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.join(", ")
 }
 
 async fn check(

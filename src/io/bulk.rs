@@ -16,12 +16,11 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 pub use client::Client;
 pub use feed::{Feed, Place};
@@ -77,6 +76,13 @@ pub enum Event<'a, C> {
         /// The serial number, lower-case hex.
         serial: &'a str,
     },
+    /// A certificate was delivered in this run, and recording it as issued was not confirmed.
+    Unconfirmed {
+        /// The client's name.
+        name: &'a str,
+        /// The serial number, lower-case hex.
+        serial: &'a str,
+    },
     /// The run is stopping; certificates that have begun are completed.
     Ending,
     /// A fixed time has passed.
@@ -97,6 +103,17 @@ pub struct End {
     pub notes: Vec<String>,
 }
 
+/// How soon a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    /// When there are no more rows.
+    Not,
+    /// When the certificates that have begun are completed.
+    AfterBegun,
+    /// Now: nobody waits for the network or the disk any more.
+    AtOnce,
+}
+
 /// The state that the batches share.
 struct Shared<'a, 'b, C: Client> {
     bulk: &'b Bulk<'a, C>,
@@ -109,8 +126,7 @@ struct Shared<'a, 'b, C: Client> {
     lists: AsyncMutex<BTreeMap<Query, Arc<Seen<Vec<Object>>>>>,
     surroundings: Mutex<(Option<String>, Vec<String>)>,
     pace: Pace,
-    stopped: AtomicBool,
-    stop: Notify,
+    stop: &'b watch::Sender<Stop>,
     #[expect(clippy::type_complexity, reason = "this type has no shorter name")]
     tell: Mutex<&'b mut (dyn FnMut(Event<'_, C>) + 'b)>,
 }
@@ -123,19 +139,19 @@ impl<C: Client> Bulk<'_, C> {
         runtime: &OneThread,
         feed: Feed<C::Row>,
         mut tell: impl FnMut(Event<'_, C>),
-    ) -> Result<End, Failure> {
+    ) -> End {
+        let stop = watch::Sender::new(Stop::Not);
         std::thread::scope(|scope| {
             let shared = Shared {
                 bulk: self,
                 feed: AsyncMutex::new(feed),
                 reported: watch::Sender::new(0),
-                workers: Workers::start(scope, self),
+                workers: Workers::start(scope, self, &stop),
                 standings: AsyncMutex::default(),
                 lists: AsyncMutex::default(),
                 surroundings: Mutex::default(),
                 pace: Pace::default(),
-                stopped: AtomicBool::new(false),
-                stop: Notify::new(),
+                stop: &stop,
                 tell: Mutex::new(&mut tell),
             };
             runtime.run_to_its_end(shared.all())
@@ -144,8 +160,8 @@ impl<C: Client> Bulk<'_, C> {
 }
 
 impl<C: Client> Shared<'_, '_, C> {
-    async fn all(&self) -> Result<End, Failure> {
-        let mut signals = Signals::listen();
+    async fn all(&self) -> End {
+        let mut signals = Some(Signals::listen());
         let mut ticks = tokio::time::interval(TICK);
         let batches = async {
             let all = join_all([(); BATCHES].map(|()| self.batches())).await;
@@ -156,39 +172,48 @@ impl<C: Client> Shared<'_, '_, C> {
         let failure = loop {
             tokio::select! {
                 biased;
-                () = signals.next() => {
+                () = next_of(&mut signals) => {
                     if interrupted {
-                        return Err(interrupt::failure());
+                        self.stop(Stop::AtOnce);
+                        // A key that is being made, or a row that waits for a pipe, is still waited for; the next signal ends the process.
+                        signals = None;
+                    } else {
+                        interrupted = true;
+                        self.tell(Event::Ending);
+                        self.stop(Stop::AfterBegun);
                     }
-                    interrupted = true;
-                    self.tell(Event::Ending);
-                    self.stop();
                 }
                 failure = &mut batches => break failure,
                 _ = ticks.tick() => self.tell(Event::Tick { expected: self.expected() }),
             }
         };
-        self.bulk.flush_all()?;
+        let flushed = if self.stops(Stop::AtOnce) {
+            Ok(())
+        } else {
+            self.bulk.flush_all()
+        };
         let (host, notes) = std::mem::take(&mut *lock(&self.surroundings));
-        Ok(End {
-            failure: failure.or_else(|| interrupted.then(interrupt::failure)),
+        End {
+            failure: failure
+                .or_else(|| interrupted.then(interrupt::failure))
+                .or(flushed.err()),
             host,
             notes,
-        })
+        }
     }
 
     /// Processes batches until there are no more rows.
     async fn batches(&self) -> Result<(), Failure> {
-        while !self.is_stopped() {
+        while !self.stops(Stop::AfterBegun) {
             let (number, rows) = tokio::select! {
-                () = self.stop.notified() => break,
+                () = self.until(Stop::AfterBegun) => break,
                 rows = async { self.feed.lock().await.take(BATCH).await } => rows,
             };
             if rows.is_empty() {
                 break;
             }
             if let Err(failure) = self.batch(number, rows).await {
-                self.stop();
+                self.stop(Stop::AfterBegun);
                 return Err(failure);
             }
         }
@@ -199,14 +224,32 @@ impl<C: Client> Shared<'_, '_, C> {
         self.feed.try_lock().ok().and_then(|feed| feed.expected())
     }
 
-    /// Stops the intake of rows; certificates that have begun are completed.
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.stop.notify_waiters();
+    /// Ends the run this soon, unless it ends sooner already.
+    fn stop(&self, stop: Stop) {
+        self.stop.send_modify(|known| *known = stop.max(*known));
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+    /// Whether the run ends this soon, or sooner.
+    fn stops(&self, stop: Stop) -> bool {
+        *self.stop.borrow() >= stop
+    }
+
+    /// Waits until the run ends this soon, or sooner.
+    async fn until(&self, stop: Stop) {
+        // Fails only where the sender is gone, which lives as long as this.
+        let _ = self.stop.subscribe().wait_for(|known| *known >= stop).await;
+    }
+
+    /// The result of waiting for the network or the disk; `None` if the run ends at once.
+    async fn unless_at_once<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Option<T>, Failure> {
+        tokio::select! {
+            biased;
+            () = self.until(Stop::AtOnce) => Ok(None),
+            result = work => result.map(Some),
+        }
     }
 
     fn tell(&self, event: Event<'_, C>) {
@@ -276,6 +319,14 @@ impl<C: Client> Bulk<'_, C> {
         };
         let folders: Vec<&Path> = inventory.into_iter().chain([self.out]).collect();
         flush_file_systems(&folders)
+    }
+}
+
+/// Waits for the next signal; for ever where nobody listens any more.
+async fn next_of(signals: &mut Option<Signals>) {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -109,6 +109,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     config.default_retry = false;
     config.connect_timeout = Some(connection.request_timeout.0.unwrap_or(CONNECT_TIMEOUT));
     overrides::apply(&mut config, connection)?;
+    kubeconfig::trim_token(&mut config.auth_info);
     kubeconfig::check_token(&config.auth_info)?;
     let namespace = connection
         .namespace
@@ -210,8 +211,13 @@ async fn configuration(connection: &Connection) -> Result<(Config, Option<String
         .filter(|config| has_context(config) || !is_server_enough)
         .or_else(|| is_server_enough.then(nameless))
     else {
-        return Err(Failure::failed("there is no kubeconfig")
-            .hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to"));
+        let failure = Failure::failed("there is no kubeconfig");
+        return Err(if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+            // Set in every Pod: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+            failure.hint("this Pod has no token of a ServiceAccount either: give it `serviceAccountName`, and `automountServiceAccountToken: true`")
+        } else {
+            failure.hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to")
+        });
     };
     kubeconfig::check_files(&config)?;
     let context = options.context.clone().or(config.current_context.clone());

@@ -49,8 +49,10 @@ pub fn listen() -> Result<(), Failure> {
 async fn react(mut interruptions: Interruptions, signals: &Sender<usize>) {
     loop {
         interruptions.next().await;
+        // Before it is told: whoever handles the signal may listen no more when it has done so.
+        let is_handled = LISTENERS.load(Ordering::SeqCst) > 0;
         signals.send_modify(|count| *count += 1);
-        if LISTENERS.load(Ordering::SeqCst) > 0 {
+        if is_handled {
             continue;
         }
         let grace = if BLOCKED.load(Ordering::SeqCst) > 0 {

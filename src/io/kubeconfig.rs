@@ -93,6 +93,19 @@ pub(super) fn check_files(kubeconfig: &Kubeconfig) -> Result<(), Failure> {
     })
 }
 
+/// Takes the token out of its file where the file has a line end behind it, as `echo` writes one: kubectl leaves that out, kube does not.
+/// Any other file is read by kube, and again when it changes.
+pub(super) fn trim_token(user: &mut AuthInfo) {
+    let path = user.token_file.as_ref().filter(|_| user.token.is_none());
+    let text = path.and_then(|path| files::read(Path::new(path)).ok());
+    let text = text.as_deref().map(str::from_utf8);
+    if let Some(Ok(text)) = text
+        && text.trim() != text
+    {
+        user.token = Some(SecretString::from(text.trim()));
+    }
+}
+
 /// Refuses a token that no HTTP header can hold (RFC 9110, 5.5).
 pub(super) fn check_token(user: &AuthInfo) -> Result<(), Failure> {
     let is_bad = |token: &SecretString| token.expose_secret().chars().any(char::is_control);

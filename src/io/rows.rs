@@ -118,8 +118,12 @@ impl Rows {
             let size = metadata.is_file().then_some(metadata.len());
             (Box::new(file), size)
         };
-        let failed =
-            |failure: Failure| Failure::refused(format!("`{}`", path.display())).caused_by(failure);
+        let place = if path == Path::new("-") {
+            "stdin".to_owned()
+        } else {
+            format!("`{}`", path.display())
+        };
+        let failed = |failure: Failure| failure.within(&place);
         let mut input = BufReader::with_capacity(1 << 16, input);
         let is_empty = while_blocked(|| input.fill_buf().map(<[u8]>::is_empty));
         if is_empty.map_err(|error| failed(unreadable(error)))? && is_pipe {

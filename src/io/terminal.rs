@@ -183,6 +183,7 @@ fn described(failure: &Failure) -> String {
     }
     let manifests = failure.to_apply();
     if !manifests.is_empty() {
+        text.push_str("\n  ask an administrator to apply this, then run the same command again:");
         text.push_str(&format!("\n{}", printable(manifests.trim_end())));
     }
     text
@@ -240,4 +241,20 @@ pub(super) fn trace(text: &str) {
 
 fn width() -> usize {
     terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| width.0.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_for_an_administrator_follow_the_line_that_asks_for_them() {
+        let failure = Failure::refused("forbidden")
+            .manifests(["kind: Gateway\n".to_owned()])
+            .hint("nothing was changed");
+        let described = described(&failure);
+        let lines: Vec<&str> = described.lines().skip(1).collect();
+        let asks = "  ask an administrator to apply this, then run the same command again:";
+        assert_eq!(lines, ["  nothing was changed", asks, "kind: Gateway"]);
+    }
 }

@@ -20,6 +20,8 @@ pub struct Summary {
     pub refused: u64,
     /// Serial numbers of certificates that were reserved, in this run or an earlier one, and never delivered: nobody has their keys.
     pub never_delivered: Vec<String>,
+    /// Serial numbers of certificates that this run has delivered, and whose record as issued was not confirmed; a rerun records them.
+    pub not_confirmed: Vec<String>,
 }
 
 impl Summary {
@@ -47,8 +49,19 @@ pub fn table(summary: &Summary, folder: &str) -> String {
         let count = summary.never_delivered.len();
         rows.push(("never delivered", count.to_string()));
     }
+    if !summary.not_confirmed.is_empty() {
+        let count = summary.not_confirmed.len();
+        rows.push(("not confirmed", count.to_string()));
+    }
     rows.push(("folder", folder.to_owned()));
     pairs(rows)
+}
+
+/// The warning of a certificate that was delivered, and whose record as issued was not confirmed.
+pub fn unconfirmed(name: &str, serial: &str) -> String {
+    format!(
+        "the certificate of `{name}` is in its folder, and recording it as issued was not confirmed: serial {serial}\n  the same command, run again, records it where that is missing"
+    )
 }
 
 /// The progress line: how many of the expected clients are done, how fast, and the remaining time.

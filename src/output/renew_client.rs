@@ -30,7 +30,11 @@ impl Renewed {
             failed.len() + renewed.len(),
             failed.join(", ")
         ));
-        Some(failure.hint("the other certificates are renewed; each reason is above"))
+        Some(failure.hint(if renewed.is_empty() {
+            "each reason is above"
+        } else {
+            "the other certificates are renewed; each reason is above"
+        }))
     }
 }
 
@@ -75,4 +79,23 @@ fn row(issued: &Issued, is_wide: bool) -> Vec<String> {
     }
     row.push(issued.files.join(" "));
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_called_renewed_where_every_renewal_failed() {
+        let none = Renewed {
+            renewed: Vec::new(),
+            failed: vec!["alice".to_owned()],
+        };
+        let failure = none.failure().unwrap();
+        assert_eq!(
+            failure.to_string(),
+            "1 of 1 certificates were not renewed: alice"
+        );
+        assert_eq!(failure.what_to_do(), ["each reason is above"]);
+    }
 }

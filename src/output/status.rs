@@ -1,12 +1,13 @@
 //! The result of `status`.
 
+mod lines;
 pub mod openmetrics;
 mod timeline;
 
 use clap::ValueEnum;
 use colored::Colorize;
-use textwrap::{Options, WordSeparator, WordSplitter};
 
+use self::lines::{hanging, wrapped};
 use super::{Format, Render};
 use crate::error::Failure;
 use crate::plan::status::{
@@ -46,9 +47,6 @@ impl Form {
         report.render(format)
     }
 }
-
-/// Default width of a terminal, in columns.
-const WIDTH: usize = 80;
 
 impl Render for Report {
     fn table(&self, is_wide: bool) -> String {
@@ -223,23 +221,6 @@ fn describe(finding: &Finding) -> String {
         text += &wrapped(&finding.remedy, "  ");
     }
     text
-}
-
-/// Lines of at most [`WIDTH`] columns with this indent; a longer word stands alone on its line.
-fn wrapped(text: &str, indent: &str) -> String {
-    hanging(text, indent, indent)
-}
-
-/// As [`wrapped`], with another beginning of the first line.
-fn hanging(text: &str, first: &str, indent: &str) -> String {
-    let text = printable_line(text);
-    let options = Options::new(WIDTH)
-        .initial_indent(first)
-        .subsequent_indent(indent)
-        .break_words(false)
-        .word_separator(WordSeparator::AsciiSpace)
-        .word_splitter(WordSplitter::NoHyphenation);
-    textwrap::fill(&text, options).trim_end().to_owned() + "\n"
 }
 
 #[cfg(test)]

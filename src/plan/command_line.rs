@@ -78,13 +78,18 @@ pub fn expose(service: &ObjectRef) -> String {
 
 /// A command of this plugin on clients of an authority.
 pub fn on_clients(command: &str, names: &[&str], authority: &str) -> String {
+    on_clients_of(command, names, &format!("--authority {authority}"))
+}
+
+/// A command of this plugin on clients; the flag says whose.
+pub fn on_clients_of(command: &str, names: &[&str], flag: &str) -> String {
     let words: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     let words = words.join(" ");
     if names.iter().any(|name| name.starts_with('-')) {
         // Otherwise it is taken for a flag.
-        return format!("kubectl mtls {command} --authority {authority} -- {words}");
+        return format!("kubectl mtls {command} {flag} -- {words}");
     }
-    format!("kubectl mtls {command} {words} --authority {authority}")
+    format!("kubectl mtls {command} {words} {flag}")
 }
 
 /// The `ca-rotate` command on an authority; `flags` begin with a blank.

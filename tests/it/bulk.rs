@@ -168,3 +168,18 @@ fn signing_requests_of_a_table_lie_beside_it() {
     let said = clerk.openssl("x509 -in out/sensor/sensor.crt -noout -ext subjectAltName");
     assert!(said.contains("DNS:s.example"), "{said}");
 }
+
+#[test]
+fn what_is_wrong_with_a_table_on_stdin_is_said_of_stdin() {
+    let clerk = Clerk::new();
+    clerk
+        .issue(&["-f", "-"])
+        .exits(2)
+        .says("error: a table on stdin needs its format")
+        .says("`--input-format csv`");
+    clerk
+        .issue(&["-f", "-", "--input-format", "csv"])
+        .exits(2)
+        .says("error: stdin: the table is empty")
+        .says("the first line names the columns");
+}

@@ -60,6 +60,30 @@ fn a_kubeconfig_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_pod_without_a_token_is_told_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_a_pod = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".to_owned())];
+    plugin(folder.path(), &in_a_pod, &["status"])
+        .exits(2)
+        .says("there is no kubeconfig")
+        .says("`automountServiceAccountToken: true`");
+}
+
+#[test]
+fn the_line_end_behind_the_token_of_a_file_does_not_belong_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "t\n").unwrap();
+    let file = kubeconfig("https://127.0.0.1:1");
+    let content = std::fs::read_to_string(file.path()).unwrap();
+    let of_file = format!("\"tokenFile\":{:?}", token.to_str().unwrap());
+    std::fs::write(file.path(), content.replace("\"token\":\"t\"", &of_file)).unwrap();
+    run(&["status"], file.path().to_str(), &[])
+        .exits(2)
+        .says("connection refused");
+}
+
+#[test]
 fn a_kubeconfig_that_is_none_is_told() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "clusters: 7").unwrap();

@@ -13,6 +13,7 @@
 mod authority_in_use;
 mod bulk;
 mod bulk_interrupted;
+mod bulk_stopped;
 mod ca_dir;
 mod ca_rotate;
 mod capacity;
@@ -40,6 +41,7 @@ mod hostile_input;
 mod ingress;
 mod issue_client;
 mod issue_faults;
+mod krew;
 mod kubernetes_gateways;
 mod lab;
 mod lacking;

@@ -1,12 +1,11 @@
 //! A user installs the plugin with krew and runs it through kubectl: the real krew and the real kubectl agree.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use sandbox::parts::{self, Part};
 use serde_json::Value;
 
+use crate::krew::{KrewUser, succeed, validate};
 use crate::lab::main_job;
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-mtls");
@@ -28,17 +27,6 @@ fn linux_amd64(manifest: &mut Value) -> &mut Value {
         labels["os"] == "linux" && labels["arch"] == "amd64"
     };
     platforms(manifest).iter_mut().find(is_ours).unwrap()
-}
-
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
 }
 
 /// The archive of a release, with this build in it. Lightly packed: a build for tests is large.
@@ -73,18 +61,6 @@ fn write(manifest: &Value, folder: &Path) -> PathBuf {
     let path = folder.join("mtls.yaml");
     std::fs::write(&path, serde_saphyr::to_string(manifest).unwrap()).unwrap();
     path
-}
-
-fn validate(manifest: &Path) {
-    let parts = parts::ensure(&[Part::ValidateKrewManifest]).unwrap();
-    let validator = parts.path(Part::ValidateKrewManifest).unwrap();
-    // It would download every platform's archive.
-    succeed(
-        Command::new(validator)
-            .arg("-skip-install")
-            .arg("-manifest")
-            .arg(manifest),
-    );
 }
 
 #[test]
@@ -126,52 +102,30 @@ fn krew_installs_this_build_and_kubectl_runs_it() {
     let manifest = write(&manifest, folder.path());
     validate(&manifest);
 
-    let parts = parts::ensure(&[Part::Krew, Part::Kubectl]).unwrap();
-    let krew_root = folder.path().join("krew");
-    succeed(
-        Command::new(parts.path(Part::Krew).unwrap())
-            .arg("install")
-            .arg(format!("--manifest={}", manifest.display()))
-            .arg(format!("--archive={}", archive.display()))
-            .env("KREW_ROOT", &krew_root),
-    );
+    let user = KrewUser::with_plugin(folder.path(), &manifest, &archive);
     let run = |arguments: &[&str]| {
-        let output = succeed(
-            Command::new(parts.path(Part::Kubectl).unwrap())
-                .arg("mtls")
-                .args(arguments)
-                .env("PATH", path_with(&krew_root.join("bin")))
-                .env("HOME", folder.path())
-                .env_remove("KUBECONFIG"),
-        );
+        let output = succeed(user.kubectl_mtls().args(arguments));
         String::from_utf8(output.stdout).unwrap()
     };
     let version = format!("v{}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["version", "-o", "name"]), version);
     assert!(run(&["--help"]).contains("Usage: kubectl mtls "));
     let job = main_job();
-    let status = Command::new(parts.path(Part::Kubectl).unwrap())
-        .args(["mtls", "status", &job.host])
+    let status = user
+        .kubectl_mtls()
+        .args(["status", &job.host])
         .envs(job.desk.instance.variables())
-        .env("PATH", path_with(&krew_root.join("bin")))
-        .env("HOME", folder.path())
         .output()
         .unwrap();
     let shown = String::from_utf8(status.stdout).unwrap();
     assert!(shown.contains(&job.host), "{shown}");
+    let krew_root = user.krew_root();
     assert!(krew_root.join("receipts/mtls.yaml").exists());
     let licenses = krew_root
         .join("store/mtls")
         .join(version.trim())
         .join("LICENSE");
     assert!(licenses.exists());
-}
-
-/// The programs of a folder first.
-fn path_with(folder: &Path) -> OsString {
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&inherited));
-    std::env::join_paths(folders).unwrap()
 }
 
 /// An action runs with the token of the release: each one is named by its commit, and there are no others.

@@ -20,11 +20,14 @@ mod faults;
 mod healthy;
 #[path = "../it/issue_faults.rs"]
 mod issue_faults;
+#[path = "../it/krew.rs"]
+mod krew;
 #[path = "../it/lab/mod.rs"]
 mod lab;
 #[path = "../it/permission_matrix/mod.rs"]
 mod permission_matrix;
 mod recipes;
+mod release;
 #[path = "../it/revoke_client/mod.rs"]
 mod revoke_client;
 #[path = "../it/revoke_faults.rs"]

@@ -56,11 +56,15 @@ impl ManyFlags {
     fn format(&self, path: &Path) -> Result<TableFormat, Failure> {
         let format = self.input_format.or_else(|| TableFormat::of_path(path));
         format.ok_or_else(|| {
-            Failure::usage(format!(
-                "the name of `{}` does not show the format of the table",
-                path.display()
-            ))
-            .hint("name the format with `--input-format csv`, `json` or `yaml`")
+            let failure = if path == Path::new("-") {
+                Failure::usage("a table on stdin needs its format")
+            } else {
+                Failure::usage(format!(
+                    "the name of `{}` does not show the format of the table",
+                    path.display()
+                ))
+            };
+            failure.hint("name the format with `--input-format csv`, `json` or `yaml`")
         })
     }
 }
@@ -224,7 +228,7 @@ impl Batch<'_> {
             keep_going: self.args.many.keep_going,
         };
         let mut progress = Progress::new(self.args, terminal);
-        let end = bulk.run(runtime, feed, |event| progress.tell(event))?;
+        let end = bulk.run(runtime, feed, |event| progress.tell(event));
         progress.end(end)
     }
 

@@ -142,10 +142,7 @@ impl Renewal<'_> {
         };
         let feed = Feed::of_all((0..batch.targets.len()).map(Ok).collect());
         let end = bulk.run(runtime, feed, |event| progress.tell(event));
-        progress.end(end.unwrap_or_else(|failure| End {
-            failure: Some(failure),
-            ..End::default()
-        }))
+        progress.end(end)
     }
 
     /// The certificates that are due, and notes on those that could not be read.

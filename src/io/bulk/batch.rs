@@ -10,7 +10,7 @@ use super::feed::Fed;
 use super::member::{Ended, Member, Members};
 use super::pace::MOST;
 use super::workers::Job;
-use super::{Client, Event, Shared};
+use super::{Client, Event, Shared, Stop};
 use crate::error::Failure;
 use crate::io::execute::written;
 use crate::io::store::Store;
@@ -47,11 +47,25 @@ impl<C: Client> Shared<'_, '_, C> {
         broken.map_or(Ok(()), Err)
     }
 
+    /// Takes all members to their ends; where the run ends at once, as far as they have come.
     async fn steps(&self, members: &mut Members<C>) -> Result<(), Failure> {
         self.leave_out(members);
-        let Some(mut standing) = self.first_standing(members).await? else {
+        let first = self.unless_at_once(self.first_standing(members)).await?;
+        let Some(mut standing) = first.flatten() else {
             return Ok(());
         };
+        let done = self.turns(members, &mut standing).await;
+        for member in members {
+            member.settle(&standing, self.bulk.store.now());
+        }
+        done
+    }
+
+    async fn turns(
+        &self,
+        members: &mut Members<C>,
+        standing: &mut Arc<Standing>,
+    ) -> Result<(), Failure> {
         loop {
             let job = Job::Advance(standing.clone(), self.bulk.store.now());
             *members = self.workers.all(job, std::mem::take(members)).await?;
@@ -59,21 +73,36 @@ impl<C: Client> Shared<'_, '_, C> {
             if members.iter().all(|member| member.pending.is_none()) {
                 return Ok(());
             }
-            if members.iter().any(|member| member.needs_flush(&standing)) {
-                self.workers.flush().await?;
+            if self
+                .unless_at_once(self.turn(members, standing))
+                .await?
+                .is_none()
+            {
+                return Ok(());
             }
-            let answers = self.read(members).await?;
-            for member in members.iter_mut() {
-                member.take_read(|query| Some(QueryResult::Objects(answers.get(query)?.clone())));
-            }
-            let state = answers.get(&Query::Get(standing.reference().clone()));
-            if state.is_some_and(|state| !standing.holds(state)) {
-                standing = self
-                    .standing_for(members, state.map(|state| &**state))
-                    .await?;
-            }
-            self.write(members).await?;
         }
+    }
+
+    /// Performs the effects that the members wait for.
+    async fn turn(
+        &self,
+        members: &mut Members<C>,
+        standing: &mut Arc<Standing>,
+    ) -> Result<(), Failure> {
+        if members.iter().any(|member| member.needs_flush(standing)) {
+            self.workers.flush().await?;
+        }
+        let answers = self.read(members).await?;
+        for member in members.iter_mut() {
+            member.take_read(|query| Some(QueryResult::Objects(answers.get(query)?.clone())));
+        }
+        let state = answers.get(&Query::Get(standing.reference().clone()));
+        if state.is_some_and(|state| !standing.holds(state)) {
+            *standing = self
+                .standing_for(members, state.map(|state| &**state))
+                .await?;
+        }
+        self.write(members).await
     }
 
     /// The facts that the certificates share; `None` if no certificate is left to issue.
@@ -105,11 +134,11 @@ impl<C: Client> Shared<'_, '_, C> {
             Some(Ended::Broken(_)) => true,
             _ => false,
         };
-        let mut ends = self.is_stopped();
+        let mut ends = self.stops(Stop::AfterBegun);
         for member in members {
             if ends_all(member) {
                 ends = true;
-                self.stop();
+                self.stop(Stop::AfterBegun);
             }
             if ends && member.is_untouched() {
                 member.pending = None;
@@ -173,7 +202,7 @@ impl<C: Client> Shared<'_, '_, C> {
                 }
                 Err(failure) => {
                     members[index].end = Some(Ended::Broken(failure));
-                    self.stop();
+                    self.stop(Stop::AfterBegun);
                 }
             }
         }
@@ -190,7 +219,8 @@ impl<C: Client> Shared<'_, '_, C> {
 
     /// Reports the result of a client; returns the failure if it must end the whole run.
     fn conclude(&self, member: Member<C>) -> Option<Failure> {
-        let undelivered = member.undelivered();
+        let reserved = member.reserved();
+        let was_delivered = member.observed.was_delivered();
         let name = member.client.as_ref().map(|client| client.name().clone());
         let failure = match (member.end, &member.client) {
             (Some(Ended::Issued(report)), Some(client)) => {
@@ -204,10 +234,12 @@ impl<C: Client> Shared<'_, '_, C> {
             (Some(Ended::Broken(failure)), _) => Some(failure),
             _ => None,
         };
-        if let (Some(serial), Some(name)) = (undelivered, name) {
-            self.tell(Event::Undelivered {
-                name: name.as_str(),
-                serial: &serial,
+        if let (Some(serial), Some(name)) = (&reserved, &name) {
+            let name = name.as_str();
+            self.tell(if was_delivered {
+                Event::Unconfirmed { name, serial }
+            } else {
+                Event::Undelivered { name, serial }
             });
         }
         failure

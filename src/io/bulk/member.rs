@@ -168,12 +168,25 @@ impl<C: Client> Member<C> {
         }
     }
 
-    /// The serial number of a certificate that was reserved in this run and not delivered.
-    pub fn undelivered(&self) -> Option<String> {
+    /// Ends a client that needs no further effect, such as one whose last write was made just before the run ended.
+    pub fn settle(&mut self, standing: &Standing, now: OffsetDateTime) {
+        if self.end.is_some() || self.pending.is_some() || self.observed.changes().is_empty() {
+            return;
+        }
+        let Some(client) = &self.client else {
+            return;
+        };
+        let plan = |observed: &Observed| client.certify(standing, observed, now);
+        if let Ok(report) = advance(&self.observed, plan) {
+            self.end = Some(Ended::Issued(Box::new(report)));
+        }
+    }
+
+    /// The serial number of a certificate that was reserved in this run and not recorded as issued.
+    pub fn reserved(&self) -> Option<String> {
         let last = self.observed.changes().last();
         let entry = last.and_then(|change| Entry::read(&change.answer).ok());
-        let reserved = entry.is_some_and(|entry| entry.state == EntryState::Reserved)
-            && !self.observed.was_delivered();
+        let reserved = entry.is_some_and(|entry| entry.state == EntryState::Reserved);
         let identity = self.observed.identity().filter(|_| reserved);
         identity.map(|identity| identity.certificate.serial_hex())
     }

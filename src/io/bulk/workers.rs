@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::member::Members;
-use super::{Bulk, Client, lock};
+use super::{Bulk, Client, Stop, lock};
 use crate::error::Failure;
 use crate::plan::issue_client::Standing;
 
@@ -41,7 +41,11 @@ pub(super) struct Workers<C: Client> {
 
 impl<C: Client> Workers<C> {
     /// Starts a thread per core, and one more, which waits for the disk.
-    pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, bulk: &'scope Bulk<'scope, C>) -> Self
+    pub fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        bulk: &'scope Bulk<'scope, C>,
+        stop: &'scope watch::Sender<Stop>,
+    ) -> Self
     where
         C: 'scope,
     {
@@ -50,14 +54,14 @@ impl<C: Client> Workers<C> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..cores {
             let receiver = receiver.clone();
-            scope.spawn(move || work(&receiver, bulk));
+            scope.spawn(move || work(&receiver, bulk, stop));
         }
         let (flushes, receiver) = channel();
         scope.spawn(move || flush(&receiver, bulk));
         Self { portions, flushes }
     }
 
-    /// Does this job for all members, on all cores; returns them in their order.
+    /// Does this job for all members, on all cores, or for none of the rest where the run ends at once; returns them in their order.
     pub async fn all(&self, job: Job, members: Members<C>) -> Result<Members<C>, Failure> {
         let mut rest = members.into_iter();
         let mut replies = Vec::new();
@@ -95,13 +99,20 @@ fn broken() -> Failure {
 }
 
 /// Works on portions until the channel closes; a caller that is gone needs no answer.
-fn work<C: Client>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
+fn work<C: Client>(
+    receiver: &Mutex<Receiver<Portion<C>>>,
+    bulk: &Bulk<'_, C>,
+    stop: &watch::Sender<Stop>,
+) {
     loop {
         let next = lock(receiver).recv();
         let Ok(mut portion) = next else {
             return;
         };
         for member in &mut portion.members {
+            if *stop.borrow() == Stop::AtOnce {
+                break;
+            }
             match &portion.job {
                 Job::Prepare => member.prepare(bulk),
                 Job::Advance(standing, now) => member.advance(bulk, standing, *now),

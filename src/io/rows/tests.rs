@@ -41,6 +41,23 @@ fn csv_of_any_program_is_read_with_its_lines() {
 }
 
 #[test]
+fn a_table_without_a_header_is_refused_with_the_columns_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clients.csv");
+    std::fs::write(&path, "alice\nbob\n").unwrap();
+    let Err(failure) = Rows::open(&path, TableFormat::Csv) else {
+        panic!("it was opened");
+    };
+    let said = failure.to_string();
+    assert!(
+        said.ends_with("clients.csv`: the name of column 1 is unknown"),
+        "{said}"
+    );
+    let columns = format!("columns are: {}", Column::names());
+    assert!(failure.what_to_do().contains(&columns), "{failure:?}");
+}
+
+#[test]
 fn a_bad_row_of_csv_does_not_hide_the_next_ones() {
     let mut bytes = b"name,O\nalice\n".to_vec();
     bytes.extend_from_slice(b"b\xf6b,x\ncarol,y\n");

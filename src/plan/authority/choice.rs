@@ -273,7 +273,13 @@ fn of_host(host: &str, namespace: &str, observed: &Observed) -> Reconciled<Chose
     let mut each = authorities.iter();
     match (serving.as_slice(), each.next(), each.next()) {
         ([(gateway, _), ..], Some(authority), None) => {
-            Ok(Chosen::of_gateway(authority, &gateway.name))
+            let mut chosen = Chosen::of_gateway(authority, &gateway.name);
+            if let (Some(note), Some(reason)) = (&mut chosen.note, unseen) {
+                note.push_str(&format!(
+                    "; whether a Gateway in another namespace serves the host too was not checked ({reason})"
+                ));
+            }
+            Ok(chosen)
         }
         ([(gateway, _), ..], None, _) => Err(no_mutual_tls(&gateway.name).into()),
         ([], ..) => {

@@ -138,7 +138,6 @@ pub(super) fn check_rights(
             return Err(
                 Failure::refused(format!("forbidden: {denial}, and {consequence}"))
                     .for_want_of_rights()
-                    .hint("ask an administrator to apply this, then run the same command again:")
                     .manifests(missing.map(|wanted| wanted.object.yaml()))
                     .into(),
             );

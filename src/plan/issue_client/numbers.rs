@@ -6,11 +6,11 @@
 
 use time::OffsetDateTime;
 
-use super::Request;
+use super::{Place, Request};
 use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::pki::when;
-use crate::plan::{Observed, Query, Reconciled};
+use crate::plan::{Observed, Query, Reconciled, command_line};
 use crate::resources::inventory::{Entry, EntryState, LARGEST_NUMBER, pruned_to, reference};
 use crate::resources::{Object, ObjectRef, Unreadable};
 
@@ -194,23 +194,29 @@ pub(super) fn check_name(
     }
     let numbers = request.numbers();
     match numbers.find(observed, |entry| entry.occupies_name(now))? {
-        Some(entry) => Err(in_use(&entry, now).into()),
+        Some(entry) => Err(in_use(request, &entry, now).into()),
         None => Ok(()),
     }
 }
 
-fn in_use(entry: &Entry, now: OffsetDateTime) -> Failure {
+fn in_use(request: &Request, entry: &Entry, now: OffsetDateTime) -> Failure {
     let revoked = if entry.state == EntryState::Revoked {
         "revoked, "
     } else {
         ""
     };
+    let of = match &request.issuer.place {
+        Place::Cluster => format!("--authority {}", entry.authority),
+        Place::Directory(path) => format!("--ca-dir {}", command_line::quoted(path)),
+    };
+    let renew = command_line::on_clients_of("renew-client", &[&entry.name], &of);
     Failure::refused(format!(
         "the name `{}` has a certificate already: serial {}, {revoked}valid until {}",
         entry.name,
         entry.serial,
         when::end(entry.not_after, now)
     ))
-    .hint("`kubectl mtls renew-client` issues the next certificate of the same identity")
+    .hint("to issue the next certificate of the same identity, run:")
+    .hint(format!("  {renew}"))
     .hint("`--another` issues another certificate beside it")
 }

@@ -148,6 +148,11 @@ fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk)
     assert_eq!(ids(&status(&["--severity", "error"]).exits(0)), [""; 0]);
     let given_up = status(&["--wait", "--timeout", "1s"]).exits(124);
     assert_eq!(ids(&given_up), [warning]);
+    given_up
+        .says(&format!(
+            "waiting until nothing is found; so far: {warning}"
+        ))
+        .says(&format!("error: timed out; found: {warning}"));
     let waited = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| status(&["--wait", "--timeout", "5m"]));
         desk.run(&["expose", "httpbin"]).exits(0);

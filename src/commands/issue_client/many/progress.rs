@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
 use crate::output;
-use crate::output::bulk::{Summary, gauge, table};
+use crate::output::bulk::{Summary, gauge, table, unconfirmed};
 use crate::output::issue_client::Issued;
 use crate::plan::issue_client::Report;
 
@@ -86,9 +86,14 @@ impl<'a> Progress<'a> {
                 }
             }
             Event::Undelivered { name, serial } => self.lost(name, serial),
+            Event::Unconfirmed { name, serial } => {
+                self.print();
+                self.terminal.warn(&unconfirmed(name, serial));
+                self.summary.not_confirmed.push(serial.to_owned());
+            }
             Event::Ending => {
                 self.terminal
-                    .note("stopping: certificates that have begun are completed; press Ctrl-C again to stop at once");
+                    .note("stopping: certificates that have begun are completed; a second signal or Ctrl-C stops at once");
             }
             Event::Tick { expected } => {
                 self.print();

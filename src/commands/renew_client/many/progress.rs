@@ -8,7 +8,7 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
 use crate::output::Render;
-use crate::output::bulk::gauge;
+use crate::output::bulk::{gauge, unconfirmed};
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
 use crate::plan::command_line::quoted;
@@ -53,8 +53,9 @@ impl<'a> Progress<'a> {
             Event::Undelivered { name, serial } => self.terminal.warn(&format!(
                 "a certificate of `{name}` was reserved and never delivered, so nobody has its key: serial {serial}"
             )),
+            Event::Unconfirmed { name, serial } => self.terminal.warn(&unconfirmed(name, serial)),
             Event::Ending => self.terminal.note(
-                "stopping: renewals that have begun are completed; press Ctrl-C again to stop at once",
+                "stopping: renewals that have begun are completed; a second signal or Ctrl-C stops at once",
             ),
             Event::Tick { expected } => {
                 let done = self.renewed.len() + self.refused.len();

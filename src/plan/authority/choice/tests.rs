@@ -194,6 +194,25 @@ fn a_host_is_served_by_the_gateway_with_the_closest_host_string() {
 }
 
 #[test]
+fn who_sees_the_gateways_of_one_namespace_is_told_that_others_were_not_checked() {
+    let mut observed = Observed::default();
+    let denied = Seen::Denied("you may not `list` `gateways`".to_owned());
+    observed.saw(Query::everywhere(Kind::Gateway), denied);
+    observed.saw(Query::within(Kind::Gateway, SHOP), Seen::Found(vec![own()]));
+    let choice = Choice::Host {
+        host: "a.mtls.x.org".to_owned(),
+        namespace: SHOP.to_owned(),
+    };
+    let chosen = choice.resolve(&observed).unwrap();
+    assert_eq!(chosen.authority, "shop-gw");
+    let note = chosen.note.unwrap();
+    assert!(
+        note.contains("was not checked (") && note.contains("you may not `list` `gateways`"),
+        "{note}"
+    );
+}
+
+#[test]
 fn what_tells_the_authority_is_read_together_with_what_the_command_reads_first() {
     let choice = Choice::Namespace(SHOP.to_owned());
     let command = |chosen: &Chosen| {
