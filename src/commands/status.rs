@@ -129,9 +129,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let is_healthy = |report: &Report| report.is_healthy(args.ignore_unknown);
         let (mut said, mut waited_for) = (String::new(), String::new());
         while args.wait && !is_healthy(&report) && Instant::now() < end {
-            let found = ids(&report);
+            let found = ids(&report, args.ignore_unknown);
             if found != waited_for {
-                terminal.note(&format!("waiting until nothing is found; so far: {found}"));
+                terminal.note(&format!(
+                    "waiting until nothing needs attention; so far: {found}"
+                ));
                 waited_for = found;
             }
             tokio::time::sleep(PAUSE).await;
@@ -154,7 +156,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         if is_healthy {
             Ok(Exit::Success)
         } else if args.wait {
-            let found = ids(&report);
+            let found = ids(&report, args.ignore_unknown);
             Err(Failure::timed_out(format!("timed out; found: {found}")))
         } else {
             Ok(Exit::Findings)
@@ -162,9 +164,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     })
 }
 
-/// The ids of the findings, each once.
-fn ids(report: &Report) -> String {
-    let mut ids: Vec<&str> = report.findings.iter().map(|found| found.check.id).collect();
+/// The ids of the findings that need attention, each once.
+fn ids(report: &Report, ignore_unknown: bool) -> String {
+    let pressing = report.pressing(ignore_unknown);
+    let mut ids: Vec<&str> = pressing.map(|finding| finding.check.id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.join(", ")

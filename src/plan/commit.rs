@@ -54,12 +54,6 @@ impl<'a> Standing<'a> {
             .map_or(Ok(()), |secret| refuse_kept(secret, force))
     }
 
-    /// The object that gateways read.
-    pub fn source(&self) -> ObjectRef {
-        let own = || self.object.reference().clone();
-        follower(&self.state).unwrap_or_else(own)
-    }
-
     /// The last change in this run of the objects that gateways read.
     pub fn last_publication<'w>(&self, observed: &'w Observed) -> Option<&'w Written> {
         let secret = follower(&self.state).and_then(|secret| observed.change_of(&secret));

@@ -66,7 +66,14 @@ impl Written {
 type Ordered = (u64, Arc<Seen<Vec<Object>>>);
 
 /// What a proxy says of its configuration, and how long the run had waited when it first said so.
-type Said = (Duration, Seen<BTreeSet<String>>);
+#[derive(Debug)]
+struct Said {
+    /// How long the run had been waiting when the proxy gave this answer first.
+    since: Duration,
+    /// How long the run had been waiting when the proxy gave it last.
+    last: Duration,
+    answer: Seen<BTreeSet<String>>,
+}
 
 /// Everything that one run of a command has read, generated, written and probed so far; only [`apply`](Self::apply) adds to it.
 #[derive(Debug, Default)]
@@ -82,8 +89,7 @@ pub struct Observed {
     probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
     who: Option<Seen<String>>,
     proxies: BTreeMap<(ObjectRef, Part), Said>,
-    /// With the time that the run had been waiting before.
-    attempted: BTreeMap<ObjectRef, (Attempt, Duration)>,
+    attempted: BTreeMap<ObjectRef, Attempt>,
     authority: Option<Arc<Authority>>,
     identity: Option<Identity>,
     signing_request: Option<SigningRequest>,
@@ -138,7 +144,7 @@ impl Observed {
             Event::Written { object, action, at } => self.wrote(order, *object, action, at),
             Event::Conflict(reference) => self.lost(reference),
             Event::Attempted { object, outcome } => {
-                self.attempted.insert(object, (outcome, self.waited));
+                self.attempted.insert(object, outcome);
             }
             Event::Waited(waited) => self.waited = waited,
             Event::Probed(probed) => {
@@ -163,9 +169,13 @@ impl Observed {
             (Query::Proxy(pod, part), QueryResult::Proxy(answer)) => {
                 let key = (pod, part);
                 let before = self.proxies.get(&key);
-                let since = before.filter(|(_, before)| *before == answer);
-                let since = since.map_or(self.waited, |(since, _)| *since);
-                self.proxies.insert(key, (since, answer));
+                let before = before.filter(|before| before.answer == answer);
+                let said = Said {
+                    since: before.map_or(self.waited, |before| before.since),
+                    last: self.waited,
+                    answer,
+                };
+                self.proxies.insert(key, said);
             }
             (_, QueryResult::User(who)) => self.who = Some(who),
             (query, QueryResult::Objects(objects)) => self.read_objects(order, query, objects),

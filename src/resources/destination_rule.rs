@@ -91,7 +91,8 @@ pub fn is_local(rule: &Object) -> bool {
 
 /// The namespaces that see a rule as its `exportTo` says, and this one.
 pub fn exports_with(rule: &Object, namespace: &str) -> Vec<String> {
-    let mut all: Vec<String> = export_to(rule).map(str::to_owned).collect();
+    let said = export_to(rule).filter(|namespace| *namespace != "~");
+    let mut all: Vec<String> = said.map(str::to_owned).collect();
     if all.is_empty() {
         all.push(".".to_owned());
     }

@@ -47,13 +47,12 @@ impl Run<'_> {
             })
             .collect();
         let own = self.own_reads();
-        let source = self.standing.source();
         let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "nothing further was written; run the same command again to continue",
             reread: &own,
-            source: Some(&source),
+            may_send_again: true,
         };
         let ways = probe::until_seen(&expectations, &options, self.observed).map_err(|stop| {
             revocations::unless_expired(stop, self.observed, options.afterwards, self.now)

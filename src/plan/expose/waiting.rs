@@ -240,7 +240,7 @@ pub(super) fn until_seen(
     };
     let contested: Vec<Query> = reread(observed).collect();
     let options = ProbeOptions {
-        source: None,
+        may_send_again: false,
         timeout: request.timeout,
         connect_to: request.connect_to.as_deref(),
         afterwards: AFTERWARDS,

@@ -20,7 +20,7 @@ pub(super) enum Callers {
 }
 
 /// A server that takes requests for a route to the exposed Service.
-pub(super) struct Way<'a> {
+pub(super) struct RoutedServer<'a> {
     /// The server.
     pub server: &'a Server,
     /// Whether plain requests pass the server's redirect to HTTPS.
@@ -29,37 +29,35 @@ pub(super) struct Way<'a> {
     pub hosts: &'a [String],
     /// Whether the proxies of the exposed host have the server.
     pub shares_proxies: bool,
-    /// Whether the Gateway is one of this plugin's, with a header guard of its own.
-    pub is_ours: bool,
 }
 
-impl Way<'_> {
+impl RoutedServer<'_> {
     /// Whether the host guard of the exposed host stops requests: it is about one host, whichever route serves it.
     fn has_host_guard(&self, exposed: &Exposed<'_>) -> bool {
         self.shares_proxies && self.hosts.iter().all(|host| host == exposed.host)
     }
 
-    /// Whether a header guard stops requests: that of the exposed host is for the server names of its own server.
+    /// Whether the header guard of the exposed host stops requests: it is for the server names of its own server.
     fn has_header_guard(&self, exposed: &Exposed<'_>) -> bool {
         let is_covered = |host: &String| {
             let mut own = exposed.server.hosts.iter();
             own.any(|own| covers(own, host))
         };
-        self.is_ours || self.shares_proxies && self.server.hosts.iter().all(is_covered)
+        self.shares_proxies && self.server.hosts.iter().all(is_covered)
     }
 }
 
 impl Callers {
     /// The callers that a server accepts, beside the clients that may call the exposed host by their own names; `None` if there are none.
-    pub fn of(way: &Way<'_>, exposed: &Exposed<'_>) -> Option<Self> {
-        let server = way.server;
+    pub fn of(routed: &RoutedServer<'_>, exposed: &Exposed<'_>) -> Option<Self> {
+        let server = routed.server;
         let requires_certificate = ["MUTUAL", "ISTIO_MUTUAL"].contains(&server.mode.as_str());
-        match admits(server, exposed.server, way.passes_redirects) {
+        match admits(server, exposed.server, routed.passes_redirects) {
             Some(clients) if requires_certificate => Some(Self::Others(clients)),
             Some(_) => Some(Self::Anybody),
             None if server.redirects && server.protocol != "HTTPS" => None,
-            None if exposed.is_listed && !way.has_host_guard(exposed) => Some(Self::Unlisted),
-            None => (!way.has_header_guard(exposed)).then_some(Self::Unnamed),
+            None if exposed.is_listed && !routed.has_host_guard(exposed) => Some(Self::Unlisted),
+            None => (!routed.has_header_guard(exposed)).then_some(Self::Unnamed),
         }
     }
 

@@ -5,7 +5,7 @@ mod services;
 
 use serde_json::Value;
 
-use super::callers::{Callers, Way};
+use super::callers::{Callers, RoutedServer};
 use super::{Exposed, Workload, lists};
 use crate::plan::command_line;
 use crate::plan::control_plane::{is_read, passes_redirects};
@@ -14,6 +14,8 @@ use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::{Gateway, Server, overlap};
 use crate::resources::gateway_api::OF_GATEWAY_API;
+use crate::resources::guard::headers_reference;
+use crate::resources::http_routes::identity;
 use crate::resources::istiod::REVISION;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
@@ -156,20 +158,26 @@ impl Found<'_> {
                 let servers = gateway.servers.iter();
                 let admitting = servers.filter_map(|server| {
                     let leads = carries(server, object) && serves(server, &service.hosts);
-                    let way = Way {
+                    let routed = RoutedServer {
                         server,
                         passes_redirects,
                         hosts: &service.hosts,
                         shares_proxies: gateway.shares_proxies_with(self.exposed.proxies),
-                        is_ours: gateway.is_ours || is_ours(object, &owner, observed),
                     };
-                    let callers = Callers::of(&way, self.exposed).filter(|_| leads);
+                    let callers = Callers::of(&routed, self.exposed).filter(|_| leads);
                     Some((callers?, server))
                 });
-                entrances.extend(widest(admitting).map(|(callers, server)| {
-                    let to = (&gateway.name.reference(), self.principal(gateway));
-                    self.by_server((&owner, &backends), to, server, callers)
-                }));
+                let Some((callers, server)) = widest(admitting) else {
+                    continue;
+                };
+                let is_named = || identity(object).is_some_and(|identity| identity.is_set);
+                if callers == Callers::Unnamed
+                    && (is_named() || has_header_guard(gateway, observed)?)
+                {
+                    continue;
+                }
+                let to = (&gateway.name.reference(), self.principal(gateway));
+                entrances.push(self.by_server((&owner, &backends), to, server, callers));
             }
         }
         Ok(entrances)
@@ -247,12 +255,15 @@ impl Found<'_> {
     }
 }
 
-/// Whether a `VirtualService`, or the `APIRule` for which it was made, is this plugin's, which guards the Gateways of its routes.
-fn is_ours(service: &Object, owner: &ObjectRef, observed: &Observed) -> bool {
-    let rules = observed.already_listed(&Query::everywhere(Kind::ApiRule));
-    let rules = rules.and_then(|seen| seen.found().copied());
-    let mut rules = rules.unwrap_or_default().iter();
-    service.is_ours() || rules.any(|rule| rule.reference() == owner && rule.is_ours())
+/// Whether the proxies of a Gateway reject forged identity headers: by the header guard that `expose` writes for it.
+fn has_header_guard(gateway: &Gateway, observed: &Observed) -> Reconciled<bool> {
+    for proxies in gateway.ingress.parts() {
+        let guard = headers_reference(&proxies.namespace, &gateway.name);
+        if observed.try_get(&guard)?.found().is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Of several servers the one that admits most.

@@ -116,15 +116,21 @@ impl Observed {
     /// As [`Self::proxy_config`], if this run has asked the proxy; a report or a wait uses it to avoid further requests.
     pub fn already_said(&self, pod: &ObjectRef, part: &Part) -> Option<Seen<&BTreeSet<String>>> {
         let found = self.proxies.get(&(pod.clone(), part.clone()));
-        found.map(|(_, seen)| seen.map(|said| said))
+        found.map(|said| said.answer.map(|lines| lines))
     }
 
     /// How long a proxy has been giving its last answer about this part while the run waited; zero if it was not asked.
     pub fn said_for(&self, pod: &ObjectRef, part: &Part) -> Duration {
         let said = self.proxies.get(&(pod.clone(), part.clone()));
-        said.map_or(Duration::ZERO, |(since, _)| {
-            self.waited.saturating_sub(*since)
+        said.map_or(Duration::ZERO, |said| {
+            self.waited.saturating_sub(said.since)
         })
+    }
+
+    /// Whether a proxy was asked for this part after the run had been waiting for so long.
+    pub fn was_asked_after(&self, waited: Duration, pod: &ObjectRef, part: &Part) -> bool {
+        let said = self.proxies.get(&(pod.clone(), part.clone()));
+        said.is_some_and(|said| said.last >= waited)
     }
 
     /// The result of reading an object, if this run has read it; a report uses it to avoid further requests.

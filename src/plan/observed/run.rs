@@ -133,12 +133,7 @@ impl Observed {
 
     /// The result of such a write.
     pub fn attempt(&self, reference: &ObjectRef) -> Option<&Attempt> {
-        self.attempted.get(reference).map(|(outcome, _)| outcome)
-    }
-
-    /// How long the run had been waiting before the last write of this kind.
-    pub fn attempted_after(&self, reference: &ObjectRef) -> Option<Duration> {
-        self.attempted.get(reference).map(|(_, waited)| *waited)
+        self.attempted.get(reference)
     }
 
     /// Every probe that was made.

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::again::{late_loads, send_again};
+use super::again::{self, Behind};
 use super::{
     ExpectedRefusal, Ways, advice, know_pods, late_rejections, pods, probes, queries, rejected,
     ways,
@@ -15,9 +15,7 @@ use crate::error::Failure;
 use crate::pki::inspect::id_of;
 use crate::plan::probe::{Client, Observation, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
-use crate::resources::ObjectRef;
 use crate::resources::ingress::IngressGateway;
-use crate::resources::names::GatewayName;
 
 use super::served::Served;
 
@@ -80,20 +78,20 @@ pub struct ProbeOptions<'a> {
     pub afterwards: &'a str,
     /// Objects that are read again with each round of probes, because another run may change them meanwhile.
     pub reread: &'a [Query],
-    /// The object that the gateways read, where this run may change it.
-    pub source: Option<&'a ObjectRef>,
+    /// Whether this run may write what the gateways read.
+    pub may_send_again: bool,
 }
 
 /// A probe that has not shown the expected answer.
-struct Unseen {
+struct Unseen<'a> {
     probe: Probe,
-    gateway: GatewayName,
+    at: &'a Served,
     reason: String,
 }
 
 /// Probes every Gateway through every way until all show the expected answers; returns the ways.
 ///
-/// What the proxies have not loaded for a while is sent to them once more.
+/// What proxies have missed is sent to them again.
 /// After the timeout, the error names each way without the expected answer, with the expectation and the observation.
 pub fn until_seen(
     expectations: &[Expectation<'_>],
@@ -109,7 +107,7 @@ pub fn until_seen(
         .iter()
         .map(|expectation| ways(observed, &expectation.at.ingress, options.connect_to))
         .collect::<Reconciled<_>>()?;
-    let unseen: Vec<Unseen> = expectations
+    let unseen: Vec<Unseen<'_>> = expectations
         .iter()
         .zip(&all)
         .flat_map(|(expectation, ways)| expectation.unseen(ways, observed))
@@ -120,9 +118,14 @@ pub fn until_seen(
     if observed.waited() >= options.timeout {
         return Err(timed_out(&unseen, &all, options, observed).into());
     }
-    if let Some(source) = options.source {
-        send_again(source, &all, observed)?;
-    }
+    let behind = unseen.iter().filter(|_| options.may_send_again);
+    let behind: Vec<Behind<'_>> = behind
+        .map(|unseen| Behind {
+            at: unseen.at,
+            via: &unseen.probe.via,
+        })
+        .collect();
+    again::send(&behind, observed)?;
     let ingresses = expectations
         .iter()
         .map(|expectation| &expectation.at.ingress);
@@ -130,17 +133,11 @@ pub fn until_seen(
         .filter(|_| !is_named)
         .flat_map(IngressGateway::parts);
     let reread: BTreeSet<Query> = parts.map(|part| pods(&part)).collect();
-    let asked = all.iter().flat_map(|ways| {
-        let mut asked = late_rejections(ways, observed);
-        if options.source.is_some() {
-            asked.extend(late_loads(ways, observed));
-        }
-        asked
-    });
+    let asked = all.iter().flat_map(|ways| late_rejections(ways, observed));
     let progress = unseen.iter().map(|unseen| {
         format!(
             "Gateway {} through {}: {}",
-            unseen.gateway, unseen.probe.via, unseen.reason
+            unseen.at.gateway, unseen.probe.via, unseen.reason
         )
     });
     let progress = progress.chain(rejected(&all, observed));
@@ -156,9 +153,9 @@ pub fn until_seen(
     .into())
 }
 
-impl Expectation<'_> {
+impl<'a> Expectation<'a> {
     /// The probes without the expected answer, and the differences.
-    fn unseen(&self, ways: &Ways, observed: &Observed) -> Vec<Unseen> {
+    fn unseen(&self, ways: &Ways, observed: &Observed) -> Vec<Unseen<'a>> {
         let expected = ExpectedRefusal {
             host: &self.at.host,
             offered: self.offered,
@@ -189,7 +186,7 @@ impl Expectation<'_> {
             };
             Some(Unseen {
                 probe,
-                gateway: self.at.gateway.clone(),
+                at: self.at,
                 reason,
             })
         })
@@ -231,7 +228,7 @@ impl Served {
 }
 
 fn timed_out(
-    unseen: &[Unseen],
+    unseen: &[Unseen<'_>],
     all: &[Ways],
     options: &ProbeOptions<'_>,
     observed: &Observed,
@@ -241,7 +238,7 @@ fn timed_out(
         .map(|unseen| {
             format!(
                 "{} of {}: {}",
-                unseen.probe.via, unseen.gateway, unseen.reason
+                unseen.probe.via, unseen.at.gateway, unseen.reason
             )
         })
         .collect();

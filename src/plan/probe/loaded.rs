@@ -25,7 +25,7 @@ pub fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconci
 }
 
 /// The same for a client CA that proxies know by this name.
-fn load_as(
+pub(super) fn load_as(
     name: &str,
     source: &ObjectRef,
     pod: &ObjectRef,

@@ -69,13 +69,12 @@ impl Case<'_> {
         let reread: Vec<Query> = std::iter::once(own)
             .chain(follower(&self.found.state).map(Query::Get))
             .collect();
-        let source = self.found.source();
         let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "the revocation is published; run the same command again to verify that every proxy has loaded it",
             reread: &reread,
-            source: Some(&source),
+            may_send_again: true,
         };
         let ways = probe::until_seen(&expectations, &options, observed)
             .map_err(|stop| revocations::unless_expired(stop, observed, options.afterwards, now))?;

@@ -91,10 +91,18 @@ pub(super) fn agreed(found: Vec<Finding>, others: &[Finding]) -> (Vec<Finding>, 
     (kept, rest)
 }
 
-/// Adds a finding; a repeated one counts once.
+/// Adds a finding; a repeated one counts once, with the consequences of both.
 fn add(kept: &mut Vec<Finding>, finding: Finding) {
-    if !kept.iter().any(|known| known.is_same_as(&finding)) {
+    let mut known = kept.iter_mut();
+    let Some(known) = known.find(|known| known.is_same_as(&finding)) else {
         kept.push(finding);
+        return;
+    };
+    for consequence in finding.consequences {
+        let mut others = known.consequences.iter();
+        if !others.any(|other| other.is_same_as(&consequence)) {
+            known.consequences.push(consequence);
+        }
     }
 }
 

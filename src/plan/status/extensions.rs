@@ -27,14 +27,16 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     for kind in KINDS {
         let (extensions, unseen) = facts.acting_on(kind, ingress)?;
         link.extend(unseen);
-        let Some(pod) = pods.first() else { continue };
-        let known = labels_of(pod);
-        let labels = Labels {
-            known: &known,
-            are_complete: true,
+        let selected = |extension: &&Object| {
+            pods.iter().any(|pod| {
+                let labels = Labels {
+                    known: &labels_of(pod),
+                    are_complete: true,
+                };
+                acts_on(extension, labels)
+            })
         };
-        let extensions = extensions.into_iter();
-        link.extend(extensions.filter(|it| acts_on(it, labels)).map(added));
+        link.extend(extensions.into_iter().filter(selected).map(added));
     }
     Ok(())
 }

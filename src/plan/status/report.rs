@@ -297,10 +297,16 @@ impl Report {
 
     /// Whether there is no finding that needs attention; failed checks count unless they are to be ignored.
     pub fn is_healthy(&self, ignore_unknown: bool) -> bool {
-        self.findings.iter().all(|finding| match finding.severity {
-            Severity::Note => true,
-            Severity::Unknown => ignore_unknown,
-            Severity::Warning | Severity::Error => false,
-        })
+        self.pressing(ignore_unknown).next().is_none()
+    }
+
+    /// The findings that need attention.
+    pub fn pressing(&self, ignore_unknown: bool) -> impl Iterator<Item = &Finding> {
+        let needs_attention = move |finding: &&Finding| match finding.severity {
+            Severity::Note => false,
+            Severity::Unknown => !ignore_unknown,
+            Severity::Warning | Severity::Error => true,
+        };
+        self.findings.iter().filter(needs_attention)
     }
 }

@@ -54,10 +54,9 @@ pub(super) fn checks(host: &Host, facts: &Facts<'_>) -> Reconciled<Vec<Finding>>
         let Some(rival) = object.and_then(|object| served(object, &host.gateway.ingress)) else {
             continue;
         };
+        // Here istiod resolves tags of revisions too, so that a label that no revision has may still be one that is read.
         let label = object.and_then(|object| object.label(REVISION));
-        let Some(place) = place(label, host, facts)? else {
-            continue;
-        };
+        let place = place(label, host, facts)?.unwrap_or_default();
         if let Some(standing) = standing(&rival, &host.server, &host.probe) {
             let is_older = age(&reference, object) < own;
             let rival = Rival {

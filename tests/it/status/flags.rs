@@ -150,7 +150,7 @@ fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk)
     assert_eq!(ids(&given_up), [warning]);
     given_up
         .says(&format!(
-            "waiting until nothing is found; so far: {warning}"
+            "waiting until nothing needs attention; so far: {warning}"
         ))
         .says(&format!("error: timed out; found: {warning}"));
     let waited = std::thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::testing::Dropping;
-use crate::plan::testing::kyma::exposed_on_helm;
+use crate::plan::testing::kyma::{expose_request, exposed_on_helm};
 
 #[test]
 fn an_issuer_that_began_before_the_move_delivers_nothing_that_was_not_counted() {
@@ -56,31 +56,53 @@ fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_o
 
 #[test]
 fn what_the_proxies_dropped_of_a_rotation_is_sent_again_by_the_same_run() {
-    let mut cluster = Cluster::exposed();
-    let client = cluster.issue("alice");
-    let drops_next = |cluster: &mut Cluster| {
+    // Proxies that can be asked.
+    let exposed = || {
+        let mut cluster = Cluster::kyma();
+        cluster.run(&expose_request()).unwrap();
         let state = &cluster.objects[&CredentialNames::first().state()];
         cluster.proxies.dropping = Some(Dropping::next_of(state));
+        cluster
     };
-    drops_next(&mut cluster);
-    let started = cluster.run(&advance()).unwrap();
+    let advance = Request {
+        connect_to: None,
+        ..advance()
+    };
+    let mut cluster = exposed();
+    let started = cluster.run(&advance).unwrap();
     assert_eq!(started.done.len(), 2, "{:?}", started.done);
-    assert_eq!(cluster.answers(client), [Verdict::LetIn]);
-    drops_next(&mut cluster);
-    let aborted = cluster.run(&abort()).unwrap();
-    assert_eq!(aborted.done.len(), 1, "{:?}", aborted.done);
     // The next run sends again what a killed one has written.
-    let mut cluster = Cluster::exposed();
-    drops_next(&mut cluster);
     let mut steps = 1;
     while cluster.state().phase() != Phase::Spreading {
-        cluster = Cluster::exposed();
-        drops_next(&mut cluster);
-        cluster.killed(&advance(), steps);
+        cluster = exposed();
+        cluster.killed(&advance, steps);
         steps += 1;
     }
-    let resumed = cluster.run(&advance()).unwrap();
+    let resumed = cluster.run(&advance).unwrap();
     assert_eq!(resumed.done.len(), 1, "{:?}", resumed.done);
+}
+
+#[test]
+fn what_a_tool_manages_is_not_sent_again() {
+    let mut cluster = Cluster::kyma();
+    cluster.run(&expose_request()).unwrap();
+    let advance = Request {
+        connect_to: None,
+        ..advance()
+    };
+    let mut steps = 1;
+    let exposed = cluster.clone();
+    while cluster.state().phase() != Phase::Spreading {
+        cluster = exposed.clone();
+        cluster.killed(&advance, steps);
+        steps += 1;
+    }
+    let state = own(&cluster).with_label("argocd.argoproj.io/instance", "team");
+    cluster.put(&state);
+    cluster.proxies.lagging = vec![0, 1];
+    let before = cluster.writes.len();
+    cluster.run(&advance).unwrap_err();
+    assert_eq!(cluster.writes[before..], [""; 0]);
 }
 
 #[test]

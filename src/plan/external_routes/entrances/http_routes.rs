@@ -1,6 +1,6 @@
 //! `HTTPRoutes` as entrances, by the listeners of the Gateways to which they are attached.
 
-use super::{Callers, Entrance, Found, Way, widest};
+use super::{Callers, Entrance, Found, RoutedServer, widest};
 use crate::plan::probe::{IngressProxies, kubernetes_gateways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::backends::{self, Backends};
@@ -95,14 +95,13 @@ impl Found<'_> {
             let admitting = gateway.servers.iter().filter_map(|server| {
                 let mut listeners = attachment.listeners.iter();
                 let is_used = listeners.any(|named| named.uses(route, object, server));
-                let way = Way {
+                let routed = RoutedServer {
                     server,
                     passes_redirects: false,
                     hosts: &hosts,
                     shares_proxies: shared.is_some(),
-                    is_ours: gateway.is_ours,
                 };
-                let callers = Callers::of(&way, self.exposed)?;
+                let callers = Callers::of(&routed, self.exposed)?;
                 is_used.then_some((callers, server))
             });
             entrances.extend(widest(admitting).map(|(callers, server)| {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::probe::{ingress_service, kubernetes_gateways};
-use crate::resources::names::{FIELD_MANAGER, MANAGED_BY};
+use crate::resources::guard::headers_reference;
 
 #[test]
 fn only_a_server_that_has_routes_of_its_kind_leads_to_the_service() {
@@ -120,43 +120,54 @@ fn another_host_of_the_same_gateway_is_open_to_clients_that_are_not_on_the_list(
 
 #[test]
 fn no_guard_of_the_host_holds_on_other_proxies() {
-    let elsewhere = gateway("other", "MUTUAL", "elsewhere");
-    let route = routed("other", "httpbin.example.com");
     let all = Query::everywhere(Kind::VirtualService);
-    let mut cluster = Cluster::plain();
-    cluster.list(crate::plan::probe::pods(&elsewhere.ingress), []);
-    cluster.gateways.push(elsewhere);
-    let service = object(Kind::VirtualService, "second", route);
-    cluster.list(all.clone(), [service.clone()]);
+    let mut cluster = elsewhere_routed();
+    let service = cluster.observed.list(&all).unwrap()[0].clone();
     let checks = cluster.checks();
     assert_eq!(cluster.ids(), ["external-route/open"]);
     let words = "no guard is on this route: each client of the host's own CA can choose";
     assert!(checks[0].why.starts_with(words), "{checks:#?}");
     cluster.is_listed = true;
     assert_eq!(cluster.ids(), ["external-route/unlisted"]);
-    // This plugin's Gateways and routes have guards against forged headers; the allow-list is one of the host on its own proxies.
-    let managed = service.with_label(MANAGED_BY, FIELD_MANAGER);
-    for is_ours in ["gateway", "route"] {
-        let mut cluster = Cluster::plain();
-        let mut elsewhere = gateway("other", "MUTUAL", "elsewhere");
-        elsewhere.is_ours = is_ours == "gateway";
-        cluster.list(crate::plan::probe::pods(&elsewhere.ingress), []);
-        cluster.gateways.push(elsewhere);
-        let route = object(
-            Kind::VirtualService,
-            "second",
-            routed("other", "httpbin.example.com"),
-        );
-        let route = if is_ours == "route" {
-            managed.clone()
-        } else {
-            route
-        };
-        cluster.list(all.clone(), [route]);
-        assert_eq!(cluster.checks(), [], "{is_ours}");
+    // A header guard of that Gateway, or a route that sets the headers, keeps clients from choosing them; no allow-list is there.
+    let guard = headers_reference("istio-system", &GatewayName::new("shop", "other"));
+    let named = service.with("spec", {
+        let mut spec = routed("other", "httpbin.example.com");
+        let set: BTreeMap<&str, &str> = [
+            ("X-CLIENT-SSL-CN", "%DOWNSTREAM_PEER_SUBJECT%"),
+            ("X-CLIENT-SSL-SAN", "%DOWNSTREAM_PEER_URI_SAN%"),
+            ("X-CLIENT-SSL-ISSUER", "%DOWNSTREAM_PEER_ISSUER%"),
+        ]
+        .into();
+        spec["http"][0]["headers"] = json!({"request": {"set": set}});
+        spec
+    });
+    let mut guarded = elsewhere_routed();
+    let found = Object::new(guard.clone());
+    guarded
+        .observed
+        .saw(Query::Get(guard), Seen::Found(vec![found]));
+    let mut naming = elsewhere_routed();
+    naming.list(all, [named]);
+    for mut cluster in [guarded, naming] {
+        assert_eq!(cluster.checks(), []);
         cluster.is_listed = true;
-        assert_eq!(cluster.ids(), ["external-route/unlisted"], "{is_ours}");
+        assert_eq!(cluster.ids(), ["external-route/unlisted"]);
     }
+}
+
+/// A route for the exposed host on a Gateway with the host's authority and other proxies.
+fn elsewhere_routed() -> Cluster {
+    let elsewhere = gateway("other", "MUTUAL", "elsewhere");
+    let mut cluster = Cluster::plain();
+    cluster.list(crate::plan::probe::pods(&elsewhere.ingress), []);
+    let guard = headers_reference(&elsewhere.ingress.namespace, &elsewhere.name);
+    cluster.observed.saw(Query::Get(guard), Seen::Missing);
+    cluster.gateways.push(elsewhere);
+    let route = routed("other", "httpbin.example.com");
+    let all = Query::everywhere(Kind::VirtualService);
+    cluster.list(all, [object(Kind::VirtualService, "second", route)]);
+    cluster
 }
 
 #[test]

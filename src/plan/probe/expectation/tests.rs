@@ -8,11 +8,12 @@ use crate::plan::Blocked;
 use crate::plan::Event;
 use crate::plan::probe::Via;
 use crate::resources::names::CredentialNames;
+use crate::resources::names::GatewayName;
 use crate::resources::{Kind, Object, ObjectRef};
 
 const HOST: &str = "alice.example.com";
 const OPTIONS: ProbeOptions<'_> = ProbeOptions {
-    source: None,
+    may_send_again: false,
     timeout: Duration::from_secs(9),
     connect_to: Some("gateway:443"),
     afterwards: "run it again",
