@@ -23,6 +23,9 @@ pub struct Issued {
     pub subject: String,
     /// SHA-256 of the certificate, lower-case hex.
     pub fingerprint: String,
+    /// What the certificate of an earlier run has otherwise than it is asked for now, in the words of a table's columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
     /// The files, as paths.
     pub files: Vec<String>,
     /// A curl line that uses the certificate.
@@ -41,6 +44,7 @@ impl Issued {
             entry: report.entry.clone().into(),
             subject: report.subject.clone(),
             fingerprint: report.fingerprint.clone(),
+            differs: report.differs.clone(),
             files,
             curl: None,
             guidance: Vec::new(),
@@ -59,6 +63,7 @@ impl Issued {
             entry: Record::external(name, certificate),
             subject: certificate.subject().to_owned(),
             fingerprint: certificate.fingerprint(),
+            differs: Vec::new(),
             files,
             curl: None,
             guidance: Vec::new(),

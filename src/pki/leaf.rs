@@ -22,7 +22,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
 
 /// How far back a leaf's notBefore lies, for gateways whose clock is behind.
-const BACKDATED: Duration = Duration::minutes(5);
+pub const BACKDATED: Duration = Duration::minutes(5);
 
 /// Largest size of subject and alternative names, in bytes. A client sends its certificate and the CAs above it in one message, whose size
 /// Java limits to 32 KiB (`jdk.tls.maxHandshakeMessageSize`), OpenSSL and `BoringSSL` to 100 KiB (`SSL_MAX_CERT_LIST_DEFAULT`).

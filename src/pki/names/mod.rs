@@ -10,7 +10,7 @@ pub use attribute::Attribute;
 pub use attribute::is_bad_character;
 pub use client::ClientName;
 pub use subject::Subject;
-pub use text::{comparable, name_text};
+pub use text::{comparable, differing_attributes, name_text};
 pub(super) use text::{rfc4514, same_name};
 pub(super) use uri::check_syntax as check_uri_syntax;
 pub use uri::{check_uri_san, default_uri, percent_encode};

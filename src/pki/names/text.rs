@@ -45,6 +45,37 @@ pub(super) fn common_names(der: &[u8]) -> Vec<String> {
     name.iter_common_name().filter_map(text).collect()
 }
 
+/// The attributes that two names in DER do not have alike, by their short names; `subject` if only the order differs.
+pub fn differing_attributes(one: &[u8], other: &[u8]) -> Vec<String> {
+    let pairs = |der| {
+        let (_, name) = X509Name::from_der(der).ok()?;
+        let pairs = name.iter_attributes().map(|attribute| {
+            let text = pair(attribute);
+            let (key, value) = text.split_once('=').unwrap_or_default();
+            (key.to_owned(), value.to_owned())
+        });
+        Some(pairs.collect::<Vec<_>>())
+    };
+    let subject = || vec!["subject".to_owned()];
+    let (Some(one), Some(other)) = (pairs(one), pairs(other)) else {
+        return subject();
+    };
+    let values = |pairs: &[(String, String)], key: &str| -> Vec<String> {
+        let own = pairs.iter().filter(|(known, _)| known == key);
+        own.map(|(_, value)| value.clone()).collect()
+    };
+    let mut differing: Vec<String> = Vec::new();
+    for (key, _) in one.iter().chain(&other) {
+        if !differing.contains(key) && values(&one, key) != values(&other, key) {
+            differing.push(key.clone());
+        }
+    }
+    if differing.is_empty() && one != other {
+        return subject();
+    }
+    differing
+}
+
 /// Why some libraries would fail on a name in DER, or change it: a value that its string type does not allow, or that is not text (X.680,
 /// 41; OpenSSL's `ASN1_STRING_to_UTF8`).
 pub(super) fn name_fault(der: &[u8]) -> Option<&'static str> {

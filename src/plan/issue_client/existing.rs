@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 
+use super::differences::differences;
 use super::{Report, Request, Standing, entry, report};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
@@ -101,6 +102,8 @@ pub(super) fn completed(
                 if was_changed {
                     report.notes.insert(0, COMPLETED.to_owned());
                 }
+                report.differs = differences(request, certificate, standing);
+                report.notes.extend(note(&report));
                 return Ok(Some(report));
             }
             _ => {}
@@ -108,4 +111,15 @@ pub(super) fn completed(
     }
     request.existing.check_own()?;
     Ok(None)
+}
+
+/// The note on what is asked for now, and is not so in the certificate.
+fn note(report: &Report) -> Option<String> {
+    let name = &report.entry.name;
+    (!report.differs.is_empty()).then(|| {
+        format!(
+            "the certificate of `{name}` stays as it is, and something else is asked for now: {}",
+            report.differs.join(", ")
+        )
+    })
 }

@@ -5,6 +5,7 @@
 //! revoked, meanwhile: so a rotation that counts the inventory counts every certificate, and a revocation finds every certificate.
 
 mod column;
+mod differences;
 mod entry;
 mod existing;
 mod lookalikes;

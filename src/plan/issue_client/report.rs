@@ -27,6 +27,8 @@ pub struct Report {
     pub completed: bool,
     /// Whether an earlier run had delivered the certificate and recorded it as issued.
     pub before: bool,
+    /// What the certificate of an earlier run has otherwise than it is asked for now, in the words of a table's columns.
+    pub differs: Vec<String>,
     /// The serial numbers that earlier runs reserved for the name and never delivered.
     pub lost: Vec<String>,
     /// The note on a certificate that ends with its CA, before the requested time.
@@ -65,6 +67,7 @@ pub(super) fn report(
         fingerprint: certificate.fingerprint(),
         completed: false,
         before: false,
+        differs: Vec::new(),
         entry,
         cut_short: None,
         unchecked: None,

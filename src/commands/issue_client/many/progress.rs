@@ -16,6 +16,9 @@ use crate::plan::issue_client::Report;
 /// Size of the output buffer, in bytes.
 const COLLECTED: usize = 1 << 14;
 
+/// How many certificates that are not as the table has them now are told one by one.
+const MOST_DIFFERENT: u64 = 20;
+
 /// Prints the progress, and the summary in the end.
 pub(super) struct Progress<'a> {
     args: &'a Args,
@@ -28,6 +31,8 @@ pub(super) struct Progress<'a> {
     cut_short: Option<(String, u64)>,
     /// The note on URIs that were not checked.
     unchecked: Option<String>,
+    /// The number of certificates of earlier runs that are not as the table has them now.
+    different: u64,
     first_refusal: Option<Failure>,
     failure: Option<Failure>,
     started: Instant,
@@ -43,6 +48,7 @@ impl<'a> Progress<'a> {
             listed: 0,
             cut_short: None,
             unchecked: None,
+            different: 0,
             first_refusal: None,
             failure: None,
             started: Instant::now(),
@@ -66,6 +72,7 @@ impl<'a> Progress<'a> {
                 if let Some(said) = &report.unchecked {
                     self.unchecked.get_or_insert_with(|| said.clone());
                 }
+                self.differs(report);
                 for serial in &report.lost {
                     self.lost(&report.entry.name, serial);
                 }
@@ -100,6 +107,41 @@ impl<'a> Progress<'a> {
                 let line = gauge(self.summary.done(), self.started.elapsed(), expected);
                 self.terminal.gauge(&line);
             }
+        }
+    }
+
+    /// Tells what a certificate of an earlier run has otherwise than the table has it now: of the first ones, so that a flag that differs
+    /// for all does not fill the screen.
+    fn differs(&mut self, report: &Report) {
+        if report.differs.is_empty() {
+            return;
+        }
+        self.different += 1;
+        if self.different <= MOST_DIFFERENT {
+            self.print();
+            self.terminal.warn(&format!(
+                "`{}` keeps its certificate, and something else is asked for now: {}",
+                report.entry.name,
+                report.differs.join(", ")
+            ));
+        }
+    }
+
+    /// What to do about certificates that are not as the table has them now.
+    fn note_differences(&mut self) {
+        if self.different == 0 {
+            return;
+        }
+        if let Some(more @ 1..) = self.different.checked_sub(MOST_DIFFERENT) {
+            self.terminal.note(&format!(
+                "so do {more} more; `differs` in `-o json` tells it of each client"
+            ));
+        }
+        for line in [
+            "`kubectl mtls revoke-client NAME` ends a certificate that is not as asked for",
+            "to issue one that is, remove the client's files, and run the same command with `--another`",
+        ] {
+            self.terminal.note(line);
         }
     }
 
@@ -177,6 +219,7 @@ impl<'a> Progress<'a> {
         self.terminal.gauge("");
         self.text.push_str(&text);
         self.print();
+        self.note_differences();
         let cut = self.cut_short.map(|(first, count)| match count {
             1 => first,
             _ => format!("{first}; the same holds for {} more", count - 1),

@@ -255,3 +255,60 @@ fn one_of_many_whose_name_is_revoked_after_it_was_reserved_is_not_delivered() {
         }
     }
 }
+
+#[test]
+fn what_a_changed_row_has_otherwise_than_its_certificate_is_told_and_nothing_is_issued() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("first")).unwrap();
+    let standing = standing(&mut cluster);
+    let subject = |text: &str| Some(text.parse().unwrap());
+    let mut row = one_of_many("alice");
+    row.names.subject = subject("CN=alice,OU=a,OU=b,O=Example");
+    row.names.dns = vec!["a.example".to_owned(), "b.example".to_owned()];
+    issue_of_many(&mut cluster, &row, &standing, answered()).unwrap();
+    row.existing = ExistingFiles {
+        in_the_way: vec!["alice.crt".to_owned()],
+        certificate: cluster.clients.last().cloned(),
+        client_ca: None,
+        were_completed: false,
+    };
+    let writes = cluster.writes.len();
+    let mut differs = |change: &dyn Fn(&mut Request)| {
+        let mut changed = row.clone();
+        change(&mut changed);
+        let report = issue_of_many(&mut cluster, &changed, &standing, answered()).unwrap();
+        assert!(report.before);
+        assert_eq!(report.notes.is_empty(), report.differs.is_empty());
+        report.differs.join(" ")
+    };
+    let same = |row: &mut Request| {
+        row.names.dns = vec!["b.example".to_owned(), "A.example".to_owned()];
+        row.ttl += Duration::minutes(4);
+    };
+    assert_eq!(differs(&same), "");
+    let other = |row: &mut Request| {
+        row.names.subject = subject("CN=alice,OU=b,OU=a,O=Other,C=DE");
+        row.names.uris = vec!["urn:a".to_owned()];
+        row.names.dns.clear();
+        row.names.emails = vec!["a@example.com".to_owned()];
+        row.names.ips = vec!["192.0.2.7".parse().unwrap()];
+        row.ttl = Duration::days(30);
+        row.key = ClientKey::New(KeyType::P384);
+    };
+    let all = "C O OU uri dns email ip ttl key-type";
+    assert_eq!(differs(&other), all);
+    let order = |row: &mut Request| row.names.subject = subject("O=Example,OU=a,OU=b,CN=alice");
+    assert_eq!(differs(&order), "subject");
+    // A certificate that ends with its CA would end there again.
+    let longer = |row: &mut Request| row.ttl = Duration::days(9000);
+    assert_eq!(differs(&longer), "ttl");
+    drop(differs);
+    assert_eq!(cluster.writes.len(), writes);
+
+    let mut cut = one_of_many("bob");
+    cut.ttl = Duration::days(9000);
+    issue_of_many(&mut cluster, &cut, &standing, answered()).unwrap();
+    cut.existing.certificate = cluster.clients.last().cloned();
+    let report = issue_of_many(&mut cluster, &cut, &standing, answered()).unwrap();
+    assert!(report.before && report.differs.is_empty(), "{report:?}");
+}
