@@ -302,7 +302,6 @@ fn what_a_changed_row_has_otherwise_than_its_certificate_is_told_and_nothing_is_
     // A certificate that ends with its CA would end there again.
     let longer = |row: &mut Request| row.ttl = Duration::days(9000);
     assert_eq!(differs(&longer), "ttl");
-    drop(differs);
     assert_eq!(cluster.writes.len(), writes);
 
     let mut cut = one_of_many("bob");
