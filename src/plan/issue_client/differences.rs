@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use time::Duration;
 
-use super::{Request, Standing};
+use super::Request;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::pki::leaf::{BACKDATED, lifetime};
@@ -15,7 +15,7 @@ use crate::plan::{ClientKey, identity};
 pub(super) fn differences(
     request: &Request,
     certificate: &Certificate,
-    standing: &Standing,
+    trusted: &[Certificate],
 ) -> Vec<String> {
     let Request {
         issuer, name, ttl, ..
@@ -33,7 +33,7 @@ pub(super) fn differences(
         ),
         ("email", !are_alike(&wanted.emails, certificate.emails())),
         ("ip", !are_alike(&wanted.ips, certificate.ips())),
-        ("ttl", has_other_lifetime(*ttl, certificate, standing)),
+        ("ttl", has_other_lifetime(*ttl, certificate, trusted)),
     ];
     let others = others.into_iter().filter(|(_, differs)| *differs);
     found.extend(others.map(|(what, _)| what.to_owned()));
@@ -55,10 +55,14 @@ fn lower(hosts: &[String]) -> Vec<String> {
 }
 
 /// Whether the lifetime is another one for sure: that of a young CA may lack some minutes, and the end of the CA may have cut it short.
-fn has_other_lifetime(wanted: Duration, certificate: &Certificate, standing: &Standing) -> bool {
+fn has_other_lifetime(
+    wanted: Duration,
+    certificate: &Certificate,
+    trusted: &[Certificate],
+) -> bool {
     let has = lifetime(certificate);
     let ends_with_ca = || {
-        let mut cas = standing.state.trusted.iter();
+        let mut cas = trusted.iter();
         cas.any(|ca| ca.not_after() <= certificate.not_after())
     };
     (has - wanted).abs() > BACKDATED && !(has < wanted && ends_with_ca())

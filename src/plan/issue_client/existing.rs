@@ -102,7 +102,7 @@ pub(super) fn completed(
                 if was_changed {
                     report.notes.insert(0, COMPLETED.to_owned());
                 }
-                report.differs = differences(request, certificate, standing);
+                report.differs = differences(request, certificate, &standing.state.trusted);
                 report.notes.extend(note(&report));
                 return Ok(Some(report));
             }
