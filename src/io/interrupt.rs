@@ -49,7 +49,7 @@ pub fn listen() -> Result<(), Failure> {
 async fn react(mut interruptions: Interruptions, signals: &Sender<usize>) {
     loop {
         interruptions.next().await;
-        // Before it is told: whoever handles the signal may listen no more when it has done so.
+        // Counted before the signal is passed on: its receiver may be gone afterwards.
         let is_handled = LISTENERS.load(Ordering::SeqCst) > 0;
         signals.send_modify(|count| *count += 1);
         if is_handled {

@@ -65,7 +65,7 @@ impl Written {
 /// The answer to a read of objects, and its position in the order of all events.
 type Ordered = (u64, Arc<Seen<Vec<Object>>>);
 
-/// What a proxy says of its configuration, and how long the run had waited when it first said so.
+/// What a proxy says of a part of its configuration.
 #[derive(Debug)]
 struct Said {
     /// How long the run had been waiting when the proxy gave this answer first.

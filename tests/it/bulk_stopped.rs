@@ -1,4 +1,4 @@
-//! `issue-client` and `renew-client` for many clients, stopped by a second Ctrl-C: every result is told.
+//! `issue-client` and `renew-client` for many clients, stopped by a second Ctrl-C: every result is reported.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Command;

@@ -103,7 +103,7 @@ pub(super) fn completed(
                     report.notes.insert(0, COMPLETED.to_owned());
                 }
                 report.differs = differences(request, certificate, &standing.state.trusted);
-                report.notes.extend(note(&report));
+                report.notes.extend(report.difference());
                 return Ok(Some(report));
             }
             _ => {}
@@ -111,15 +111,4 @@ pub(super) fn completed(
     }
     request.existing.check_own()?;
     Ok(None)
-}
-
-/// The note on what is asked for now, and is not so in the certificate.
-fn note(report: &Report) -> Option<String> {
-    let name = &report.entry.name;
-    (!report.differs.is_empty()).then(|| {
-        format!(
-            "the certificate of `{name}` stays as it is, and something else is asked for now: {}",
-            report.differs.join(", ")
-        )
-    })
 }

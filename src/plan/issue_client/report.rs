@@ -49,6 +49,19 @@ pub(super) fn routes(state: &AuthorityState) -> Option<(GatewayName, Query)> {
     Some((gateway, routes))
 }
 
+impl Report {
+    /// The sentence on what is asked for now, and the certificate of an earlier run does not have.
+    pub fn difference(&self) -> Option<String> {
+        (!self.differs.is_empty()).then(|| {
+            format!(
+                "the certificate of `{}` stays as it is, and something else is asked for now: {}",
+                self.entry.name,
+                self.differs.join(", ")
+            )
+        })
+    }
+}
+
 pub(super) fn report(
     entry: Entry,
     certificate: &Certificate,

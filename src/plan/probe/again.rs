@@ -51,7 +51,7 @@ pub(super) fn send(behind: &[Behind<'_>], observed: &Observed) -> Reconciled<()>
         let is_old = |pod: &&ObjectRef| !observed.was_asked_after(missed, pod, &part);
         let unasked = same.clone().map(|(_, pod)| pod).filter(is_old);
         let unasked: Vec<Query> = unasked
-            .map(|pod| Query::Proxy(pod.clone(), Part::ClientCas))
+            .map(|pod| Query::Proxy(pod.clone(), part.clone()))
             .collect();
         if !unasked.is_empty() {
             return Err(Effect::Read(unasked).into());

@@ -42,7 +42,7 @@ pub(super) struct Reader {
     revisions: BTreeSet<String>,
     /// Their labels, if a Pod was read.
     labels: Option<Vec<(String, String)>>,
-    /// Whether a mesh keeps rules that do not say to whom they are exported to their own namespace.
+    /// Whether a mesh exports rules without `exportTo` to their own namespace only.
     are_private: bool,
 }
 

@@ -16,7 +16,7 @@ use crate::plan::issue_client::Report;
 /// Size of the output buffer, in bytes.
 const COLLECTED: usize = 1 << 14;
 
-/// How many certificates that are not as the table has them now are told one by one.
+/// How many certificates that are not as the table has them now get a warning each.
 const MOST_DIFFERENT: u64 = 20;
 
 /// Prints the progress, and the summary in the end.
@@ -110,20 +110,16 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells what a certificate of an earlier run has otherwise than the table has it now: of the first ones, so that a flag that differs
-    /// for all does not fill the screen.
+    /// Warns of a certificate of an earlier run that is not as the table has it now: of the first ones, so that a flag that differs for all
+    /// does not fill the screen.
     fn differs(&mut self, report: &Report) {
-        if report.differs.is_empty() {
+        let Some(difference) = report.difference() else {
             return;
-        }
+        };
         self.different += 1;
         if self.different <= MOST_DIFFERENT {
             self.print();
-            self.terminal.warn(&format!(
-                "`{}` keeps its certificate, and something else is asked for now: {}",
-                report.entry.name,
-                report.differs.join(", ")
-            ));
+            self.terminal.warn(&difference);
         }
     }
 
@@ -134,7 +130,7 @@ impl<'a> Progress<'a> {
         }
         if let Some(more @ 1..) = self.different.checked_sub(MOST_DIFFERENT) {
             self.terminal.note(&format!(
-                "so do {more} more; `differs` in `-o json` tells it of each client"
+                "the same holds for {more} more certificates; `differs` in `-o json` names what differs for each client"
             ));
         }
         for line in [

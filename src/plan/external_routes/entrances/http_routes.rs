@@ -62,7 +62,7 @@ impl Found<'_> {
     ) -> Reconciled<Vec<Entrance>> {
         let listed = observed.try_list(&kubernetes_gateways())?;
         let Some(gateways) = listed.found().copied() else {
-            // Whom its Gateways admit is not known.
+            // Which clients its Gateways admit is not known.
             return Ok(self.unknown(route, backends).into_iter().collect());
         };
         let proxies = IngressProxies::of(observed, self.exposed.proxies)?;
