@@ -1,9 +1,11 @@
 //! The meaning of the API server's answers.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::Failure;
@@ -21,52 +23,65 @@ pub(super) struct Answer {
     pub retry_after: Option<Duration>,
 }
 
-/// A list of metadata without `managedFields`, which are most of an object's metadata and are not needed in a list.
-#[derive(Deserialize, Serialize)]
+/// A list of metadata.
+#[derive(Deserialize)]
 struct MetadataList {
     metadata: Value,
     items: Vec<Item>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Item {
     metadata: Metadata,
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    namespace: String,
-    #[serde(default)]
-    uid: String,
-    #[serde(default)]
-    resource_version: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    generation: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    creation_timestamp: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    deletion_timestamp: Option<String>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    labels: Map<String, Value>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    annotations: Map<String, Value>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    finalizers: Vec<String>,
+/// Metadata without `managedFields`, which are most of it and are not needed in a list.
+struct Metadata(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MetadataVisitor)
+    }
 }
 
-/// The JSON body of an answer, null if it is not JSON; for a list of metadata, only the fields that
-/// are read.
+struct MetadataVisitor;
+
+impl<'de> Visitor<'de> for MetadataVisitor {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("metadata")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut fields: M) -> Result<Metadata, M::Error> {
+        let mut kept = Map::new();
+        while let Some(key) = fields.next_key::<String>()? {
+            if key == "managedFields" {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                kept.insert(key, fields.next_value()?);
+            }
+        }
+        Ok(Metadata(kept))
+    }
+}
+
+/// The JSON body of an answer, null if it is not JSON; for a list of metadata, without what is not read.
 pub(super) fn body(bytes: &[u8], is_metadata_list: bool) -> Value {
-    if is_metadata_list
-        && let Ok(list) = serde_json::from_slice::<MetadataList>(bytes)
-        && let Ok(body) = serde_json::to_value(list)
-    {
-        return body;
+    if is_metadata_list && let Ok(list) = serde_json::from_slice::<MetadataList>(bytes) {
+        let items = list.items.into_iter();
+        let items = items.map(|Item { metadata }| object([("metadata", metadata.0.into())]));
+        return object([
+            ("metadata", list.metadata),
+            ("items", items.collect::<Vec<_>>().into()),
+        ]);
     }
     json(bytes).unwrap_or(Value::Null)
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let fields = fields.map(|(key, value)| (key.to_owned(), value));
+    Value::Object(fields.into_iter().collect())
 }
 
 /// A JSON document; `None` if it is none. Unlike `from_slice`, this way of parsing is compiled in `serde_json`, which debug builds optimize.

@@ -7,7 +7,6 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 
-use super::answer::json;
 use super::cluster::Cluster;
 use super::handshake::forward::{self, Unforwarded};
 use crate::error::plain;
@@ -24,13 +23,38 @@ pub async fn read(cluster: &Cluster, pod: &ObjectRef, part: &Part) -> Seen<BTree
     let asked = tokio::time::timeout(LIMIT, ask(cluster, pod, &part.path())).await;
     let failed = |reason: String| Seen::Failed(format!("the configuration of {pod}: {reason}"));
     match asked {
-        Ok(Ok(body)) => match json(&body) {
-            Some(dump) => Seen::Found(part.read(&dump)),
+        Ok(Ok(body)) => match part.read(&body) {
+            Some(lines) => Seen::Found(lines),
             None => failed("not JSON".to_owned()),
         },
         Ok(Err(Unasked(Unforwarded::Denied(denial)))) => Seen::Denied(denial),
         Ok(Err(Unasked(Unforwarded::Failed(reason)))) => failed(reason),
         Err(_) => failed(format!("no answer within {} s", LIMIT.as_secs())),
+    }
+}
+
+/// Removes the white space between the tokens of a JSON text as it arrives: three quarters of what Envoy prints.
+#[derive(Default)]
+struct Compact {
+    json: Vec<u8>,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl Compact {
+    fn push(&mut self, text: &[u8]) {
+        for &byte in text {
+            if self.is_in_string {
+                let ends = byte == b'"' && !self.is_escaped;
+                self.is_escaped = byte == b'\\' && !self.is_escaped;
+                self.is_in_string = !ends;
+            } else if byte.is_ascii_whitespace() {
+                continue;
+            } else {
+                self.is_in_string = byte == b'"';
+            }
+            self.json.push(byte);
+        }
     }
 }
 
@@ -48,7 +72,7 @@ impl<E: std::error::Error> From<E> for Unasked {
     }
 }
 
-async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Bytes, Unasked> {
+async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Vec<u8>, Unasked> {
     let forwarded = forward::open(cluster, pod, ADMIN).await.map_err(Unasked)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(forwarded.stream)).await?;
@@ -59,9 +83,16 @@ async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Bytes, Un
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let mut body = answer.into_body();
+        let mut compact = Compact::default();
+        while let Some(frame) = body.frame().await {
+            frame?
+                .data_ref()
+                .into_iter()
+                .for_each(|data| compact.push(data));
+        }
         if status.is_success() {
-            Ok(body)
+            Ok(compact.json)
         } else {
             Err(Unasked::broken(format!("HTTP {}", status.as_u16())))
         }

@@ -2,7 +2,8 @@
 
 use time::OffsetDateTime;
 
-use super::facts::{Facts, Owner, blind, readable, remedy};
+use super::entries::Entries;
+use super::facts::{Facts, Owner, blind, remedy};
 use super::hosts::Host;
 use super::{Finding, Link, NAMES_SHOWN, check, client_ca, guards};
 use crate::plan::Reconciled;
@@ -37,7 +38,7 @@ pub(super) fn tell(
     );
     let is_listed = |entry: &Entry| entry.has_uri_of(&identities);
     if let Some(authority) = without(is_listed, host, facts, now)? {
-        link.add(nobody(&identities, host, authority, facts));
+        link.add(nobody(&identities, host, authority, facts.entries()?));
     }
     link.details.extend(identities);
     Ok(())
@@ -80,21 +81,20 @@ pub(super) fn live<'a>(
     };
     // The inventory does not have all clients of a CA that was given, either.
     let has_external = trusted.foreign(Some(state)).next().is_some() || !state.given.is_empty();
-    let is_partial = blind(&facts.inventory).is_some()
-        || facts.damaged_entries(&state.authority).next().is_some();
+    let inventory = facts.entries()?;
+    let is_partial =
+        inventory.unread().is_some() || !inventory.damaged(&state.authority).is_empty();
     if has_external || is_partial {
         return Ok(None);
     }
-    let is_one = |entry: &&Entry| entry.authority == state.authority && entry.is_live(now);
-    let entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
-    let entries = entries.filter(is_one).collect();
-    Ok(Some((state.authority.as_str(), entries)))
+    let entries = inventory.of(&state.authority).iter();
+    let live = entries.filter(|entry| entry.is_live(now)).collect();
+    Ok(Some((state.authority.as_str(), live)))
 }
 
-fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>) -> Finding {
-    let is_meant = |entry: &Entry| entry.authority == authority && entry.has_uri_of(identities);
-    let mut entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
-    let known = entries.find(|entry| is_meant(entry));
+fn nobody(identities: &[String], host: &Host, authority: &str, inventory: &Entries) -> Finding {
+    let mut entries = inventory.of(authority).iter();
+    let known = entries.find(|entry| entry.has_uri_of(identities));
     // The name of a client that never had a certificate stands in its default identity.
     let domain = format!("spiffe://{authority}-clients/");
     let mut named = identities

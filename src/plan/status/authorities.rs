@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
-use super::facts::{Facts, blind, readable};
+use super::facts::{Facts, readable};
 use super::report::{
     AuthorityReport, CaReport, ClientCaReport, ClientEnd, ClientsReport, HistoryReport, Role,
 };
@@ -34,20 +34,14 @@ fn of_authority(
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<AuthorityReport> {
-    let is_inventory_read = blind(&facts.inventory).is_none();
-    let entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
-    let own: Vec<&Entry> = entries
-        .filter(|entry| entry.authority == state.authority)
-        .collect();
-    let live: Vec<&Entry> = own
-        .iter()
-        .copied()
-        .filter(|entry| entry.is_live(now))
-        .collect();
+    let inventory = facts.entries()?;
+    let is_inventory_read = inventory.unread().is_none();
+    let own = inventory.of(&state.authority);
+    let live: Vec<&Entry> = own.iter().filter(|entry| entry.is_live(now)).collect();
     let reserved = live
         .iter()
         .filter(|entry| entry.state == EntryState::Reserved);
-    let is_refused = |entry: &&&Entry| entry.state == EntryState::Revoked && entry.not_after > now;
+    let is_refused = |entry: &&Entry| entry.state == EntryState::Revoked && entry.not_after > now;
     let clients = ClientsReport {
         live: live.len(),
         reserved: reserved.count(),
@@ -85,7 +79,7 @@ fn of_authority(
     Ok(AuthorityReport {
         name: state.authority.clone(),
         phase: state.phase(),
-        next: next_step::of(state, facts, now),
+        next: next_step::of(state, inventory, now),
         cas: own_cas.chain(external).collect(),
         keys: authority::keys_seen(state, facts.observed)?,
         clients: is_inventory_read.then_some(clients),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
+use super::entries::Entries;
 use super::facts::{Facts, readable, remedy};
 use super::hosts::Host;
 use super::{Finding, Keys, Link, check, crl, next_step};
@@ -72,6 +73,7 @@ pub(super) fn checks(
         .iter()
         .find(|(_, known)| known.authority == state.authority)
         .map(|(object, _)| *object);
+    let inventory = facts.entries()?;
     let fault = facts.lost(&state.authority, Some(state));
     let found = [
         fault.map(|fault| lost(&fault, &state.authority)),
@@ -79,9 +81,9 @@ pub(super) fn checks(
         object.and_then(|object| immutable(state, object)),
         object.and_then(|object| not_kept(state, object)),
         object.and_then(|object| other_bundle(state, object)),
-        object.and_then(|object| nearly_full(state, object, facts, now)),
+        object.and_then(|object| nearly_full(state, object, inventory, now)),
         keys_fault(state, facts)?,
-        unfinished(state, facts, now),
+        unfinished(state, inventory, now),
         short_lived(state, now),
     ];
     Ok(found.into_iter().flatten().collect())
@@ -186,7 +188,7 @@ fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
 fn nearly_full(
     state: &AuthorityState,
     object: &Object,
-    facts: &Facts<'_>,
+    inventory: &Entries,
     now: OffsetDateTime,
 ) -> Option<Finding> {
     let taken = capacity::taken(object);
@@ -197,7 +199,7 @@ fn nearly_full(
                 "the authority `{}` takes {taken} % of what a ConfigMap can hold",
                 state.authority
             ),
-            next_step::of(state, facts, now)
+            next_step::of(state, inventory, now)
                 .unwrap_or_else(|| command_line::ca_rotate("", &state.authority)),
         )
     })
@@ -231,7 +233,7 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Reconciled<Option<Fi
 }
 
 /// A rotation that somebody began and forgot.
-fn unfinished(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) -> Option<Finding> {
+fn unfinished(state: &AuthorityState, inventory: &Entries, now: OffsetDateTime) -> Option<Finding> {
     let authority = &state.authority;
     if matches!(state.phase(), Phase::Settled | Phase::Stopped) {
         return None;
@@ -250,7 +252,7 @@ fn unfinished(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) ->
             "the rotation of the authority `{authority}` began {} days ago and is not finished",
             age.whole_days()
         ),
-        next_step::of(state, facts, now)?,
+        next_step::of(state, inventory, now)?,
     ))
 }
 

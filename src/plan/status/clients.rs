@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::facts::{Facts, Owner, blind, readable, remedy};
+use super::entries::Unread;
+use super::facts::{Facts, Owner};
 use super::hosts::Host;
 use super::validity::soon;
 use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl};
@@ -49,22 +50,19 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
             return Ok(link);
         }
     };
-    if let Some(reason) = blind(&facts.inventory) {
+    let inventory = facts.entries()?;
+    if let Some(Unread { reason, remedy }) = inventory.unread() {
         return Ok(Link::new(NAME, "not read").with(
             &check::INVENTORY_NOT_CHECKED,
             format!(
                 "the inventory in the namespace `{CLIENTS_NAMESPACE}` could not be listed: {reason}"
             ),
-            remedy(&facts.inventory),
+            remedy,
         ));
     }
-    let entries: Vec<&Entry> = readable(&facts.inventory)
-        .iter()
-        .map(|(_, entry)| entry)
-        .filter(|entry| entry.authority == state.authority)
-        .collect();
+    let entries = inventory.of(&state.authority);
     let of = |is_wanted: &dyn Fn(&Entry) -> bool| -> Vec<&Entry> {
-        let entries = entries.iter().copied();
+        let entries = entries.iter();
         entries.filter(|entry| is_wanted(entry)).collect()
     };
     let all_revoked = of(&|entry| {
@@ -82,18 +80,18 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     let shown = seen.found();
     link.extend(shown.and_then(|shown| accepted_again(&all_revoked, shown)));
     link.extend(shown.and_then(|shown| unrecorded(&live, shown)));
-    let inventory = Inventory {
+    let examined = Inventory {
         state,
         live,
         now,
         within: facts.within,
     };
-    link.extend(inventory.faults(&entries));
-    for (object, error) in facts.damaged_entries(&state.authority) {
+    link.extend(examined.faults(entries));
+    for (damaged, error) in inventory.damaged(&state.authority) {
         link.find(
             &check::INVENTORY_DAMAGED,
             error.to_string(),
-            command_line::edit(object.reference()),
+            command_line::edit(damaged),
         );
     }
     Ok(link)
@@ -173,7 +171,7 @@ struct Inventory<'a> {
 }
 
 impl Inventory<'_> {
-    fn faults(&self, entries: &[&Entry]) -> Vec<Finding> {
+    fn faults(&self, entries: &[Entry]) -> Vec<Finding> {
         let found = [
             self.ending(),
             self.expired(entries),
@@ -244,7 +242,7 @@ impl Inventory<'_> {
     }
 
     /// The finding on clients whose certificates have all expired, and that nobody revoked.
-    fn expired(&self, entries: &[&Entry]) -> Option<Finding> {
+    fn expired(&self, entries: &[Entry]) -> Option<Finding> {
         let live: BTreeSet<&str> = self.live.iter().map(|entry| entry.name.as_str()).collect();
         let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
         for entry in entries {

@@ -3,12 +3,14 @@
 mod reading;
 
 use reading::{certificates, located};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use time::Duration;
 
+use super::entries::Entries;
 pub(super) use super::listed::{Listed, blind, damaged, listed, readable};
-use super::{Finding, Request, check, damage, inventory, policies, states, witnesses};
+use super::{Finding, Request, check, damage, policies, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::check::Check;
 use crate::plan::command_line;
@@ -20,11 +22,9 @@ use crate::resources::certificate::{Certificate, KINDS};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
-use crate::resources::inventory::Entry;
 use crate::resources::istiod::REVISION;
 use crate::resources::names::{
-    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName,
-    INGRESS_NAMESPACE,
+    AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName, INGRESS_NAMESPACE,
 };
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::witness::Witness;
@@ -47,8 +47,8 @@ pub(super) struct Facts<'a> {
     /// The Certificates, by the namespace of the proxies that read their Secrets.
     certificates: BTreeMap<String, Certificates<'a>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
-    pub inventory: Seen<Listed<'a, Entry>>,
     pub witnesses: Seen<Listed<'a, Witness>>,
+    entries: OnceCell<Entries>,
 }
 
 /// The Certificates of one namespace: Gardener's and cert-manager's.
@@ -138,17 +138,28 @@ impl<'a> Facts<'a> {
                 .map(|&objects| Listed::of(objects, VirtualService::read)),
             certificates,
             states: listed(observed, &states(), AuthorityState::read)?,
-            inventory: listed(observed, &inventory(), |object| {
-                Entry::read(object)?.with_serial(object)
-            })?,
             witnesses: listed(observed, &witnesses(), Witness::read)?,
+            entries: OnceCell::new(),
         })
     }
 
+    /// The inventory, parsed when it is needed first: with thousands of clients it is most of what is read, so it is read while the proxies
+    /// answer.
+    pub fn entries(&self) -> Reconciled<&Entries> {
+        if let Some(known) = self.entries.get() {
+            return Ok(known);
+        }
+        let entries = Entries::read(self.observed)?;
+        Ok(self.entries.get_or_init(|| entries))
+    }
+
     /// The finding on witnesses that could not be listed, unless another finding says that their namespace cannot be read.
-    pub fn unseen_witnesses(&self) -> Option<Finding> {
-        let reason = blind(&self.witnesses)?;
-        blind(&self.inventory).is_none().then(|| {
+    pub fn unseen_witnesses(&self) -> Reconciled<Option<Finding>> {
+        let Some(reason) = blind(&self.witnesses) else {
+            return Ok(None);
+        };
+        let is_told = self.entries()?.unread().is_some();
+        Ok((!is_told).then(|| {
             Finding::new(
                 &check::INVENTORY_NOT_CHECKED,
                 format!("the witnesses of the authorities could not be listed: {reason}"),
@@ -157,7 +168,7 @@ impl<'a> Facts<'a> {
             .because(
                 "whether an older copy of the authority or inventory was restored is not known",
             )
-        })
+        }))
     }
 
     /// Whether routes of this kind, or Gateways, may exist that were not listed.
@@ -260,16 +271,6 @@ impl<'a> Facts<'a> {
             }
             fault => fault,
         }
-    }
-
-    /// The entries of an authority's clients that cannot be read.
-    pub fn damaged_entries(
-        &self,
-        authority: &str,
-    ) -> impl Iterator<Item = &(&'a Object, Unreadable)> {
-        damaged(&self.inventory)
-            .iter()
-            .filter(move |(object, _)| object.label(AUTHORITY_LABEL) == Some(authority))
     }
 
     /// The policies in the namespace of some proxies.

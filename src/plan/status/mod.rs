@@ -20,6 +20,7 @@ mod duplicates;
 mod elsewhere;
 mod endpoints;
 mod enforcement;
+mod entries;
 mod envoy_filters;
 mod extensions;
 mod external;
@@ -152,6 +153,7 @@ pub fn reconcile(
     }
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
+    second.push(inventory());
     observed.prefetch(second)?;
     proxies::settle(&hosts, request, observed)?;
     enforcement::settle(&hosts, request, &facts)?;
@@ -178,7 +180,7 @@ pub fn reconcile(
             others.extend(forwarding::check(&hosts, observed)?);
         }
         others.extend(facts.unlisted());
-        others.extend(facts.unseen_witnesses());
+        others.extend(facts.unseen_witnesses()?);
         Ok(Report::new(reports, others))
     };
     let mut report = at(now)?;
@@ -190,7 +192,7 @@ pub fn reconcile(
     report.authorities = authorities::report(&report.authority_names(), &facts, now)?;
     answers::complete_roles(&mut report, &hosts, observed)?;
     if request.timeline {
-        report.timeline = Some(timeline::of(&report, &facts, now));
+        report.timeline = Some(timeline::of(&report, facts.entries()?, now));
     }
     Ok(report)
 }
@@ -205,7 +207,6 @@ fn everything() -> Vec<Query> {
         Query::within(Kind::CertManagerCertificate, INGRESS_NAMESPACE),
         Query::Get(probe::ingress_service()),
         states(),
-        inventory(),
         witnesses(),
         policies(ISTIO_NAMESPACE),
     ];

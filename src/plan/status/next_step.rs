@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::NAMES_SHOWN;
-use super::facts::{Facts, blind, readable};
+use super::entries::Entries;
 use crate::pki::inspect::Certificate;
 use crate::plan::command_line;
 use crate::resources::authority::AuthorityState;
@@ -12,13 +12,15 @@ use crate::resources::rotation::Phase;
 
 /// The command that continues a rotation; if clients still need a new certificate, the one that
 /// renews theirs.
-pub(super) fn of(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) -> Option<String> {
+pub(super) fn of(
+    state: &AuthorityState,
+    inventory: &Entries,
+    now: OffsetDateTime,
+) -> Option<String> {
     let authority = &state.authority;
-    let is_inventory_read = blind(&facts.inventory).is_none();
-    let entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
-    let live: Vec<&Entry> = entries
-        .filter(|entry| entry.authority == *authority && entry.is_live(now))
-        .collect();
+    let is_inventory_read = inventory.unread().is_none();
+    let entries = inventory.of(authority).iter();
+    let live: Vec<&Entry> = entries.filter(|entry| entry.is_live(now)).collect();
     let rotate = |flags| command_line::ca_rotate(flags, authority);
     match state.phase() {
         Phase::Settled => None,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
-use super::facts::{Facts, readable};
+use super::entries::Entries;
 use super::report::{End, Report, Timeline, Week};
 
 /// A week of the histogram.
 const WEEK: Duration = Duration::weeks(1);
 
 /// The timeline of a report.
-pub(super) fn of(report: &Report, facts: &Facts<'_>, now: OffsetDateTime) -> Timeline {
+pub(super) fn of(report: &Report, inventory: &Entries, now: OffsetDateTime) -> Timeline {
     let servers = report.hosts.iter().flat_map(|host| {
         let shown = host.server_certificates.iter();
         shown.map(|shown| End {
@@ -43,9 +43,9 @@ pub(super) fn of(report: &Report, facts: &Facts<'_>, now: OffsetDateTime) -> Tim
     ends.sort();
     ends.dedup();
     let mut weeks: BTreeMap<i64, usize> = BTreeMap::new();
-    for (_, entry) in readable(&facts.inventory) {
-        let mut authorities = report.authorities.iter();
-        if entry.is_live(now) && authorities.any(|known| known.name == entry.authority) {
+    for authority in &report.authorities {
+        let entries = inventory.of(&authority.name).iter();
+        for entry in entries.filter(|entry| entry.is_live(now)) {
             let week = (entry.not_after - now).whole_weeks();
             *weeks.entry(week).or_default() += 1;
         }

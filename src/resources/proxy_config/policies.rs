@@ -1,38 +1,76 @@
 //! The `AuthorizationPolicies` in the RBAC filters of a listener (`envoy.extensions.filters.http.rbac.v3.RBAC`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A dump of listeners. Only what their rules match is kept, and that once: istiod repeats all filters in the filter chain of every server,
+/// which are tens of megabytes for some dozens of Gateways.
+#[derive(Deserialize)]
+struct Dump<'a> {
+    #[serde(borrow, default)]
+    configs: Vec<Listener<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Listener<'a> {
+    name: Option<String>,
+    #[serde(borrow)]
+    active_state: Option<Filters<'a>>,
+    #[serde(borrow)]
+    warming_state: Option<Filters<'a>>,
+    #[serde(borrow)]
+    error_state: Option<ErrorState<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ErrorState<'a> {
+    #[serde(borrow)]
+    failed_configuration: Option<Filters<'a>>,
+}
+
+/// The lines of [`Part::Policies`](super::Part::Policies); `None` if the dump is not JSON.
+pub(super) fn read(dump: &[u8]) -> Option<BTreeSet<String>> {
+    let dump: Dump<'_> = serde_json::from_slice(dump).ok()?;
+    let mut told = BTreeSet::new();
+    for listener in &dump.configs {
+        enforced(listener, &mut told);
+    }
+    Some(told)
+}
 
 /// Collects the policies of a listener. Its newer version enforces nothing until all that it needs has been loaded, and never if it is
 /// rejected, while another listener may enforce the same policy already.
-pub(super) fn enforced(listener: &Value, told: &mut BTreeSet<String>) {
+fn enforced(listener: &Listener<'_>, told: &mut BTreeSet<String>) {
     // A listener that was never accepted serves nothing.
-    let Some(active) = listener.get("active_state").map(Rules::of) else {
+    let Some(active) = listener.active_state.as_ref().map(Rules::of) else {
         return;
     };
+    let failed = listener.error_state.as_ref();
+    let failed = failed.and_then(|state| state.failed_configuration.as_ref());
     let newer = [
-        (listener.get("warming_state"), "is warming"),
-        (
-            listener.pointer("/error_state/failed_configuration"),
-            "is rejected",
-        ),
+        (listener.warming_state.as_ref(), "is warming"),
+        (failed, "is rejected"),
     ];
-    let name = listener.get("name").and_then(Value::as_str);
-    let name = name.unwrap_or("a listener");
+    let name = listener.name.as_deref().unwrap_or("a listener");
     for (newer, state) in newer {
         let Some(newer) = newer.map(Rules::of) else {
             continue;
         };
         let names = active.0.keys().chain(newer.0.keys());
-        let changed = names.filter(|policy| !active.has_same(&newer, policy));
+        let changed = names.filter(|policy| active.0.get(*policy) != newer.0.get(*policy));
         told.extend(changed.map(|policy| format!("{policy} {name} {state}")));
     }
     for (policy, rules) in active.0 {
         told.insert(policy.clone());
         for rule in rules {
             told.insert(format!("{policy} action {}", rule.action));
-            matched(&rule_name(&policy, rule.number), rule.matches, told);
+            let matches = rule.matches.parse().unwrap_or_default();
+            matched(&rule_name(&policy, &rule.number), &matches, told);
         }
     }
 }
@@ -47,63 +85,117 @@ pub fn rule_name(policy: &str, number: &str) -> String {
     format!("{policy} rule[{number}]")
 }
 
-/// The rules of a configuration by [the name](policy_name) of their `AuthorizationPolicy`.
+/// The RBAC filters of a configuration (`envoy.config.rbac.v3.RBAC`), each once: its action, and its policies in the proxy's JSON. Those of
+/// a trial, `shadow_rules`, enforce nothing.
 #[derive(Default)]
-struct Rules<'a>(BTreeMap<String, Vec<Rule<'a>>>);
+struct Filters<'a>(BTreeSet<(String, &'a str)>);
 
-/// One rule of an `AuthorizationPolicy`.
-#[derive(Clone, PartialEq)]
+impl<'de: 'a, 'a> Deserialize<'de> for Filters<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut filters = Self::default();
+        Search(&mut filters).deserialize(deserializer)?;
+        Ok(filters)
+    }
+}
+
+/// Searches a JSON value for RBAC filters.
+struct Search<'f, 'a>(&'f mut Filters<'a>);
+
+impl<'de: 'a, 'a> DeserializeSeed<'de> for Search<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Search<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut fields: M) -> Result<(), M::Error> {
+        let (mut action, mut policies) = (None, None);
+        while let Some(key) = fields.next_key::<String>()? {
+            match key.as_str() {
+                "action" => action = Some(fields.next_value::<&RawValue>()?.get()),
+                "policies" => policies = Some(fields.next_value::<&RawValue>()?.get()),
+                "shadow_rules" => drop(fields.next_value::<IgnoredAny>()?),
+                _ => fields.next_value_seed(Search(self.0))?,
+            }
+        }
+        if let Some(policies) = policies {
+            let action = action.and_then(|action| serde_json::from_str(action).ok());
+            // The default of the protocol.
+            let action = action.unwrap_or_else(|| "ALLOW".to_owned());
+            self.0.0.insert((action, policies));
+        }
+        Ok(())
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<(), S::Error> {
+        while items.next_element_seed(Search(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// The rules of a configuration by [the name](policy_name) of their `AuthorizationPolicy`, as istiod names them:
+/// `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]` (`pilot/pkg/security/authz/builder`).
+struct Rules<'a>(BTreeMap<String, BTreeSet<Rule<'a>>>);
+
+/// One rule of an `AuthorizationPolicy`. Envoy prints the same rule as the same text.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rule<'a> {
-    number: &'a str,
+    number: String,
     action: &'a str,
-    matches: &'a Value,
+    /// In the proxy's JSON.
+    matches: &'a str,
 }
 
 impl<'a> Rules<'a> {
-    fn of(configuration: &'a Value) -> Self {
-        let mut rules = Self::default();
-        rules.collect(configuration);
-        rules
-    }
-
-    /// Whether both have the same rules of a policy.
-    fn has_same(&self, other: &Self, policy: &str) -> bool {
-        let of = |rules: &'_ Self| rules.0.get(policy).cloned().unwrap_or_default();
-        let (own, others) = (of(self), of(other));
-        own.len() == others.len() && own.iter().all(|rule| others.contains(rule))
-    }
-
-    /// Collects the rules of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]`
-    /// (`pilot/pkg/security/authz/builder`). Those of a trial, `shadow_rules`, enforce nothing.
-    fn collect(&mut self, value: &'a Value) {
-        match value {
-            Value::Object(fields) => {
-                // The default of the protocol.
-                let action = fields.get("action").and_then(Value::as_str);
-                let action = action.unwrap_or("ALLOW");
-                let policies = fields.get("policies").and_then(Value::as_object);
-                for (key, matches) in policies.into_iter().flatten() {
-                    if let Some((policy, number)) = policy_of(key) {
-                        let rules = self.0.entry(policy).or_default();
-                        let rule = Rule {
-                            number,
-                            action,
-                            matches,
-                        };
-                        // istiod repeats it in every filter chain.
-                        if !rules.contains(&rule) {
-                            rules.push(rule);
-                        }
-                    }
+    fn of(filters: &'a Filters<'_>) -> Self {
+        let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (action, policies) in &filters.0 {
+            // Other filters may have a field of this name.
+            let policies: BTreeMap<String, &RawValue> =
+                serde_json::from_str(policies).unwrap_or_default();
+            for (key, matches) in policies {
+                if let Some((policy, number)) = policy_of(&key) {
+                    found.entry(policy).or_default().insert(Rule {
+                        number: number.to_owned(),
+                        action,
+                        matches: matches.get(),
+                    });
                 }
-                let inner = fields
-                    .iter()
-                    .filter(|(key, _)| !["policies", "shadow_rules"].contains(&key.as_str()));
-                inner.for_each(|(_, field)| self.collect(field));
             }
-            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
-            _ => {}
         }
+        Self(found)
     }
 }
 
