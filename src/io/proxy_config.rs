@@ -42,18 +42,21 @@ struct Compact {
 }
 
 impl Compact {
-    fn push(&mut self, text: &[u8]) {
-        for &byte in text {
-            if self.is_in_string {
-                let ends = byte == b'"' && !self.is_escaped;
-                self.is_escaped = byte == b'\\' && !self.is_escaped;
-                self.is_in_string = !ends;
-            } else if byte.is_ascii_whitespace() {
-                continue;
-            } else {
-                self.is_in_string = byte == b'"';
+    fn push(&mut self, mut text: &[u8]) {
+        while !text.is_empty() {
+            if !self.is_in_string {
+                let blank = text.iter().take_while(|byte| byte.is_ascii_whitespace());
+                text = &text[blank.count()..];
             }
-            self.json.push(byte);
+            let is_blank = |&byte: &u8| {
+                let (is_in_string, is_escaped) = (self.is_in_string, self.is_escaped);
+                self.is_escaped = is_in_string && byte == b'\\' && !is_escaped;
+                self.is_in_string ^= byte == b'"' && !is_escaped;
+                !self.is_in_string && byte.is_ascii_whitespace()
+            };
+            let end = text.iter().position(is_blank).unwrap_or(text.len());
+            self.json.extend_from_slice(&text[..end]);
+            text = &text[end..];
         }
     }
 }
@@ -105,5 +108,24 @@ async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Vec<u8>, 
     tokio::select! {
         answer = exchange => answer,
         () = drive => Err(Unasked::broken("the connection ended")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_between_tokens_only_wherever_the_text_is_cut() {
+        let value =
+            serde_json::json!({"a b": [" \"c\" \\", "\\\" d\n", {"e": 1.5, "f": null}], "g": "\\"});
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        for at in 0..pretty.len() {
+            let mut compact = Compact::default();
+            let (first, second) = pretty.as_bytes().split_at(at);
+            compact.push(first);
+            compact.push(second);
+            assert_eq!(compact.json, value.to_string().into_bytes(), "cut at {at}");
+        }
     }
 }

@@ -132,12 +132,12 @@ impl Found<'_> {
         let mut entrances = Vec::new();
         for object in objects {
             let backends = backends::of_virtual_service(object, objects);
-            let Ok(service) = VirtualService::read(object) else {
-                continue;
-            };
             if !backends.lead_to(self.names) {
                 continue;
             }
+            let Ok(service) = VirtualService::read(object) else {
+                continue;
+            };
             let owner = match &service.made_for {
                 Some((namespace, name)) => api_rule::reference(namespace, name),
                 None => object.reference().clone(),

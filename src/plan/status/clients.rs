@@ -16,6 +16,7 @@ use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
+use crate::resources::gateway::Server;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::listing::shortened;
 use crate::resources::names::CLIENTS_NAMESPACE;
@@ -27,9 +28,16 @@ const FORGOTTEN: Duration = Duration::days(30);
 /// A certificate that is not delivered after this time is considered lost.
 const DELIVERY: Duration = Duration::hours(1);
 
+/// The link of the clients that a host accepts.
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
     let source = host.server.client_ca_source();
-    let seen = client_ca::seen(&host.server, facts.observed)?;
+    let inventory = facts.entries()?;
+    inventory.link_of(&source, now, || of_server(&host.server, facts, now))
+}
+
+fn of_server(server: &Server, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
+    let source = server.client_ca_source();
+    let seen = client_ca::seen(server, facts.observed)?;
     let state = match facts.owner(&source, seen.found()) {
         Owner::Ours(state) => state,
         Owner::Nobody if matches!(seen, Seen::Found(_)) => {

@@ -1,10 +1,13 @@
 //! The inventory: the entries of all clients, by authority.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use time::OffsetDateTime;
+
 use super::facts::remedy;
-use super::inventory;
 use super::listed::{Listed, blind, listed};
+use super::{Link, inventory};
 use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::inventory::Entry;
 use crate::resources::names::AUTHORITY_LABEL;
@@ -16,6 +19,8 @@ pub(super) struct Entries {
     unread: Option<Unread>,
     readable: BTreeMap<String, Vec<Entry>>,
     damaged: BTreeMap<String, Vec<(ObjectRef, Unreadable)>>,
+    /// The links of the clients of a client CA at a time.
+    links: RefCell<BTreeMap<(ObjectRef, OffsetDateTime), Link>>,
 }
 
 /// Why the inventory could not be listed.
@@ -52,6 +57,22 @@ impl Entries {
             known.push((object.reference().clone(), error));
         }
         Ok(entries)
+    }
+
+    /// The link of the clients of a client CA, which `examine` examines once: many hosts may accept them.
+    pub fn link_of(
+        &self,
+        client_ca: &ObjectRef,
+        now: OffsetDateTime,
+        examine: impl FnOnce() -> Reconciled<Link>,
+    ) -> Reconciled<Link> {
+        let key = (client_ca.clone(), now);
+        if let Some(known) = self.links.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let link = examine()?;
+        self.links.borrow_mut().insert(key, link.clone());
+        Ok(link)
     }
 
     /// Why the inventory could not be listed, if it could not.

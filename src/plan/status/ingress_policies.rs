@@ -71,6 +71,11 @@ pub(super) fn examine(
         has_rules && complete.are_selected_by(check.at(&["spec", "selector"])) == Some(true)
     });
     link.extend(of_tokens.map(|check| checking_tokens(host, check)));
+    let is_guard =
+        |policy: &&Object| policy.is_ours() && policy.text(&["spec", "action"]) == "DENY";
+    if policies.iter().all(is_guard) {
+        return Ok(());
+    }
     let arrival = Arrival {
         principal: clients(host, facts, now)?,
         hosts: Some(vec![host.name.clone()]),
