@@ -203,19 +203,19 @@ impl Cluster {
 
     /// Reads a list, page by page. If the API server has forgotten the next page because reading took too long, reads the whole list at
     /// once, as client-go's pager does.
-    pub async fn list(
+    pub async fn list<C: Default + Extend<Object>>(
         &self,
         kind: Kind,
         namespace: Option<&str>,
         selector: Option<&str>,
         metadata_only: bool,
-    ) -> Result<Seen<Vec<Object>>, Failure> {
+    ) -> Result<Seen<C>, Failure> {
         let accept = if metadata_only { METADATA_LIST } else { JSON };
         let collection = match kind.collection_path(namespace) {
             Ok(path) => path,
             Err(error) => return Ok(Seen::Unreadable(error.to_string())),
         };
-        let mut objects = Vec::new();
+        let mut objects = C::default();
         let mut continued = String::new();
         let mut in_pages = true;
         loop {
@@ -232,7 +232,7 @@ impl Cluster {
             let path = format!("{collection}?{}", query.finish());
             let mut answer = self.send(Method::GET, &path, accept, None).await?;
             if answer.status == StatusCode::GONE && !continued.is_empty() {
-                objects.clear();
+                objects = C::default();
                 continued.clear();
                 in_pages = false;
                 continue;

@@ -1,5 +1,7 @@
 //! Where objects are stored: in a cluster, or in a directory that answers the same reads.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
 use super::ca_dir::CaDir;
@@ -10,7 +12,8 @@ use crate::error::Failure;
 use crate::plan::{
     Attempt, Identity, Observation, Probe, Query, QueryResult, Seen, ServerDryRun, Write,
 };
-use crate::resources::Object;
+use crate::resources::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE};
+use crate::resources::{Kind, Object};
 
 /// The target of a plan's reads and writes.
 #[derive(Clone, Copy)]
@@ -40,6 +43,9 @@ impl Store<'_> {
             (Self::Directory(_) | Self::None, Query::Proxy(..)) => {
                 QueryResult::Proxy(Seen::NotServed)
             }
+            (Self::Directory(_) | Self::None, Query::Inventory) => {
+                QueryResult::Inventory(Arc::new(Seen::NotServed))
+            }
             (Self::Directory(directory), query) => directory.read(query)?.into(),
             (Self::None, _) => Seen::<Vec<Object>>::NotServed.into(),
             (Self::Cluster(cluster), Query::Get(reference)) => {
@@ -61,8 +67,13 @@ impl Store<'_> {
                 },
             ) => {
                 let (namespace, selector) = (namespace.as_deref(), selector.as_deref());
-                let listed = cluster.list(*kind, namespace, selector, *metadata_only);
+                let listed = cluster.list::<Vec<_>>(*kind, namespace, selector, *metadata_only);
                 listed.await?.into()
+            }
+            (Self::Cluster(cluster), Query::Inventory) => {
+                let namespace = Some(CLIENTS_NAMESPACE);
+                let listed = cluster.list(Kind::ConfigMap, namespace, Some(AUTHORITY_LABEL), true);
+                QueryResult::Inventory(Arc::new(listed.await?))
             }
             (Self::Cluster(cluster), Query::WhoAmI) => QueryResult::User(cluster.who_am_i().await?),
             (Self::Cluster(cluster), Query::Proxy(pod, part)) => {

@@ -16,6 +16,7 @@ use super::{Query, Seen};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::ServerIdentity;
+use crate::resources::inventory::Inventory;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef, field_managers};
 
@@ -87,6 +88,7 @@ pub struct Observed {
     confirmed: BTreeSet<ObjectRef>,
     written: Vec<Written>,
     probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
+    inventory: Option<Arc<Seen<Inventory>>>,
     who: Option<Seen<String>>,
     proxies: BTreeMap<(ObjectRef, Part), Said>,
     attempted: BTreeMap<ObjectRef, Attempt>,
@@ -178,6 +180,7 @@ impl Observed {
                 self.proxies.insert(key, said);
             }
             (_, QueryResult::User(who)) => self.who = Some(who),
+            (_, QueryResult::Inventory(inventory)) => self.inventory = Some(inventory),
             (query, QueryResult::Objects(objects)) => self.read_objects(order, query, objects),
             // An answer to another question: the query stays unanswered.
             _ => {}

@@ -17,6 +17,7 @@ use super::probe::{Observation, Probe};
 use super::{Query, Seen};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
+use crate::resources::inventory::Inventory;
 use crate::resources::{Object, ObjectRef};
 
 /// The value of a reconciler, or why it does not have one yet.
@@ -178,6 +179,8 @@ pub enum Event {
 pub enum QueryResult {
     /// Objects, or their metadata.
     Objects(Arc<Seen<Vec<Object>>>),
+    /// The entries of all clients.
+    Inventory(Arc<Seen<Inventory>>),
     /// The addresses of a host.
     Addresses(Seen<Vec<String>>),
     /// The name of the user.
@@ -190,6 +193,7 @@ impl QueryResult {
     /// The answer to a query that failed for this reason.
     pub fn failed(query: &Query, reason: String) -> Self {
         match query {
+            Query::Inventory => Self::Inventory(Arc::new(Seen::Failed(reason))),
             Query::Resolve(_) => Self::Addresses(Seen::Failed(reason)),
             Query::WhoAmI => Self::User(Seen::Failed(reason)),
             Query::Proxy(..) => Self::Proxy(Seen::Failed(reason)),

@@ -26,6 +26,8 @@ pub enum Query {
         /// Whether only metadata is read.
         metadata_only: bool,
     },
+    /// The entries of the clients of all authorities.
+    Inventory,
     /// The addresses of a host name.
     Resolve(String),
     /// The user name that the API server sees (`SelfSubjectReview`).

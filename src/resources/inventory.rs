@@ -1,5 +1,6 @@
 //! The inventory: one `ConfigMap` per client certificate, public facts only.
 
+mod all;
 mod numbers;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub use all::Inventory;
 pub use numbers::{LARGEST_NUMBER, pruned_to};
 pub use uris::{identities, records_all_uris};
 

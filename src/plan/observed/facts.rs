@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Observed, Ordered, Written};
 use crate::error::Failure;
 use crate::plan::{Blocked, Effect, Query, Reconciled, Seen};
+use crate::resources::inventory::Inventory;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -97,6 +98,12 @@ impl Observed {
             .ok_or_else(|| unread(query.clone()))
     }
 
+    /// The entries of all clients.
+    pub fn inventory(&self) -> Reconciled<&Seen<Inventory>> {
+        let found = self.inventory.as_deref();
+        found.ok_or_else(|| unread(Query::Inventory))
+    }
+
     /// The addresses of a host.
     pub fn addresses_of(&self, host: &str) -> Reconciled<Seen<&[String]>> {
         let found = self.addresses.get(host).map(|seen| seen.map(Vec::as_slice));
@@ -149,6 +156,7 @@ impl Observed {
     pub fn has_read(&self, query: &Query) -> bool {
         match query {
             Query::Resolve(host) => self.addresses.contains_key(host),
+            Query::Inventory => self.inventory.is_some(),
             Query::WhoAmI => self.who.is_some(),
             Query::Proxy(pod, part) => self.proxies.contains_key(&(pod.clone(), part.clone())),
             query => self.answer(query).is_some(),

@@ -92,7 +92,7 @@ pub(super) fn live<'a>(
     Ok(Some((state.authority.as_str(), live)))
 }
 
-fn nobody(identities: &[String], host: &Host, authority: &str, inventory: &Entries) -> Finding {
+fn nobody(identities: &[String], host: &Host, authority: &str, inventory: Entries<'_>) -> Finding {
     let mut entries = inventory.of(authority).iter();
     let known = entries.find(|entry| entry.has_uri_of(identities));
     // The name of a client that never had a certificate stands in its default identity.

@@ -188,7 +188,7 @@ fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
 fn nearly_full(
     state: &AuthorityState,
     object: &Object,
-    inventory: &Entries,
+    inventory: Entries<'_>,
     now: OffsetDateTime,
 ) -> Option<Finding> {
     let taken = capacity::taken(object);
@@ -233,7 +233,11 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Reconciled<Option<Fi
 }
 
 /// A rotation that somebody began and forgot.
-fn unfinished(state: &AuthorityState, inventory: &Entries, now: OffsetDateTime) -> Option<Finding> {
+fn unfinished(
+    state: &AuthorityState,
+    inventory: Entries<'_>,
+    now: OffsetDateTime,
+) -> Option<Finding> {
     let authority = &state.authority;
     if matches!(state.phase(), Phase::Settled | Phase::Stopped) {
         return None;

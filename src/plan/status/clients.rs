@@ -31,8 +31,8 @@ const DELIVERY: Duration = Duration::hours(1);
 /// The link of the clients that a host accepts.
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
     let source = host.server.client_ca_source();
-    let inventory = facts.entries()?;
-    inventory.link_of(&source, now, || of_server(&host.server, facts, now))
+    let links = &facts.client_links;
+    links.of(&source, now, || of_server(&host.server, facts, now))
 }
 
 fn of_server(server: &Server, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
@@ -88,7 +88,7 @@ fn of_server(server: &Server, facts: &Facts<'_>, now: OffsetDateTime) -> Reconci
     let shown = seen.found();
     link.extend(shown.and_then(|shown| accepted_again(&all_revoked, shown)));
     link.extend(shown.and_then(|shown| unrecorded(&live, shown)));
-    let examined = Inventory {
+    let examined = OfAuthority {
         state,
         live,
         now,
@@ -169,8 +169,8 @@ fn unrecorded(live: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     )
 }
 
-/// The inventory of an authority's clients.
-struct Inventory<'a> {
+/// The entries of one authority's clients.
+struct OfAuthority<'a> {
     state: &'a AuthorityState,
     live: Vec<&'a Entry>,
     now: OffsetDateTime,
@@ -178,7 +178,7 @@ struct Inventory<'a> {
     within: Duration,
 }
 
-impl Inventory<'_> {
+impl OfAuthority<'_> {
     fn faults(&self, entries: &[Entry]) -> Vec<Finding> {
         let found = [
             self.ending(),

@@ -3,12 +3,11 @@
 mod reading;
 
 use reading::{certificates, located};
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use time::Duration;
 
-use super::entries::Entries;
+use super::entries::{ClientLinks, Entries};
 pub(super) use super::listed::{Listed, blind, damaged, listed, readable};
 use super::{Finding, Request, check, damage, policies, states, witnesses};
 use crate::plan::authority::follower;
@@ -48,7 +47,7 @@ pub(super) struct Facts<'a> {
     certificates: BTreeMap<String, Certificates<'a>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub witnesses: Seen<Listed<'a, Witness>>,
-    entries: OnceCell<Entries>,
+    pub client_links: ClientLinks,
 }
 
 /// The Certificates of one namespace: Gardener's and cert-manager's.
@@ -139,18 +138,13 @@ impl<'a> Facts<'a> {
             certificates,
             states: listed(observed, &states(), AuthorityState::read)?,
             witnesses: listed(observed, &witnesses(), Witness::read)?,
-            entries: OnceCell::new(),
+            client_links: ClientLinks::default(),
         })
     }
 
-    /// The inventory, parsed when it is needed first: with thousands of clients it is most of what is read, so it is read while the proxies
-    /// answer.
-    pub fn entries(&self) -> Reconciled<&Entries> {
-        if let Some(known) = self.entries.get() {
-            return Ok(known);
-        }
-        let entries = Entries::read(self.observed)?;
-        Ok(self.entries.get_or_init(|| entries))
+    /// The entries of all clients.
+    pub fn entries(&self) -> Reconciled<Entries<'a>> {
+        Ok(Entries(self.observed.inventory()?))
     }
 
     /// The finding on witnesses that could not be listed, unless another finding says that their namespace cannot be read.

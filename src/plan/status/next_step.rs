@@ -14,7 +14,7 @@ use crate::resources::rotation::Phase;
 /// renews theirs.
 pub(super) fn of(
     state: &AuthorityState,
-    inventory: &Entries,
+    inventory: Entries<'_>,
     now: OffsetDateTime,
 ) -> Option<String> {
     let authority = &state.authority;

@@ -26,12 +26,3 @@ pub(super) fn witnesses() -> Query {
         metadata_only: true,
     }
 }
-
-pub(super) fn inventory() -> Query {
-    Query::List {
-        kind: Kind::ConfigMap,
-        namespace: Some(CLIENTS_NAMESPACE.to_owned()),
-        selector: Some(AUTHORITY_LABEL.to_owned()),
-        metadata_only: true,
-    }
-}

@@ -11,7 +11,7 @@ use super::report::{End, Report, Timeline, Week};
 const WEEK: Duration = Duration::weeks(1);
 
 /// The timeline of a report.
-pub(super) fn of(report: &Report, inventory: &Entries, now: OffsetDateTime) -> Timeline {
+pub(super) fn of(report: &Report, inventory: Entries<'_>, now: OffsetDateTime) -> Timeline {
     let servers = report.hosts.iter().flat_map(|host| {
         let shown = host.server_certificates.iter();
         shown.map(|shown| End {

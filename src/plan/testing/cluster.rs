@@ -1,12 +1,14 @@
 //! The API server in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::controllers::{Controllers, spoken};
+use super::faults::unseen;
 use super::ownership;
 use super::proxies::Proxies;
 use crate::error::Failure;
@@ -17,7 +19,8 @@ use crate::plan::reconcile::Question;
 use crate::plan::{
     Action, Attempt, Delivery, Effect, Event, Observed, Query, QueryResult, Seen, Write,
 };
-use crate::resources::names::CLIENTS_NAMESPACE;
+use crate::resources::inventory::Inventory;
+use crate::resources::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How long one pause takes here.
@@ -175,10 +178,11 @@ impl Cluster {
         self.rounds += 1;
         let answers = queries.into_iter().map(|query| {
             let answer = match &query {
-                query if self.fixed.contains_key(query) => self.fixed(query),
+                query if self.fixed.contains_key(query) => unseen(query, &self.fixed[query]),
                 Query::WhoAmI => QueryResult::User(Seen::Found("ada".to_owned())),
                 Query::Resolve(host) => QueryResult::Addresses(self.resolve(host)),
                 Query::Proxy(pod, part) => QueryResult::Proxy(self.dump(pod, part)),
+                Query::Inventory => self.inventory(),
                 query => self.read(query).into(),
             };
             (query, answer)
@@ -186,17 +190,19 @@ impl Cluster {
         Event::Read(answers.collect())
     }
 
-    fn fixed(&self, query: &Query) -> QueryResult {
-        match (query, &self.fixed[query]) {
-            (Query::Resolve(_), Seen::Denied(what)) => {
-                QueryResult::Addresses(Seen::Denied(what.clone()))
-            }
-            (Query::Proxy(..), Seen::Denied(what)) => {
-                QueryResult::Proxy(Seen::Denied(what.clone()))
-            }
-            (_, Seen::Denied(what)) => Seen::Denied(what.clone()).into(),
-            (query, other) => QueryResult::failed(query, other.unknown().unwrap_or_default()),
-        }
+    fn inventory(&mut self) -> QueryResult {
+        let listed = self.read(&Query::List {
+            kind: Kind::ConfigMap,
+            namespace: Some(CLIENTS_NAMESPACE.to_owned()),
+            selector: Some(AUTHORITY_LABEL.to_owned()),
+            metadata_only: true,
+        });
+        let read = |objects: &Vec<Object>| {
+            let mut inventory = Inventory::default();
+            inventory.extend(objects.iter().cloned());
+            inventory
+        };
+        QueryResult::Inventory(Arc::new(listed.map(read)))
     }
 
     /// Answers a query for objects.

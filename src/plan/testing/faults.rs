@@ -1,6 +1,7 @@
 //! A command killed after, and failing at, each of its effects in turn.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Cluster, Command, Run};
 use crate::error::Failure;
@@ -232,19 +233,28 @@ fn refused(effect: Effect, status: u16, observed: &Observed) -> Result<Vec<Event
 }
 
 fn unread(query: &Query, status: u16) -> QueryResult {
-    fn unseen<T>(status: u16) -> Seen<T> {
-        match status {
-            403 => Seen::Denied("you may not `get` it".to_owned()),
-            status => Seen::Failed(format!("HTTP {status}")),
+    let seen = match (query, status) {
+        (Query::Resolve(_), _) => Seen::Failed("the resolver is silent".to_owned()),
+        (_, 403) => Seen::Denied("you may not `get` it".to_owned()),
+        (_, status) => Seen::Failed(format!("HTTP {status}")),
+    };
+    unseen(query, &seen)
+}
+
+/// The answer to a query for something that may not be read, or could not.
+pub fn unseen(query: &Query, seen: &Seen<()>) -> QueryResult {
+    fn of<T>(seen: &Seen<()>) -> Seen<T> {
+        match seen {
+            Seen::Denied(what) => Seen::Denied(what.clone()),
+            other => Seen::Failed(other.unknown().unwrap_or_default()),
         }
     }
     match query {
-        Query::Resolve(_) => {
-            QueryResult::Addresses(Seen::Failed("the resolver is silent".to_owned()))
-        }
+        Query::Resolve(_) => QueryResult::Addresses(of(seen)),
         // Who it is stands in the history of what was done.
         Query::WhoAmI => QueryResult::User(Seen::Found("ada".to_owned())),
-        Query::Proxy(..) => QueryResult::Proxy(unseen(status)),
-        _ => unseen::<Vec<Object>>(status).into(),
+        Query::Proxy(..) => QueryResult::Proxy(of(seen)),
+        Query::Inventory => QueryResult::Inventory(Arc::new(of(seen))),
+        _ => of::<Vec<Object>>(seen).into(),
     }
 }

@@ -24,7 +24,7 @@ pub use authority::{foreign_ca, issue_request};
 pub use cluster::Cluster;
 pub use controllers::Controllers;
 pub use dropping::Dropping;
-pub use faults::{Fault, every_fault, every_fault_watched};
+pub use faults::{Fault, every_fault, every_fault_watched, unseen};
 pub use proxies::{Verdict, server_issuer};
 pub use run::{Command, Run};
 

@@ -9,6 +9,8 @@ mod probes;
 mod unprotected;
 mod unseen;
 
+use std::sync::Arc;
+
 use crate::plan::{Blocked, Event};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,14 +19,13 @@ use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::{
-    Finding, HostReport, Link, Mark, Report, Request, Severity, inventory, reconcile, states,
-};
+use super::{Finding, HostReport, Link, Mark, Report, Request, Severity, reconcile, states};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::plan::probe::{IngressProxies, Observation, Outcome, ingress_service, pods};
+use crate::plan::testing::unseen;
 use crate::plan::{Effect, Observed, Query, QueryResult, Seen};
 use crate::resources::api_rule::{self, ApiRule, Route};
 use crate::resources::authority::AuthorityState;
@@ -35,6 +36,7 @@ use crate::resources::gateway::{Gateway, MutualGateway, Server};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::ingress::default_selector;
+use crate::resources::inventory::Inventory;
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, fail_closed};
 
@@ -231,8 +233,9 @@ impl Cluster {
     }
 
     pub fn deny(&mut self, query: Query) {
-        self.observed
-            .saw(query, Seen::Denied("you may not read it".to_owned()));
+        let denied = Seen::Denied("you may not read it".to_owned());
+        let answer = unseen(&query, &denied);
+        self.observed.apply(Event::Read(vec![(query, answer)]));
     }
 
     pub fn report(&mut self) -> Report {
@@ -262,6 +265,10 @@ impl Cluster {
 
     fn nothing(&mut self, query: Query) {
         match query {
+            Query::Inventory => {
+                let answer = QueryResult::Inventory(Arc::new(Seen::Found(Inventory::default())));
+                self.observed.apply(Event::Read(vec![(query, answer)]));
+            }
             Query::Proxy(..) => {
                 let answer = QueryResult::Proxy(Seen::NotServed);
                 self.observed.apply(Event::Read(vec![(query, answer)]));

@@ -114,7 +114,7 @@ fn a_lost_state_is_an_error_and_its_ca_is_not_called_foreign() {
 fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown() {
     let mut cluster = Cluster::unmoved();
     cluster.deny(certificates());
-    cluster.deny(inventory());
+    cluster.deny(Query::Inventory);
     cluster.deny(Query::within(Kind::Service, "shop"));
     cluster.deny(Query::Get(ObjectRef::new(Kind::Service, "shop", "httpbin")));
     cluster.deny(Query::Get(trust_secret("istio-system", SECRET)));

@@ -62,6 +62,7 @@ fn expected(query: &Query) -> &'static str {
     let of_gateway = |namespace: &Option<String>| namespace.as_deref() == Some("istio-system");
     match query {
         Query::Resolve(_) => "dns/not-checked",
+        Query::Inventory => "inventory/not-checked",
         Query::Proxy(_, Part::Policies) => "guard/not-checked",
         Query::Proxy(..) => "proxy/not-checked",
         Query::Get(name) => match (name.kind, &*name.name) {
@@ -81,6 +82,7 @@ fn expected(query: &Query) -> &'static str {
             Kind::ConfigMap if namespace.as_deref() == Some("kubectl-mtls") => {
                 "authority/not-checked"
             }
+            // The witnesses.
             Kind::ConfigMap => "inventory/not-checked",
             Kind::Certificate | Kind::CertManagerCertificate => "server-certificate/not-checked",
             Kind::DnsEntry | Kind::DnsProvider => "dns/not-checked",
