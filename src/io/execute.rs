@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
@@ -20,6 +21,8 @@ use crate::plan::{
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How many probes are made at a time: each has a connection of its own, with buffers of some hundred kilobytes.
+const PROBES: usize = 64;
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -292,21 +295,19 @@ impl Live<'_> {
             self.terminal.progress(&[]);
             events.push(self.waited());
         }
-        let made = probes.iter().map(|probe| {
+        let (store, resolver) = (&self.store, self.resolver.as_deref());
+        let made = probes.into_iter().map(|probe| async move {
             let identity = match &probe.client {
                 Client::Nobody => None,
                 Client::Shown(label) => observed.canary(label),
             };
             let wants_header = observed.wants_proxy_protocol(&probe.via);
-            let resolver = self.resolver.as_deref();
-            self.store.probe(probe, identity, resolver, wants_header)
+            let made = store.probe(&probe, identity, resolver, wants_header);
+            let observations = made.await?;
+            Ok::<_, Failure>((probe, observations))
         });
-        let results = join_all(made).await;
-        let probed = probes.into_iter().zip(results);
-        let probed: Result<_, Failure> = probed
-            .map(|(probe, observations)| Ok((probe, observations?)))
-            .collect();
-        events.push(Event::Probed(probed?));
+        let probed = stream::iter(made).buffer_unordered(PROBES);
+        events.push(Event::Probed(probed.try_collect().await?));
         Ok(events)
     }
 }
