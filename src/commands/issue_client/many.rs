@@ -113,6 +113,11 @@ impl bulk::Client for Client {
             .then(|| inventory::reference(&issuer.authority, name, 1))
     }
 
+    fn look_again(&mut self, out: &Path) -> Result<(), Failure> {
+        self.request.existing = self.folder().existing_below(out)?;
+        Ok(())
+    }
+
     fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
         shared(&self.request, observed, now)
     }

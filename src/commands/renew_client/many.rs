@@ -2,6 +2,8 @@
 
 mod progress;
 
+use std::path::Path;
+
 use time::OffsetDateTime;
 
 use super::key::for_files;
@@ -52,6 +54,11 @@ impl bulk::Client for Client {
         } = &self.request;
         let last = self.last.filter(|_| existing.is_nothing())?;
         Some(inventory::reference(&issuer.authority, name, last + 1))
+    }
+
+    /// What another run has renewed is refused, whatever files there are.
+    fn look_again(&mut self, _: &Path) -> Result<(), Failure> {
+        Ok(())
     }
 
     fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
@@ -20,6 +21,9 @@ use crate::resources::Object;
 
 /// The results of the reads of all members.
 type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
+
+/// The pause before a look at what another run is doing.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl<C: Client> Shared<'_, '_, C> {
     /// Issues the certificates of these rows, and reports the result of each, after the batches before this one.
@@ -92,7 +96,13 @@ impl<C: Client> Shared<'_, '_, C> {
         if members.iter().any(|member| member.needs_flush(standing)) {
             self.workers.flush().await?;
         }
-        let answers = self.read(members).await?;
+        let are_all_waiting = members
+            .iter()
+            .all(|member| member.pending.is_none() || member.is_waiting());
+        if are_all_waiting {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let answers = self.read(members, are_all_waiting).await?;
         for member in members.iter_mut() {
             member.take_read(|query| Some(QueryResult::Objects(answers.get(query)?.clone())));
         }
@@ -147,15 +157,16 @@ impl<C: Client> Shared<'_, '_, C> {
         }
     }
 
-    /// Performs the reads that the members wait for, each once.
-    async fn read(&self, members: &[Box<Member<C>>]) -> Result<Answers, Failure> {
+    /// Performs the reads that the members wait for, each once: those that wait for another run only when `after_pause`.
+    async fn read(
+        &self,
+        members: &[Box<Member<C>>],
+        after_pause: bool,
+    ) -> Result<Answers, Failure> {
         let mut wanted: Vec<Query> = members
             .iter()
-            .filter_map(|member| match &member.pending {
-                Some(Effect::Read(queries)) => Some(queries.clone()),
-                _ => None,
-            })
-            .flatten()
+            .filter(|member| after_pause || !member.is_waiting())
+            .flat_map(|member| member.reads().to_vec())
             .collect();
         wanted.sort();
         wanted.dedup();
@@ -198,7 +209,7 @@ impl<C: Client> Shared<'_, '_, C> {
             match outcome {
                 Ok(outcome) => {
                     let event = written(outcome, &write, cluster.now());
-                    members[index].observed.apply(event);
+                    members[index].wrote(event);
                 }
                 Err(failure) => {
                     members[index].end = Some(Ended::Broken(failure));

@@ -1,7 +1,10 @@
 //! The interface of one of many clients, for a first certificate and for a renewal.
 
+use std::path::Path;
+
 use time::OffsetDateTime;
 
+use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{Issuer, Report, Standing};
 use crate::plan::{Observed, Reconciled};
@@ -20,6 +23,9 @@ pub trait Client: Send + Sized {
 
     /// The inventory entry that is expected to be free without reading it; if creating it fails, it is read.
     fn free_entry(&self) -> Option<ObjectRef>;
+
+    /// Looks again at the files below `out`: another run has written for the client since its row was prepared.
+    fn look_again(&mut self, out: &Path) -> Result<(), Failure>;
 
     /// Finds out the facts that all certificates of the run share.
     fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing>;

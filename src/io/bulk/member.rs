@@ -1,5 +1,7 @@
 //! One client of a batch, and its progress.
 
+use std::time::Instant;
+
 use time::OffsetDateTime;
 
 use super::feed::{Fed, Place};
@@ -23,6 +25,10 @@ pub(super) struct Member<C: Client> {
     pub observed: Observed,
     /// The effect that the client waits for.
     pub pending: Option<Effect>,
+    /// Whether another run wrote for the client since its files were looked at.
+    is_disturbed: bool,
+    /// When the client began to wait for another run.
+    waiting_since: Option<Instant>,
     /// The result for this client.
     pub end: Option<Ended>,
 }
@@ -53,6 +59,8 @@ impl<C: Client> Member<C> {
             client: None,
             observed,
             pending: None,
+            is_disturbed: false,
+            waiting_since: None,
             end: None,
         }
     }
@@ -76,11 +84,13 @@ impl<C: Client> Member<C> {
     /// Advances the client on this core, up to an effect that needs the network, a flush, or other
     /// clients.
     pub fn advance(&mut self, bulk: &Bulk<'_, C>, standing: &Standing, now: OffsetDateTime) {
-        let Some(client) = self.client.take() else {
+        let Some(mut client) = self.client.take() else {
             return;
         };
         if self.end.is_none() {
-            self.end = self.work(&client, bulk, standing, now).unwrap_or_else(Some);
+            self.end = self
+                .work(&mut client, bulk, standing, now)
+                .unwrap_or_else(Some);
             if self.end.is_some() {
                 self.pending = None;
             }
@@ -90,7 +100,7 @@ impl<C: Client> Member<C> {
 
     fn work(
         &mut self,
-        client: &C,
+        client: &mut C,
         bulk: &Bulk<'_, C>,
         standing: &Standing,
         now: OffsetDateTime,
@@ -105,10 +115,13 @@ impl<C: Client> Member<C> {
                 .take_if(|effect| matches!(effect, Effect::Write(_)))
         {
             let outcome = directory.write(write.clone()).map_err(Ended::Broken)?;
-            self.observed.apply(written(outcome, &write, now));
+            self.wrote(written(outcome, &write, now));
         }
         if self.pending.is_some() {
             return Ok(None);
+        }
+        if std::mem::take(&mut self.is_disturbed) && self.is_untouched() {
+            client.look_again(bulk.out).map_err(ended)?;
         }
         loop {
             let plan = |observed: &Observed| client.certify(standing, observed, now);
@@ -122,7 +135,7 @@ impl<C: Client> Member<C> {
                     Event::Generated(Box::new(generate(&wanted, now).map_err(ended)?))
                 }
                 Effect::Deliver(delivery) => {
-                    (bulk.deliver)(client, &delivery).map_err(Ended::Broken)?;
+                    (bulk.deliver)(&*client, &delivery).map_err(Ended::Broken)?;
                     Event::Delivered
                 }
                 Effect::Read(queries) => match directory {
@@ -132,7 +145,7 @@ impl<C: Client> Member<C> {
                         return Ok(None);
                     }
                 },
-                effect @ Effect::Write(_) => {
+                effect @ (Effect::Write(_) | Effect::Wait(_)) => {
                     self.pending = Some(effect);
                     return Ok(None);
                 }
@@ -147,16 +160,43 @@ impl<C: Client> Member<C> {
 
     /// Applies the results of reads.
     pub fn take_read(&mut self, answer_of: impl Fn(&Query) -> Option<QueryResult>) {
-        let Some(Effect::Read(queries)) = &self.pending else {
+        let queries = self.reads();
+        if queries.is_empty() {
             return;
-        };
+        }
         let answers = queries
             .iter()
             .map(|query| Some((query.clone(), answer_of(query)?)));
-        if let Some(answers) = answers.collect() {
-            self.observed.apply(Event::Read(answers));
-            self.pending = None;
+        let Some(answers) = answers.collect() else {
+            return;
+        };
+        if self.is_waiting() {
+            let since = self.waiting_since.get_or_insert_with(Instant::now);
+            self.observed.apply(Event::Waited(since.elapsed()));
+            self.is_disturbed = true;
         }
+        self.observed.apply(Event::Read(answers));
+        self.pending = None;
+    }
+
+    /// The reads that the client waits for, at once or after a pause.
+    pub fn reads(&self) -> &[Query] {
+        match &self.pending {
+            Some(Effect::Read(queries)) => queries,
+            Some(Effect::Wait(wait)) => &wait.reread,
+            _ => &[],
+        }
+    }
+
+    /// Whether the client waits for another run.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.pending, Some(Effect::Wait(_)))
+    }
+
+    /// Applies the result of a write.
+    pub fn wrote(&mut self, event: Event) {
+        self.is_disturbed |= matches!(event, Event::Conflict(_));
+        self.observed.apply(event);
     }
 
     /// Whether the client's next effect must wait until everything written is on disk.

@@ -4,6 +4,7 @@
 //! A certificate is in the inventory before it can reach anybody, and it is not delivered if its CA stopped issuing, or its client was
 //! revoked, meanwhile: so a rotation that counts the inventory counts every certificate, and a revocation finds every certificate.
 
+mod at_once;
 mod column;
 mod differences;
 mod entry;
@@ -33,6 +34,7 @@ pub use row::{Row, Taken};
 pub use standing::{Standing, check_of_many, shared};
 
 use super::authority::NewAuthority;
+pub(super) use at_once::is_new;
 pub(super) use numbers::Numbers;
 
 use super::{ClientKey, Credential, Observed, Query, identity};

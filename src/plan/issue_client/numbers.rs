@@ -6,7 +6,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Place, Request};
+use super::{Place, Request, at_once};
 use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::pki::when;
@@ -183,7 +183,7 @@ pub(super) fn unreadable(error: &Unreadable) -> Failure {
         .hint("restore the entry; it may belong to a live certificate of this name")
 }
 
-/// Refuses a name that has a certificate, unless another one is requested.
+/// Refuses a name that has a certificate, unless another one is requested. One that another run is delivering is waited for.
 pub(super) fn check_name(
     request: &Request,
     observed: &Observed,
@@ -195,7 +195,7 @@ pub(super) fn check_name(
     let numbers = request.numbers();
     match numbers.find(observed, |entry| entry.occupies_name(now))? {
         Some(entry) => Err(in_use(request, &entry, now).into()),
-        None => Ok(()),
+        None => at_once::wait_for_others(request, observed, now),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `issue-client` against an inventory in memory: every order of events that a real cluster can bring about.
 
+mod at_once;
 mod bulk;
 mod faults;
 mod hostile;

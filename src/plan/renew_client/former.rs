@@ -26,7 +26,7 @@ impl Former {
     /// Finds the certificate to renew: the one with the given number, else the last one that was
     /// delivered.
     ///
-    /// Certificates that this run itself has issued are skipped.
+    /// Certificates that this run itself has issued are skipped, and those that another one has issued since.
     pub fn find(
         request: &Request,
         state: &AuthorityState,
@@ -37,9 +37,8 @@ impl Former {
             name: &request.name,
         };
         let is_older = |entry: &Entry| {
-            observed
-                .change_of(&numbers.reference(entry.number))
-                .is_none()
+            let name = numbers.reference(entry.number);
+            observed.change_of(&name).is_none() && !issue_client::is_new(&name, observed)
         };
         let entry = match request.number {
             Some(number) => numbers.numbered(number, observed)?,

@@ -6,7 +6,7 @@ use crate::plan::{DryRun, revoke_client};
 use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 
 /// A run for one of many clients.
-fn of_many<'a>(
+pub(super) fn of_many<'a>(
     request: &'a Request,
     standing: &'a Standing,
     observed: Observed,
@@ -16,19 +16,19 @@ fn of_many<'a>(
 }
 
 /// What a batch begins with: the password of each is known.
-fn answered() -> Observed {
+pub(super) fn answered() -> Observed {
     let mut observed = Observed::default();
     observed.apply(Event::Answered(Question::Password));
     observed
 }
 
-fn standing(cluster: &mut Cluster) -> Standing {
+pub(super) fn standing(cluster: &mut Cluster) -> Standing {
     let any = one_of_many("any");
     let shared = |observed: &Observed, now| shared(&any, observed, now);
     cluster.run(&shared).unwrap()
 }
 
-fn one_of_many(name: &str) -> Request {
+pub(super) fn one_of_many(name: &str) -> Request {
     Request {
         resumes: true,
         scale: Scale::OneOfMany,
