@@ -85,6 +85,27 @@ fn mode(desk: &Desk, name: &str) -> u32 {
 }
 
 #[test]
+fn of_two_runs_on_one_name_at_the_same_time_one_issues_and_the_other_says_so() {
+    let name = "twice-at-once";
+    let desks = [somebody().0, somebody().0];
+    let runs = std::thread::scope(|scope| {
+        let begin = |desk: &'_ Desk| desk.run(&["issue-client", name, "--format", "pem"]);
+        let begun = desks
+            .each_ref()
+            .map(|desk| scope.spawn(move || begin(desk)));
+        begun.map(|run| run.join().unwrap())
+    });
+    let (done, refused): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.code == 0);
+    let ([done], [refused]) = (&done[..], &refused[..]) else {
+        panic!("one of both was to issue: {done:#?} {refused:#?}");
+    };
+    assert_eq!(refused.code, 2, "{refused:#?}");
+    let says = format!("`{name}` has a certificate already");
+    assert!(refused.stderr.contains(&says), "{refused:#?}");
+    assert_eq!(states(&desks[0], name), ["issued"], "{done:#?}");
+}
+
+#[test]
 fn a_client_gets_its_files_and_a_curl_line_that_names_them() {
     let job = main_job();
     let (run, _) = &job.issue;

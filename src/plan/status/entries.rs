@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 use super::Link;
-use super::facts::remedy;
 use super::listed::blind;
 use crate::plan::{Reconciled, Seen};
 use crate::resources::inventory::{Entry, Inventory};
@@ -28,7 +27,7 @@ impl<'a> Entries<'a> {
     pub fn unread(self) -> Option<Unread> {
         blind(self.0).map(|reason| Unread {
             reason,
-            remedy: remedy(self.0),
+            remedy: self.0.remedy("status"),
         })
     }
 

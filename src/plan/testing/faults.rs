@@ -246,6 +246,7 @@ pub fn unseen(query: &Query, seen: &Seen<()>) -> QueryResult {
     fn of<T>(seen: &Seen<()>) -> Seen<T> {
         match seen {
             Seen::Denied(what) => Seen::Denied(what.clone()),
+            Seen::NotServed => Seen::NotServed,
             other => Seen::Failed(other.unknown().unwrap_or_default()),
         }
     }

@@ -104,12 +104,16 @@ fn what_a_killed_run_reserved_a_while_ago_is_not_waited_for() {
     while cluster.entries().len() < 2 {
         cluster.step(&mut killed);
     }
-    let waits = |cluster: &Cluster| {
-        let (mut cluster, mut run) = (cluster.clone(), Run::begin(&request("alice")));
+    let waits_at = |place: Place, cluster: &Cluster| {
+        let mut again = request("alice");
+        Arc::make_mut(&mut again.issuer).place = place;
+        let (mut cluster, mut run) = (cluster.clone(), Run::begin(&again));
         until_waiting(&mut cluster, &mut run);
         run.result.is_none()
     };
+    let waits = |cluster: &Cluster| waits_at(Place::Cluster, cluster);
     assert!(waits(&cluster));
+    assert!(!waits_at(Place::Directory("ca".to_owned()), &cluster));
     // One that is killed is waited for once, and not for ever.
     let report = cluster.clone().run(&request("alice")).unwrap();
     assert_eq!((report.entry.number, report.lost.len()), (2, 1));

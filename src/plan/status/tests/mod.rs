@@ -9,8 +9,6 @@ mod probes;
 mod unprotected;
 mod unseen;
 
-use std::sync::Arc;
-
 use crate::plan::{Blocked, Event};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +24,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::plan::probe::{IngressProxies, Observation, Outcome, ingress_service, pods};
 use crate::plan::testing::unseen;
-use crate::plan::{Effect, Observed, Query, QueryResult, Seen};
+use crate::plan::{Effect, Observed, Query, Seen};
 use crate::resources::api_rule::{self, ApiRule, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
@@ -36,7 +34,6 @@ use crate::resources::gateway::{Gateway, MutualGateway, Server};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::ingress::default_selector;
-use crate::resources::inventory::Inventory;
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, fail_closed};
 
@@ -233,8 +230,11 @@ impl Cluster {
     }
 
     pub fn deny(&mut self, query: Query) {
-        let denied = Seen::Denied("you may not read it".to_owned());
-        let answer = unseen(&query, &denied);
+        self.unseen(query, &Seen::Denied("you may not read it".to_owned()));
+    }
+
+    fn unseen(&mut self, query: Query, seen: &Seen<()>) {
+        let answer = unseen(&query, seen);
         self.observed.apply(Event::Read(vec![(query, answer)]));
     }
 
@@ -265,14 +265,7 @@ impl Cluster {
 
     fn nothing(&mut self, query: Query) {
         match query {
-            Query::Inventory => {
-                let answer = QueryResult::Inventory(Arc::new(Seen::Found(Inventory::default())));
-                self.observed.apply(Event::Read(vec![(query, answer)]));
-            }
-            Query::Proxy(..) => {
-                let answer = QueryResult::Proxy(Seen::NotServed);
-                self.observed.apply(Event::Read(vec![(query, answer)]));
-            }
+            Query::Inventory | Query::Proxy(..) => self.unseen(query, &Seen::NotServed),
             Query::GetMetadataIfAllowed(name) if name.name == "kyma-mtls" => {
                 let query = Query::GetMetadataIfAllowed(name.clone());
                 self.observed
