@@ -102,6 +102,20 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
 }
 
 #[test]
+fn a_filter_that_a_matcher_chooses_counts_too_and_policies_of_other_filters_do_not() {
+    let rbac = json!({"policies": {"ns[a]-policy[b]-rule[0]": {}}});
+    let dump = json!({"configs": [{"active_state": {"filters": [
+        {"matcher": {"on_match": {"action": {"typed_config": {"rules": rbac}}}}},
+        {"action": "DENY", "policies": ["ns[a]-policy[c]-rule[0]"]},
+        {"action": 1, "policies": null},
+    ]}}]});
+    let lines = ["a/b", "a/b action ALLOW"].map(str::to_owned);
+    assert_eq!(read(&Part::Policies, &dump), lines.into());
+    assert_eq!(Part::Policies.read(b"<html>"), None);
+    assert_eq!(Part::Policies.read(b"{}"), Some([].into()));
+}
+
+#[test]
 fn a_trial_is_not_enforced_and_a_change_of_what_a_rule_is_about_is_one() {
     let with = |rules: &str, host: &str| {
         json!({"listener": {"http_filters": [{rules: {"action": "DENY", "policies": {
