@@ -121,7 +121,7 @@ impl<C: Client> Member<C> {
             return Ok(None);
         }
         if std::mem::take(&mut self.is_disturbed) && self.is_untouched() {
-            client.look_again(bulk.out).map_err(ended)?;
+            client.look_again(bulk.out).map_err(Ended::Bad)?;
         }
         loop {
             let plan = |observed: &Observed| client.certify(standing, observed, now);

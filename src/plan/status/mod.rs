@@ -135,7 +135,9 @@ pub fn reconcile(
             .map(|part| probe::pods(&part))
             .collect::<Vec<_>>()
     };
-    observed.prefetch(looked_at(&hosts).flat_map(pods))?;
+    // The inventory is read before the revocation lists: a revocation is on its list first.
+    let pods = looked_at(&hosts).flat_map(pods);
+    observed.prefetch(pods.chain([Query::Inventory]))?;
     observed.prefetch(control_planes(&hosts, observed)?)?;
     let mut first = authority::queries(&hosts, &facts);
     for part in hosts.iter().flat_map(Host::parts) {
@@ -153,8 +155,6 @@ pub fn reconcile(
     }
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
-    // With thousands of clients it is most of what is read: it comes while the proxies answer.
-    second.push(Query::Inventory);
     observed.prefetch(second)?;
     proxies::settle(&hosts, request, observed)?;
     enforcement::settle(&hosts, request, &facts)?;

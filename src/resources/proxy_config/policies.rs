@@ -120,22 +120,14 @@ impl<'de: 'a, 'a> Visitor<'de> for Search<'_, 'a> {
         let (mut action, mut policies) = (None, None);
         while let Some(key) = fields.next_key::<String>()? {
             match key.as_str() {
-                "action" => {
-                    let value = fields.next_value::<&RawValue>()?.get();
-                    match serde_json::from_str(value) {
-                        Ok(text) => action = Some(text),
-                        // That of a matcher, with filters of its own (`envoy.extensions.filters.http.composite`).
-                        Err(_) => Search(self.0)
-                            .deserialize(&mut serde_json::Deserializer::from_str(value))
-                            .map_err(serde::de::Error::custom)?,
-                    }
-                }
+                "action" => action = Some(fields.next_value::<&RawValue>()?.get()),
                 "policies" => policies = Some(fields.next_value::<&RawValue>()?.get()),
                 "shadow_rules" => drop(fields.next_value::<IgnoredAny>()?),
                 _ => fields.next_value_seed(Search(self.0))?,
             }
         }
         if let Some(policies) = policies {
+            let action = action.and_then(|action| serde_json::from_str(action).ok());
             // The default of the protocol.
             let action = action.unwrap_or_else(|| "ALLOW".to_owned());
             self.0.0.insert((action, policies));

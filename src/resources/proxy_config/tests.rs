@@ -102,16 +102,20 @@ fn a_policy_that_one_listener_enforces_and_another_one_only_will_is_told_apart()
 }
 
 #[test]
-fn a_filter_that_a_matcher_chooses_counts_too_and_policies_of_other_filters_do_not() {
+fn policies_of_other_filters_do_not_count_and_an_answer_that_is_no_json_is_none() {
     let rbac = json!({"policies": {"ns[a]-policy[b]-rule[0]": {}}});
     let dump = json!({"configs": [{"active_state": {"filters": [
-        {"matcher": {"on_match": {"action": {"typed_config": {"rules": rbac}}}}},
+        {"typed_config": {"rules": rbac}},
         {"action": "DENY", "policies": ["ns[a]-policy[c]-rule[0]"]},
         {"action": 1, "policies": null},
     ]}}]});
     let lines = ["a/b", "a/b action ALLOW"].map(str::to_owned);
     assert_eq!(read(&Part::Policies, &dump), lines.into());
     assert_eq!(Part::Policies.read(b"<html>"), None);
+    for deep in ["[", r#"{"action":"#, r#"{"a":"#] {
+        let deep = format!(r#"{{"configs":[{{"active_state":{}"#, deep.repeat(200_000));
+        assert_eq!(Part::Policies.read(deep.as_bytes()), None);
+    }
     assert_eq!(Part::Policies.read(b"{}"), Some([].into()));
 }
 
