@@ -79,6 +79,7 @@ pub(super) fn body(bytes: &[u8], is_metadata_list: bool) -> Value {
     json(bytes).unwrap_or(Value::Null)
 }
 
+/// A JSON object of these values, which `json!` would copy.
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let fields = fields.map(|(key, value)| (key.to_owned(), value));
     Value::Object(fields.into_iter().collect())

@@ -113,7 +113,7 @@ impl bulk::Client for Client {
             .then(|| inventory::reference(&issuer.authority, name, 1))
     }
 
-    fn look_again(&mut self, out: &Path) -> Result<(), Failure> {
+    fn read_files_again(&mut self, out: &Path) -> Result<(), Failure> {
         self.request.existing = self.folder().existing_below(out)?;
         Ok(())
     }

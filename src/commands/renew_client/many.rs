@@ -57,7 +57,7 @@ impl bulk::Client for Client {
     }
 
     /// What another run has renewed is refused, whatever files there are.
-    fn look_again(&mut self, _: &Path) -> Result<(), Failure> {
+    fn read_files_again(&mut self, _: &Path) -> Result<(), Failure> {
         Ok(())
     }
 

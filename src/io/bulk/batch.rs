@@ -22,7 +22,7 @@ use crate::resources::Object;
 /// The results of the reads of all members.
 type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
 
-/// The pause before a look at what another run is doing.
+/// The pause before the entries of other runs are read again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl<C: Client> Shared<'_, '_, C> {

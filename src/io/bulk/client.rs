@@ -24,8 +24,8 @@ pub trait Client: Send + Sized {
     /// The inventory entry that is expected to be free without reading it; if creating it fails, it is read.
     fn free_entry(&self) -> Option<ObjectRef>;
 
-    /// Looks again at the files below `out`: another run has written for the client since its row was prepared.
-    fn look_again(&mut self, out: &Path) -> Result<(), Failure>;
+    /// Reads the files below `out` again: another run has written for the client since its row was prepared.
+    fn read_files_again(&mut self, out: &Path) -> Result<(), Failure>;
 
     /// Finds out the facts that all certificates of the run share.
     fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing>;

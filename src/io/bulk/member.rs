@@ -25,7 +25,7 @@ pub(super) struct Member<C: Client> {
     pub observed: Observed,
     /// The effect that the client waits for.
     pub pending: Option<Effect>,
-    /// Whether another run wrote for the client since its files were looked at.
+    /// Whether another run wrote for the client since its files were read.
     is_disturbed: bool,
     /// When the client began to wait for another run.
     waiting_since: Option<Instant>,
@@ -121,7 +121,7 @@ impl<C: Client> Member<C> {
             return Ok(None);
         }
         if std::mem::take(&mut self.is_disturbed) && self.is_untouched() {
-            client.look_again(bulk.out).map_err(Ended::Bad)?;
+            client.read_files_again(bulk.out).map_err(Ended::Bad)?;
         }
         loop {
             let plan = |observed: &Observed| client.certify(standing, observed, now);

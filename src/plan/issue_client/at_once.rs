@@ -14,8 +14,8 @@ use crate::plan::{Blocked, Effect, Observed, Query, Reconciled};
 use crate::resources::ObjectRef;
 use crate::resources::inventory::{Entry, EntryState};
 
-/// How long after it was signed a reserved certificate is waited for: from a reservation to the record as issued takes a run a second or
-/// two, with many clients and a slow API server.
+/// How long after it was signed a reserved certificate is waited for, and how long a run waits in all: from the reservation to the record
+/// as issued, a run takes a second or two. A run that an API server slows down to more than this is taken for a killed one.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Waits for a certificate of the name that another run is delivering, with the reads of the search for one that occupies the name.
@@ -31,17 +31,20 @@ pub(super) fn wait_for_others(
     }
 }
 
-/// Refuses a renewal that another run has made since this one began, and waits for one that it is making. `free` is the first free number:
-/// the entry below it was read when it was found.
+/// Refuses a renewal that another run has made since this one began, and waits for one that it is making.
 pub(super) fn check_renewal(
     request: &Request,
-    free: u32,
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<()> {
-    let Some(renewed) = request.renews.filter(|renewed| free > renewed + 1) else {
+    let Some(renewed) = request.renews else {
         return Ok(());
     };
+    // The entry below the first free number was read when that was found.
+    let free = request.numbers().first_free_after(renewed, observed)?;
+    if free == renewed + 1 {
+        return Ok(());
+    }
     let name = request.numbers().reference(free - 1);
     let read = observed.already_read(&name);
     let entry = read.and_then(|seen| Entry::read(seen.found()?).ok());
@@ -51,7 +54,7 @@ pub(super) fn check_renewal(
     if is_awaited(&entry, request, observed, now) {
         return Err(wait(&entry, request));
     }
-    if entry.state == EntryState::Issued && is_new(&name, observed) {
+    if entry.state == EntryState::Issued && was_issued_meanwhile(&name, observed) {
         let Entry { name, number, .. } = &entry;
         return Err(Failure::refused(format!(
             "certificate {renewed} of `{name}` was renewed by another run meanwhile: certificate {number}, serial {}",
@@ -65,7 +68,7 @@ pub(super) fn check_renewal(
 }
 
 /// Whether another run has issued the certificate of an entry since this run began.
-pub(in crate::plan) fn is_new(name: &ObjectRef, observed: &Observed) -> bool {
+pub(in crate::plan) fn was_issued_meanwhile(name: &ObjectRef, observed: &Observed) -> bool {
     let first = observed.first_read(name).map(Entry::read);
     let was_reserved =
         first.is_some_and(|entry| entry.is_ok_and(|entry| entry.state == EntryState::Reserved));

@@ -2,7 +2,7 @@
 
 use time::{OffsetDateTime, UtcOffset};
 
-use super::{Place, Request, Scale, Standing, at_once, revoked};
+use super::{Place, Request, Scale, Standing, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Blocked, Effect, Identity, Observed, Reconciled, Seen, Write, Written, audit};
@@ -67,13 +67,12 @@ pub(super) fn reserve(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Blocked> {
-    let known = request.renews.unwrap_or(0);
-    let number = request.numbers().first_free_after(known, observed)?;
-    at_once::check_renewal(request, number, observed, now)?;
     let mut entry = Entry::new(
         &request.issuer.authority,
         &request.name,
-        number,
+        request
+            .numbers()
+            .first_free_after(request.renews.unwrap_or(0), observed)?,
         EntryState::Reserved,
         &identity.certificate,
     );

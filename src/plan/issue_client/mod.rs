@@ -34,7 +34,7 @@ pub use row::{Row, Taken};
 pub use standing::{Standing, check_of_many, shared};
 
 use super::authority::NewAuthority;
-pub(super) use at_once::is_new;
+pub(super) use at_once::was_issued_meanwhile;
 pub(super) use numbers::Numbers;
 
 use super::{ClientKey, Credential, Observed, Query, identity};
@@ -167,6 +167,7 @@ pub fn certify(
     }
     if own.is_none() {
         numbers::check_name(request, observed, now)?;
+        at_once::check_renewal(request, observed, now)?;
         lookalikes::check_common_names(request, observed)?;
         lookalikes::check(request, standing, observed)?;
     }

@@ -38,7 +38,8 @@ impl Former {
         };
         let is_older = |entry: &Entry| {
             let name = numbers.reference(entry.number);
-            observed.change_of(&name).is_none() && !issue_client::is_new(&name, observed)
+            observed.change_of(&name).is_none()
+                && !issue_client::was_issued_meanwhile(&name, observed)
         };
         let entry = match request.number {
             Some(number) => numbers.numbered(number, observed)?,

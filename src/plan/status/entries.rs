@@ -44,7 +44,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// The links of the clients of each client CA at a time: many hosts may accept the same clients.
+/// The link of the clients, by client CA and time of the report: many hosts may accept the same clients.
 #[derive(Debug, Default)]
 pub(super) struct ClientLinks(RefCell<BTreeMap<(ObjectRef, OffsetDateTime), Link>>);
 

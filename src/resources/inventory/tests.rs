@@ -116,3 +116,22 @@ fn all_uris_of_a_certificate_are_recorded_and_an_entry_of_an_earlier_version_has
     entry.state = EntryState::Void;
     assert!(identities(&entry.object(&alice())).is_none());
 }
+
+#[test]
+fn entries_are_found_by_their_authority_and_so_are_damaged_ones() {
+    let object = metadata_of(&entry().object(&alice()));
+    let mut damaged = object.body().clone();
+    damaged["metadata"]["annotations"] = json!({});
+    let damaged = Object::from_server(Kind::ConfigMap, damaged).unwrap();
+    let mut inventory = Inventory::default();
+    inventory.extend([object.clone()]);
+    inventory.extend([damaged]);
+    let serials = inventory.of("kyma-mtls").iter().map(|entry| &entry.serial);
+    assert_eq!(serials.collect::<Vec<_>>(), [&entry().serial]);
+    let [(name, error)] = inventory.damaged("kyma-mtls") else {
+        panic!("one is damaged: {inventory:?}");
+    };
+    assert_eq!(name, object.reference());
+    assert!(error.to_string().contains("is missing"), "{error}");
+    assert!(inventory.of("other").is_empty() && inventory.damaged("other").is_empty());
+}

@@ -38,18 +38,19 @@ pub(super) fn read(dump: &[u8]) -> Option<BTreeSet<String>> {
     let dump: Dump<'_> = serde_json::from_slice(dump).ok()?;
     let mut told = BTreeSet::new();
     for listener in &dump.configs {
-        enforced(listener, &mut told);
+        enforced(listener, &mut told).ok()?;
     }
     Some(told)
 }
 
 /// Collects the policies of a listener. Its newer version enforces nothing until all that it needs has been loaded, and never if it is
 /// rejected, while another listener may enforce the same policy already.
-fn enforced(listener: &Listener<'_>, told: &mut BTreeSet<String>) {
+fn enforced(listener: &Listener<'_>, told: &mut BTreeSet<String>) -> serde_json::Result<()> {
     // A listener that was never accepted serves nothing.
-    let Some(active) = listener.active_state.as_ref().map(Rules::of) else {
-        return;
+    let Some(active) = &listener.active_state else {
+        return Ok(());
     };
+    let active = Rules::of(active)?;
     let failed = listener.error_state.as_ref();
     let failed = failed.and_then(|state| state.failed_configuration.as_ref());
     let newer = [
@@ -58,9 +59,10 @@ fn enforced(listener: &Listener<'_>, told: &mut BTreeSet<String>) {
     ];
     let name = listener.name.as_deref().unwrap_or("a listener");
     for (newer, state) in newer {
-        let Some(newer) = newer.map(Rules::of) else {
+        let Some(newer) = newer else {
             continue;
         };
+        let newer = Rules::of(newer)?;
         let names = active.0.keys().chain(newer.0.keys());
         let changed = names.filter(|policy| active.0.get(*policy) != newer.0.get(*policy));
         told.extend(changed.map(|policy| format!("{policy} {name} {state}")));
@@ -69,10 +71,11 @@ fn enforced(listener: &Listener<'_>, told: &mut BTreeSet<String>) {
         told.insert(policy.clone());
         for rule in rules {
             told.insert(format!("{policy} action {}", rule.action));
-            let matches = rule.matches.parse().unwrap_or_default();
+            let matches = rule.matches.parse()?;
             matched(&rule_name(&policy, &rule.number), &matches, told);
         }
     }
+    Ok(())
 }
 
 /// The name of an `AuthorizationPolicy` in the lines of [`Part::Policies`].
@@ -179,12 +182,14 @@ struct Rule<'a> {
 }
 
 impl<'a> Rules<'a> {
-    fn of(filters: &'a Filters<'_>) -> Self {
+    fn of(filters: &'a Filters<'_>) -> serde_json::Result<Self> {
         let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (action, policies) in &filters.0 {
             // Other filters may have a field of this name.
-            let policies: BTreeMap<String, &RawValue> =
-                serde_json::from_str(policies).unwrap_or_default();
+            if !policies.starts_with('{') {
+                continue;
+            }
+            let policies: BTreeMap<String, &RawValue> = serde_json::from_str(policies)?;
             for (key, matches) in policies {
                 if let Some((policy, number)) = policy_of(&key) {
                     found.entry(policy).or_default().insert(Rule {
@@ -195,7 +200,7 @@ impl<'a> Rules<'a> {
                 }
             }
         }
-        Self(found)
+        Ok(Self(found))
     }
 }
 

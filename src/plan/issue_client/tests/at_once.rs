@@ -64,17 +64,20 @@ fn refusal<T: std::fmt::Debug>(results: [Result<T, Failure>; 2], what: &str) -> 
     refusals[0].to_string()
 }
 
+/// Of two runs on a name, beside the first client, one issued a certificate and the other one was refused.
+fn one_is_issued(cluster: &Cluster, results: [Result<Report, Failure>; 2], what: &str) {
+    let refusal = refusal(results, what);
+    assert!(refusal.contains("has a certificate already"), "{refusal}");
+    assert_eq!(cluster.states(), [EntryState::Issued; 2], "{what}");
+    assert_eq!(cluster.clients.len(), 2, "{what}");
+}
+
 #[test]
 fn two_runs_at_once_on_one_name_issue_one_certificate_and_one_is_refused() {
     let mut cluster = Cluster::default();
     cluster.run(&request("first")).unwrap();
     let begin = || Run::begin(&request("alice"));
-    in_every_order(&cluster, [&begin, &begin], |cluster, results, what| {
-        let refusal = refusal(results, what);
-        assert!(refusal.contains("has a certificate already"), "{refusal}");
-        assert_eq!(cluster.states(), [EntryState::Issued; 2], "{what}");
-        assert_eq!(cluster.clients.len(), 2, "{what}");
-    });
+    in_every_order(&cluster, [&begin, &begin], one_is_issued);
 }
 
 #[test]
@@ -88,12 +91,7 @@ fn two_bulk_runs_at_once_on_one_name_issue_one_certificate() {
         observed.apply(Event::Assumed(reference("kyma-mtls", &request.name, 1)));
         of_many(&request, &standing, observed)
     };
-    in_every_order(&cluster, [&begin, &begin], |cluster, results, what| {
-        let refusal = refusal(results, what);
-        assert!(refusal.contains("has a certificate already"), "{refusal}");
-        assert_eq!(cluster.states(), [EntryState::Issued; 2], "{what}");
-        assert_eq!(cluster.clients.len(), 2, "{what}");
-    });
+    in_every_order(&cluster, [&begin, &begin], one_is_issued);
 }
 
 #[test]
@@ -155,4 +153,24 @@ fn two_renewals_at_once_of_one_certificate_issue_one() {
         });
         assert!(refused.get() > 3, "{number:?}: {}", refused.get());
     }
+}
+
+#[test]
+fn a_renewal_waits_for_another_one_before_it_asks_for_a_password() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("alice")).unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Run::begin(&renewal(None)));
+    while cluster.entries().len() < 2 {
+        cluster.step(&mut first);
+    }
+    let asked = cluster.asked.len();
+    until_waiting(&mut cluster, &mut second);
+    assert_eq!(cluster.asked.len(), asked);
+    cluster.finish(&mut first).unwrap();
+    cluster.step(&mut second);
+    // What the other run did is known before the question, however long the answer takes.
+    cluster.now += Duration::MINUTE;
+    let refusal = cluster.finish(&mut second).unwrap_err().to_string();
+    assert!(refusal.contains("was renewed by another run"), "{refusal}");
+    assert_eq!(cluster.states(), [EntryState::Issued; 2]);
 }

@@ -108,3 +108,16 @@ fn the_report_of_one_host_asks_for_the_keys_of_its_own_authority_only() {
         .collect();
     assert_eq!(keys, ["kyma-mtls"]);
 }
+
+/// A revocation is on its list before it is in the inventory: read the other way round, one that is made meanwhile seems to be undone.
+#[test]
+fn the_inventory_is_read_before_the_revocation_lists() {
+    for mut cluster in [kyma(), plain()] {
+        let queries = made(&mut cluster);
+        let place = |query: &Query| queries.iter().position(|made| made == query);
+        let client_ca = ObjectRef::new(Kind::ConfigMap, "kubectl-mtls", "kyma-mtls");
+        let [inventory, lists] =
+            [Query::Inventory, Query::Get(client_ca)].map(|query| place(&query).unwrap());
+        assert!(inventory < lists, "{inventory} {lists}");
+    }
+}
