@@ -42,8 +42,6 @@ pub struct AuditEvent {
     pub code: u16,
     /// Path and query.
     pub request_uri: String,
-    /// The kind of what was answered, where the policy has the log hold it: for lists in the plugin's own namespaces.
-    pub answered_kind: String,
 }
 
 impl AuditEvent {
@@ -68,8 +66,6 @@ struct Line {
     object_ref: ObjectRef,
     #[serde(default)]
     response_status: ResponseStatus,
-    #[serde(default)]
-    response_object: ResponseObject,
 }
 
 #[derive(Deserialize)]
@@ -86,12 +82,6 @@ struct ObjectRef {
     subresource: String,
     namespace: String,
     name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ResponseObject {
-    kind: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -175,7 +165,6 @@ impl From<Line> for AuditEvent {
             dry_run: query.split('&').any(|pair| pair == "dryRun=All"),
             code: line.response_status.code,
             request_uri: line.request_uri,
-            answered_kind: line.response_object.kind,
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The meaning of the API server's answers.
 
-use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::protobuf;
 use crate::error::Failure;
 use crate::plan::{Seen, Write};
 use crate::resources::{Kind, ObjectRef};
@@ -23,66 +21,14 @@ pub(super) struct Answer {
     pub retry_after: Option<Duration>,
 }
 
-/// A list of metadata.
-#[derive(Deserialize)]
-struct MetadataList {
-    metadata: Value,
-    items: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    metadata: Metadata,
-}
-
-/// Metadata without `managedFields`, which are most of it and are not needed in a list.
-struct Metadata(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MetadataVisitor)
-    }
-}
-
-struct MetadataVisitor;
-
-impl<'de> Visitor<'de> for MetadataVisitor {
-    type Value = Metadata;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("metadata")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut fields: M) -> Result<Metadata, M::Error> {
-        let mut kept = Map::new();
-        while let Some(key) = fields.next_key::<String>()? {
-            if key == "managedFields" {
-                fields.next_value::<IgnoredAny>()?;
-            } else {
-                kept.insert(key, fields.next_value()?);
-            }
-        }
-        Ok(Metadata(kept))
-    }
-}
-
-/// The JSON body of an answer, null if it is not JSON; for a list of metadata, without what is not read.
-pub(super) fn body(bytes: &[u8], is_metadata_list: bool) -> Value {
-    if is_metadata_list && let Ok(list) = serde_json::from_slice::<MetadataList>(bytes) {
-        let items = list.items.into_iter();
-        let items = items.map(|Item { metadata }| object([("metadata", metadata.0.into())]));
-        return object([
-            ("metadata", list.metadata),
-            ("items", items.collect::<Vec<_>>().into()),
-        ]);
-    }
-    json(bytes).unwrap_or(Value::Null)
-}
-
-/// A JSON object of these values, which `json!` would copy.
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let fields = fields.map(|(key, value)| (key.to_owned(), value));
-    Value::Object(fields.into_iter().collect())
+/// The body of an answer as JSON, null if it is not JSON.
+pub(super) fn body(bytes: &[u8]) -> Value {
+    let body = if protobuf::is_encoded(bytes) {
+        protobuf::json(bytes)
+    } else {
+        json(bytes)
+    };
+    body.unwrap_or(Value::Null)
 }
 
 /// A JSON document; `None` if it is none. Unlike `from_slice`, this way of parsing is compiled in `serde_json`, which debug builds optimize.

@@ -83,6 +83,8 @@ pub enum Event<'a, C> {
         /// The serial number, lower-case hex.
         serial: &'a str,
     },
+    /// Clients wait for another run: what the first one waits for, and how many more there are.
+    Waiting(&'a str, usize),
     /// The run is stopping; certificates that have begun are completed.
     Ending,
     /// A fixed time has passed.

@@ -26,8 +26,12 @@ use crate::resources::{Kind, Object, ObjectRef};
 const USER_AGENT: &str = concat!("kubectl-mtls/", env!("CARGO_PKG_VERSION"));
 /// Objects per page of a list, as in kubectl.
 const PAGE: u32 = 500;
+/// Of metadata, which is a small part of most objects.
+const METADATA_PAGE: u32 = 2000;
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/// What does not know Protocol Buffers answers with JSON.
+const METADATA_LIST: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, \
+    application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 /// How often a request to a busy server is repeated, as in client-go.
@@ -210,7 +214,11 @@ impl Cluster {
         selector: Option<&str>,
         metadata_only: bool,
     ) -> Result<Seen<C>, Failure> {
-        let accept = if metadata_only { METADATA_LIST } else { JSON };
+        let (accept, page) = if metadata_only {
+            (METADATA_LIST, METADATA_PAGE)
+        } else {
+            (JSON, PAGE)
+        };
         let collection = match kind.collection_path(namespace) {
             Ok(path) => path,
             Err(error) => return Ok(Seen::Unreadable(error.to_string())),
@@ -221,7 +229,7 @@ impl Cluster {
         loop {
             let mut query = form_urlencoded::Serializer::new(String::new());
             if in_pages {
-                query.append_pair("limit", &PAGE.to_string());
+                query.append_pair("limit", &page.to_string());
             }
             if let Some(selector) = selector {
                 query.append_pair("labelSelector", selector);
@@ -337,7 +345,7 @@ impl Cluster {
         ) {
             *time = Some((date, super::clock::now() - date));
         }
-        let body = answer::body(&bytes, accept == METADATA_LIST);
+        let body = answer::body(&bytes);
         let text = if body.is_null() {
             String::from_utf8_lossy(&bytes).into_owned()
         } else {

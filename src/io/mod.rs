@@ -25,6 +25,7 @@ mod kubeconfig;
 mod platform;
 mod progress;
 pub mod prompt;
+mod protobuf;
 mod proxy_config;
 pub mod resolver;
 pub mod rows;

@@ -64,6 +64,14 @@ pub fn unconfirmed(name: &str, serial: &str) -> String {
     )
 }
 
+/// The note on clients that wait for another run: what the first one waits for, and how many more there are.
+pub fn awaited(first: &str, more: usize) -> String {
+    match more {
+        0 => first.to_owned(),
+        _ => format!("{first}; the same holds for {more} more clients"),
+    }
+}
+
 /// The progress line: how many of the expected clients are done, how fast, and the remaining time.
 #[expect(
     clippy::cast_precision_loss,

@@ -106,6 +106,29 @@ fn of_two_runs_on_one_name_at_the_same_time_one_issues_and_the_other_says_so() {
 }
 
 #[test]
+fn many_clients_wait_for_another_run_on_one_of_them_and_say_so_once() {
+    let (desk, _) = somebody();
+    let (held, other) = ("held-elsewhere", "held-nowhere");
+    desk.run(&["issue-client", held, "--format", "pem"])
+        .exits(0);
+    unbook(&desk, held);
+    let many = [
+        "issue-client",
+        held,
+        other,
+        "--out",
+        "many",
+        "--format",
+        "pem",
+    ];
+    let run = desk.run(&many).exits(0);
+    let says = format!("another run is issuing a certificate for `{held}`, or was killed");
+    assert_eq!(run.stderr.matches(&says).count(), 1, "{run:#?}");
+    assert_eq!(states(&desk, held), ["void", "issued"], "{run:#?}");
+    assert_eq!(states(&desk, other), ["issued"], "{run:#?}");
+}
+
+#[test]
 fn a_client_gets_its_files_and_a_curl_line_that_names_them() {
     let job = main_job();
     let (run, _) = &job.issue;

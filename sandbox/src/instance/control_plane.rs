@@ -31,10 +31,6 @@ rules:
 - level: Metadata
   resources: [{resources: [pods/portforward, pods/exec, pods/attach]}]
   omitStages: [ResponseComplete]
-- level: RequestResponse
-  verbs: [list]
-  resources: [{resources: [configmaps]}]
-  namespaces: [kubectl-mtls-clients]
 - level: Metadata
 ";
 

@@ -100,6 +100,7 @@ impl<C: Client> Shared<'_, '_, C> {
             .iter()
             .all(|member| member.pending.is_none() || member.is_waiting());
         if are_all_waiting {
+            self.tell_of_waiting(members);
             tokio::time::sleep(PAUSE).await;
         }
         let answers = self.read(members, are_all_waiting).await?;
@@ -113,6 +114,14 @@ impl<C: Client> Shared<'_, '_, C> {
                 .await?;
         }
         self.write(members).await
+    }
+
+    /// Reports the members that begin to wait for another run.
+    fn tell_of_waiting(&self, members: &[Box<Member<C>>]) {
+        let mut lines = members.iter().filter_map(|member| member.begins_to_wait());
+        if let Some(first) = lines.next() {
+            self.tell(Event::Waiting(first, lines.count()));
+        }
     }
 
     /// The facts that the certificates share; `None` if no certificate is left to issue.

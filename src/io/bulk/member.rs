@@ -193,6 +193,16 @@ impl<C: Client> Member<C> {
         matches!(self.pending, Some(Effect::Wait(_)))
     }
 
+    /// What the client waits for, if it did not wait before.
+    pub fn begins_to_wait(&self) -> Option<&str> {
+        match &self.pending {
+            Some(Effect::Wait(wait)) if self.waiting_since.is_none() => {
+                wait.progress.first().map(String::as_str)
+            }
+            _ => None,
+        }
+    }
+
     /// Applies the result of a write.
     pub fn wrote(&mut self, event: Event) {
         self.is_disturbed |= matches!(event, Event::Conflict(_));

@@ -4,21 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::entries::Unread;
+use super::entries::{Unread, finding, revoked_by_serial};
 use super::facts::{Facts, Owner};
 use super::hosts::Host;
+use super::revoked::{Differences, revoked};
 use super::validity::soon;
-use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl};
+use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca};
 use crate::pki::inspect::Certificate;
 use crate::pki::when;
 use crate::plan::command_line;
-use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Server;
 use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::listing::shortened;
 use crate::resources::names::CLIENTS_NAMESPACE;
 
 const NAME: &str = "clients";
@@ -69,25 +67,17 @@ fn of_server(server: &Server, facts: &Facts<'_>, now: OffsetDateTime) -> Reconci
         ));
     }
     let entries = inventory.of(&state.authority);
-    let of = |is_wanted: &dyn Fn(&Entry) -> bool| -> Vec<&Entry> {
-        let entries = entries.iter();
-        entries.filter(|entry| is_wanted(entry)).collect()
-    };
-    let all_revoked = of(&|entry| {
-        let is_kept = || state.keeps_revocation(&entry.issuer_ski, entry.not_after, now);
-        entry.state == EntryState::Revoked && is_kept()
-    });
-    let revoked = all_revoked.iter().filter(|entry| entry.not_after > now);
-    let live = of(&|entry| entry.is_live(now));
+    let live: Vec<&Entry> = entries.iter().filter(|entry| entry.is_live(now)).collect();
     let mut text = says(&live, state);
-    match revoked.count() {
+    let revoked = revoked(entries, state, now);
+    match revoked.filter(|entry| entry.not_after > now).count() {
         0 => {}
         count => text += &format!("; {count} revoked"),
     }
     let mut link = Link::new(NAME, text);
-    let shown = seen.found();
-    link.extend(shown.and_then(|shown| accepted_again(&all_revoked, shown)));
-    link.extend(shown.and_then(|shown| unrecorded(&live, shown)));
+    if let Some(shown) = seen.found() {
+        link.extend(Differences::of(entries, state, shown, now).findings());
+    }
     let examined = OfAuthority {
         state,
         live,
@@ -127,45 +117,6 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
         "{} live certificate{plural}, the first ends on {}{suffix}",
         live.len(),
         first.date()
-    )
-}
-
-/// The finding on certificates that are revoked in the inventory, but not on the revocation list of their CA: the list was edited, or an
-/// old one restored.
-fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
-    let cas = trusted.bundle.certificates();
-    let listed = RevokedSet::of(cas, &crl::published(trusted));
-    let is_accepted = |entry: &&&Entry| {
-        let is_trusted = cas.iter().any(|ca| ca.key_id_hex() == entry.issuer_ski);
-        is_trusted && !listed.contains(entry)
-    };
-    let accepted: Vec<&Entry> = revoked.iter().filter(is_accepted).copied().collect();
-    let names = |entry: &&Entry| format!("`{}` (serial {})", entry.name, entry.serial);
-    finding(
-        &check::REVOCATION_NOT_LISTED,
-        "clients that are revoked in the inventory are on no revocation list",
-        &accepted,
-        names,
-        "",
-    )
-    .map(|finding| revoked_by_serial(finding, &accepted))
-}
-
-/// The finding on certificates that are valid in the inventory, but on a revocation list.
-fn unrecorded(live: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
-    let cas = trusted.bundle.certificates();
-    let listed = RevokedSet::of(cas, &crl::published(trusted));
-    let rejected: Vec<&Entry> = live
-        .iter()
-        .filter(|entry| listed.contains(entry))
-        .copied()
-        .collect();
-    finding(
-        &check::REVOCATION_NOT_RECORDED,
-        "clients on a revocation list are valid in the inventory",
-        &rejected,
-        |entry| format!("`{}` (serial {})", entry.name, entry.serial),
-        "revoke-client",
     )
 }
 
@@ -313,37 +264,4 @@ impl OfAuthority<'_> {
         )?;
         Some(revoked_by_serial(finding, &lost))
     }
-}
-
-/// The finding with a command on these certificates, and on no others of the same clients.
-fn revoked_by_serial(finding: Finding, entries: &[&Entry]) -> Finding {
-    let serials = entries
-        .iter()
-        .map(|entry| format!(" --serial {}", entry.serial));
-    let serials: String = serials.collect();
-    let authority = entries.first().map_or("", |first| first.authority.as_str());
-    Finding {
-        remedy: format!("kubectl mtls revoke-client{serials} --authority {authority}"),
-        ..finding
-    }
-}
-
-/// A finding on clients, with a command on their names.
-fn finding(
-    check: &'static check::Check,
-    says: &str,
-    entries: &[&Entry],
-    text: impl Fn(&&Entry) -> String,
-    command: &str,
-) -> Option<Finding> {
-    let first = entries.first()?;
-    let texts: Vec<String> = entries.iter().map(text).collect();
-    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    Some(Finding::new(
-        check,
-        format!("{says}: {}", shortened(&texts, NAMES_SHOWN)),
-        command_line::on_clients(command, &names, &first.authority),
-    ))
 }

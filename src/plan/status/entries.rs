@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
-use super::Link;
 use super::listed::blind;
-use crate::plan::{Reconciled, Seen};
+use super::{Finding, Link, NAMES_SHOWN};
+use crate::plan::check::Check;
+use crate::plan::{Reconciled, Seen, command_line};
 use crate::resources::inventory::{Entry, Inventory};
+use crate::resources::listing::shortened;
 use crate::resources::{ObjectRef, Unreadable};
 
 /// The entries of all clients, as far as they were read.
@@ -64,4 +66,37 @@ impl ClientLinks {
         self.0.borrow_mut().insert(key, link.clone());
         Ok(link)
     }
+}
+
+/// The finding with a command on these certificates, and on no others of the same clients.
+pub(super) fn revoked_by_serial(finding: Finding, entries: &[&Entry]) -> Finding {
+    let serials = entries
+        .iter()
+        .map(|entry| format!(" --serial {}", entry.serial));
+    let serials: String = serials.collect();
+    let authority = entries.first().map_or("", |first| first.authority.as_str());
+    Finding {
+        remedy: format!("kubectl mtls revoke-client{serials} --authority {authority}"),
+        ..finding
+    }
+}
+
+/// A finding on clients, with a command on their names.
+pub(super) fn finding(
+    check: &'static Check,
+    says: &str,
+    entries: &[&Entry],
+    text: impl Fn(&&Entry) -> String,
+    command: &str,
+) -> Option<Finding> {
+    let first = entries.first()?;
+    let texts: Vec<String> = entries.iter().map(text).collect();
+    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    Some(Finding::new(
+        check,
+        format!("{says}: {}", shortened(&texts, NAMES_SHOWN)),
+        command_line::on_clients(command, &names, &first.authority),
+    ))
 }

@@ -48,6 +48,7 @@ mod records;
 mod refusal;
 mod rejected;
 mod report;
+mod revoked;
 mod rivals;
 mod route;
 mod routes;
@@ -135,9 +136,7 @@ pub fn reconcile(
             .map(|part| probe::pods(&part))
             .collect::<Vec<_>>()
     };
-    // The inventory is read before the revocation lists: a revocation is on its list first.
-    let pods = looked_at(&hosts).flat_map(pods);
-    observed.prefetch(pods.chain([Query::Inventory]))?;
+    observed.prefetch(looked_at(&hosts).flat_map(pods))?;
     observed.prefetch(control_planes(&hosts, observed)?)?;
     let mut first = authority::queries(&hosts, &facts);
     for part in hosts.iter().flat_map(Host::parts) {
@@ -147,7 +146,7 @@ pub fn reconcile(
         first.extend(host.queries(&facts)?);
     }
     observed.prefetch(first)?;
-    let mut second = Vec::new();
+    let mut second = vec![Query::Inventory];
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
         second.extend(network::pods(host, &facts)?);
@@ -156,6 +155,7 @@ pub fn reconcile(
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
+    revoked::settle(&hosts, &facts, now)?;
     proxies::settle(&hosts, request, observed)?;
     enforcement::settle(&hosts, request, &facts)?;
     for host in &hosts {

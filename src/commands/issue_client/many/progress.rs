@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
 use crate::output;
-use crate::output::bulk::{Summary, gauge, table, unconfirmed};
+use crate::output::bulk::{Summary, awaited, gauge, table, unconfirmed};
 use crate::output::issue_client::Issued;
 use crate::plan::issue_client::Report;
 
@@ -98,6 +98,7 @@ impl<'a> Progress<'a> {
                 self.terminal.warn(&unconfirmed(name, serial));
                 self.summary.not_confirmed.push(serial.to_owned());
             }
+            Event::Waiting(first, more) => self.terminal.note(&awaited(first, more)),
             Event::Ending => {
                 self.terminal
                     .note("stopping: certificates that have begun are completed; a second signal or Ctrl-C stops at once");

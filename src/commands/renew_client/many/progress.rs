@@ -8,7 +8,7 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
 use crate::output::Render;
-use crate::output::bulk::{gauge, unconfirmed};
+use crate::output::bulk::{awaited, gauge, unconfirmed};
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
 use crate::plan::command_line::quoted;
@@ -54,6 +54,7 @@ impl<'a> Progress<'a> {
                 "a certificate of `{name}` was reserved and never delivered, so nobody has its key: serial {serial}"
             )),
             Event::Unconfirmed { name, serial } => self.terminal.warn(&unconfirmed(name, serial)),
+            Event::Waiting(first, more) => self.terminal.note(&awaited(first, more)),
             Event::Ending => self.terminal.note(
                 "stopping: renewals that have begun are completed; a second signal or Ctrl-C stops at once",
             ),

@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::{Finding, count, findings, report, shell};
 use crate::plan::testing::Cluster;
 
+pub use ours::revocation;
+
 /// Findings whose commands end them by what the cluster in memory does not play: an issuer that answers at last.
 const NOT_PLAYED: &[&str] = &["dns/challenge-hides-host"];
 

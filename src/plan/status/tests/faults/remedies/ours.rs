@@ -245,7 +245,8 @@ fn renew(cluster: &mut Cluster, name: &str, number: Option<u32>) {
     cluster.run(&request).unwrap();
 }
 
-fn revocation(which: Which) -> revoke_client::Request {
+/// The revocation of these certificates of the first authority.
+pub fn revocation(which: Which) -> revoke_client::Request {
     revoke_client::Request {
         authority: FIRST_AUTHORITY.to_owned(),
         directory: None,
