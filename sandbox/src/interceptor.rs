@@ -50,7 +50,7 @@ enum Moment {
     Number(u32),
     /// The first write, dry runs left out, whose path has this in it.
     Write(String),
-    /// The first read whose path has this in it.
+    /// The first read whose path or query has this in it.
     Read(String),
 }
 
@@ -65,7 +65,7 @@ impl Moment {
             }
             Self::Read(part) => {
                 let is_read = request.method() == hyper::Method::GET;
-                is_read && request.uri().path().contains(part.as_str())
+                is_read && request.uri().to_string().contains(part.as_str())
             }
         }
     }
@@ -141,9 +141,9 @@ impl Interceptor {
         self.begin(Moment::Write(part_of_path.to_owned()), fault);
     }
 
-    /// Counts anew, and lets the first read go wrong whose path has this in it.
-    pub fn plan_read(&self, part_of_path: &str, fault: Fault) {
-        self.begin(Moment::Read(part_of_path.to_owned()), fault);
+    /// Counts anew, and lets the first read go wrong whose path or query has this in it.
+    pub fn plan_read(&self, part_of_uri: &str, fault: Fault) {
+        self.begin(Moment::Read(part_of_uri.to_owned()), fault);
     }
 
     fn begin(&self, moment: Moment, fault: Fault) {

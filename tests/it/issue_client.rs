@@ -124,7 +124,7 @@ fn many_clients_wait_for_another_run_on_one_of_them_and_say_so_once() {
     let run = desk.run(&many).exits(0);
     let says = format!("another run is issuing a certificate for `{held}`, or was killed");
     assert_eq!(run.stderr.matches(&says).count(), 1, "{run:#?}");
-    assert_eq!(states(&desk, held), ["void", "issued"], "{run:#?}");
+    assert_eq!(states(&desk, held), ["reserved", "issued"], "{run:#?}");
     assert_eq!(states(&desk, other), ["issued"], "{run:#?}");
 }
 
