@@ -40,6 +40,9 @@ pub struct Args {
     /// Remove the server Secret and the client-CA Secret too, after everything that needs them
     #[arg(long)]
     purge: bool,
+    /// Succeed if the Service is not exposed
+    #[arg(long)]
+    ignore_not_found: bool,
     /// Do not ask before a purge
     #[arg(short, long)]
     yes: bool,
@@ -66,6 +69,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             service: args.service.clone(),
             gateway_too: args.gateway_too || args.purge,
             purge: args.purge,
+            ignore_not_found: args.ignore_not_found,
             dry_run,
             timeout: args.timeout,
         };

@@ -46,7 +46,8 @@ pub(super) fn not_exposed(
     };
     Ok(failure
         .hint("every host behind mutual TLS:")
-        .hint("kubectl mtls status"))
+        .hint("  kubectl mtls status")
+        .hint("with `--ignore-not-found` this is no failure"))
 }
 
 /// The other namespaces in which a Service of this name is exposed; none where routes may not be listed.

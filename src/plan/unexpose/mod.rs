@@ -40,6 +40,8 @@ pub struct Request {
     pub gateway_too: bool,
     /// Whether the server Secret and the client-CA Secret are deleted too.
     pub purge: bool,
+    /// Whether a Service that is not exposed is no failure.
+    pub ignore_not_found: bool,
     /// Whether the run is a dry run.
     pub dry_run: bool,
     /// Time limit for all waiting.
@@ -60,7 +62,11 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
             observed.change_of(object).is_some() || try_live(observed, object)?.found().is_some();
     }
     if !extent.is_recorded && !is_any_there {
-        return Err(elsewhere::not_exposed(request, own.route(), observed)?.into());
+        let failure = elsewhere::not_exposed(request, own.route(), observed)?;
+        if request.ignore_not_found {
+            return Ok(Report::of_nothing(request).with_notes([failure.to_string()]));
+        }
+        return Err(failure.into());
     }
     let notes = delete_all(request, &own, &extent, observed)?;
     let report = report::done(request, observed, &doomed, &extent)?;

@@ -48,6 +48,17 @@ pub struct Stays {
 }
 
 impl Report {
+    /// The report of a run that finds nothing to delete.
+    pub(super) fn of_nothing(request: &Request) -> Self {
+        Self {
+            deleted: Vec::new(),
+            kept: Vec::new(),
+            stays: Vec::new(),
+            dry_run: request.dry_run,
+            notes: Vec::new(),
+        }
+    }
+
     /// The report with further notes.
     pub(super) fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
         self.notes.extend(notes);

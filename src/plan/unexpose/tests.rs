@@ -89,6 +89,7 @@ fn purge() -> Request {
         service: "httpbin".to_owned(),
         gateway_too: true,
         purge: true,
+        ignore_not_found: false,
         dry_run: false,
         timeout: Duration::from_secs(1),
     }

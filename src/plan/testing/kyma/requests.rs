@@ -54,6 +54,7 @@ pub fn unexpose_request() -> unexpose::Request {
         service: SERVICE.to_owned(),
         gateway_too: true,
         purge: true,
+        ignore_not_found: false,
         dry_run: false,
         timeout: Duration::from_secs(300),
     }
