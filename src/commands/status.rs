@@ -124,7 +124,14 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         };
         let end = Instant::now() + args.timeout.min(LONGEST);
         // As `kubectl wait` does, the first check fails if there is nothing to wait for; later ones may fail for a while.
-        let first = check(args, &request, &cluster, terminal).await;
+        let first = check(args, &request, &cluster, terminal);
+        let first = if args.wait {
+            let first = tokio::time::timeout_at(end.into(), first).await;
+            first
+                .unwrap_or_else(|_| Err(Failure::timed_out("the first check was not done in time")))
+        } else {
+            first.await
+        };
         let mut report = first.map_err(|failure| cluster.with_advice(failure))?;
         let is_healthy = |report: &Report| report.is_healthy(args.ignore_unknown);
         let (mut said, mut waited_for) = (String::new(), String::new());

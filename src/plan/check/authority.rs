@@ -39,7 +39,11 @@ pub(crate) const AUTHORITY_LISTS_EDITED: Check = Check {
     found_by: "the revocation lists, and their checksums",
     why: "revoked clients may be accepted again",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
-    consequences: &["client-ca/crl-outdated", "revocation/*"],
+    consequences: &[
+        "client-ca/crl-ending",
+        "client-ca/crl-outdated",
+        "revocation/*",
+    ],
 };
 
 pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {

@@ -53,7 +53,7 @@ pub(crate) const CLIENT_CA_CRL_ENDING: Check = Check {
     found_by: "the revocation lists beside the trust bundle",
     why: "after the end of the list Envoy rejects all clients of this CA",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
-    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
+    consequences: &["client-ca/crl-outdated"],
 };
 
 pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {

@@ -88,9 +88,15 @@ impl Check {
         self.id != other.id && (names(self, other) || is_covered())
     }
 
-    /// The link to the check's description in `docs/faults.md`.
+    /// The URL of the check's description in the `docs/faults.md` of this version.
     pub fn docs(&self) -> String {
-        format!("docs/faults.md#{}", self.id.replace('/', ""))
+        const PAGE: &str = concat!(
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/v",
+            env!("CARGO_PKG_VERSION"),
+            "/docs/faults.md"
+        );
+        format!("{PAGE}#{}", self.id.replace('/', ""))
     }
 }
 
@@ -147,13 +153,16 @@ impl Finding {
         self.check == other.check && self.seen == other.seen
     }
 
-    /// Moves findings that are consequences of others under them.
+    /// Whether another finding is a consequence of this one. A remark, and a fault that is milder than usual in this case, explains nothing
+    /// that is more severe than itself.
+    fn explains(&self, other: &Self) -> bool {
+        let is_real = self.severity >= Severity::Warning && self.severity >= self.check.severity;
+        self.check.explains(other.check) && (is_real || self.severity >= other.severity)
+    }
+
+    /// Moves findings that are consequences of others under them. A cause is as severe as the most severe of its consequences.
     pub fn nest(findings: Vec<Self>) -> Vec<Self> {
-        let cause_of = |finding: &Self| {
-            findings
-                .iter()
-                .position(|cause| cause.check.explains(finding.check))
-        };
+        let cause_of = |finding: &Self| findings.iter().position(|cause| cause.explains(finding));
         let causes: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
         let root_of = |place: usize| {
             let mut chain = vec![place];
@@ -179,6 +188,7 @@ impl Finding {
         }
         for (root, finding) in below {
             if let Some(Some(cause)) = nested.get_mut(root) {
+                cause.severity = cause.severity.max(finding.severity);
                 cause.consequences.push(finding);
             }
         }

@@ -97,12 +97,42 @@ fn the_link_of_a_finding_is_a_heading_of_the_page() {
     let page = page();
     // GitHub leaves `/` out of the anchor of a heading.
     let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
-    let anchors: BTreeSet<String> = headings
-        .map(|heading| format!("docs/faults.md#{}", heading.replace('/', "")))
-        .collect();
+    let anchors: BTreeSet<String> = headings.map(|heading| heading.replace('/', "")).collect();
     for check in Check::all() {
-        assert!(anchors.contains(&check.docs()), "{}", check.docs());
+        let docs = check.docs();
+        let (page, anchor) = docs.split_once('#').unwrap();
+        assert!(page.starts_with("https://") && page.ends_with("/docs/faults.md"));
+        assert!(anchors.contains(anchor), "{docs}");
     }
+}
+
+#[test]
+fn a_remark_and_a_fault_that_is_milder_than_usual_hide_nothing_that_is_more_severe() {
+    let finding = |check: &'static Check| Finding::new(check, check.id, "");
+    let limits = finding(&GATEWAY_TLS_LIMITS);
+    let younger = finding(&GATEWAY_DUPLICATE_HOST).graded(Severity::Warning);
+    for (cause, other) in [
+        (limits.clone(), &PROXY_ACCEPTS_EVERYBODY),
+        (limits, &PROXY_NOT_CHECKED),
+        (younger, &CLIENT_CA_EXPIRED),
+    ] {
+        let other = finding(other);
+        assert!(cause.check.explains(other.check), "{}", other.seen);
+        let both = [cause, other].to_vec();
+        assert_eq!(Finding::nest(both.clone()), both);
+    }
+}
+
+#[test]
+fn a_cause_is_as_severe_as_what_follows_from_it() {
+    let finding = |check: &'static Check| Finding::new(check, check.id, "");
+    let both = [&INGRESS_NETWORK_POLICY, &PROXY_UNREACHABLE].map(finding);
+    let [cause] = &Finding::nest(both.to_vec())[..] else {
+        panic!("one finding was expected");
+    };
+    assert_eq!(cause.check.severity, Severity::Warning);
+    assert_eq!(cause.severity, Severity::Error);
+    assert_eq!(cause.consequences, both[1..]);
 }
 
 #[test]

@@ -85,10 +85,15 @@ pub(super) fn tell(
         && let Some(but) = opposed(rule.mode, taken, policy, workload.has_sidecar)
     {
         let (reference, words) = (rule.by.reference(), &rule.words);
+        let remedy = match policy {
+            // Without the mesh's TLS the Pods would not know who calls.
+            Some(policy) if rule.mode == MESH && taken == Mode::Disable => permissive(policy),
+            _ => rule.remedy.clone(),
+        };
         link.find(
             &check::SERVICE_TLS_MISMATCH,
             format!("{reference} sets `{words}` for {service}, {but}"),
-            &rule.remedy,
+            remedy,
         );
         return Ok(());
     }

@@ -217,6 +217,7 @@ pub(super) fn faults(
         let asked = [
             (Part::ClientCas, format!("has loaded {source}")),
             (Part::AcceptedSecrets, "rejected a Secret".to_owned()),
+            (Part::RejectedUpdates, "rejected an update".to_owned()),
             (Part::RejectedListeners, "rejects a listener".to_owned()),
             (Part::Stream, "has a connection to istiod".to_owned()),
         ];

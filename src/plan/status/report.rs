@@ -291,7 +291,7 @@ impl Report {
     pub fn at_least(&mut self, severity: Severity) {
         self.findings.retain(|finding| {
             let mut all = std::iter::once(finding).chain(&finding.consequences);
-            finding.severity == Severity::Unknown || all.any(|one| one.severity >= severity)
+            all.any(|one| one.severity >= severity || one.severity == Severity::Unknown)
         });
     }
 

@@ -3,7 +3,7 @@
 mod kubectl;
 mod ours;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -22,6 +22,40 @@ const IN_STEPS: &[&str] = &[
     "authority/rotation-unfinished",
     "client-ca/external",
     "client-ca/no-key-usage",
+];
+
+/// What a remedy leaves, of the same fault or of another one that it hid: the finding, the ones that may follow, and why.
+const LEAVES: &[(&str, &[&str], &str)] = &[
+    (
+        "ingress/type",
+        &["ingress/no-address"],
+        "a load balancer gets its address later",
+    ),
+    (
+        "server-certificate/name-too-long",
+        &["server-certificate/issuer-failed"],
+        "the issuer tries again later",
+    ),
+    (
+        "service/missing",
+        &["route/none"],
+        "the Gateway stays without a route",
+    ),
+    (
+        "route/subset",
+        &["service/no-endpoints"],
+        "no Pod has the labels of the subset",
+    ),
+    (
+        "client-ca/external",
+        &["allow-list/nobody"],
+        "the list names clients of the removed CA only",
+    ),
+    (
+        "client-ca/not-the-authoritys",
+        &["client-ca/crl-missing"],
+        "the authority itself lacks a list, which its Secret hid",
+    ),
 ];
 
 /// No remedy takes more steps.
@@ -45,7 +79,8 @@ pub fn repaired(cluster: &mut Cluster, finding: &Finding) {
     assert_eq!(findings(cluster), [], "after `{}`", finding.remedy);
 }
 
-/// Runs the remedy of a finding on a copy of the cluster, and asserts that a command which changes something ends the finding.
+/// Runs the remedy of a finding on a copy of the cluster, and asserts that a command which changes something ends the finding and makes no
+/// other one.
 #[track_caller]
 pub fn ends(cluster: &Cluster, finding: &Finding) -> Ran {
     if NOT_PLAYED.contains(&finding.check.id) {
@@ -54,6 +89,11 @@ pub fn ends(cluster: &Cluster, finding: &Finding) -> Ran {
     }
     let mut cluster = cluster.clone();
     let mut finding = finding.clone();
+    let before = report(&mut cluster).findings;
+    let before = before
+        .iter()
+        .flat_map(|one| [one].into_iter().chain(&one.consequences));
+    let before: BTreeSet<&str> = before.map(|one| one.check.id).collect();
     for _ in 0..MOST_STEPS {
         let ran = run_all(&mut cluster, &finding);
         if ran != Ran::Changed {
@@ -75,6 +115,16 @@ pub fn ends(cluster: &Cluster, finding: &Finding) -> Ran {
         assert!(
             !left.iter().any(|left| is_it(&left)),
             "not ended by `{}`: {left:#?}",
+            finding.remedy
+        );
+        let left_by = LEAVES.iter().filter(|(id, ..)| *id == finding.check.id);
+        let expected: Vec<&str> = left_by.flat_map(|(_, ids, _)| *ids).copied().collect();
+        let is_new =
+            |left: &&Finding| !before.contains(left.check.id) && !expected.contains(&left.check.id);
+        assert_eq!(
+            left.iter().find(is_new),
+            None,
+            "made by `{}`",
             finding.remedy
         );
         return ran;

@@ -28,7 +28,6 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
             _ => true,
         },
         Query::Get(name) => *name != shoot_info(),
-        Query::Proxy(_, Part::RejectedUpdates) => false,
         Query::GetMetadataIfAllowed(_) | Query::Proxy(..) => !is_denied,
         _ => true,
     }

@@ -100,43 +100,26 @@ fn a_ca_that_no_list_can_serve_is_one_finding() {
 #[test]
 fn a_fault_of_an_authoritys_list_is_the_cause_of_its_edit_and_ends_with_a_restoration() {
     let other = Ca::made(|_| {});
-    let error = Severity::Error;
-    let cases: [(Make, &str, Severity); 7] = [
-        (|own, _| own.list(-2, -1), "client-ca/crl-expired", error),
-        (
-            |own, _| own.list(-28, 2),
-            "client-ca/crl-ending",
-            Severity::Warning,
-        ),
-        (
-            |own, _| own.list(1, 30),
-            "client-ca/crl-not-yet-valid",
-            error,
-        ),
-        (
-            |own, _| own.imitated().list(-1, 30),
-            "client-ca/crl-forged",
-            error,
-        ),
+    let cases: [(Make, &str); 7] = [
+        (|own, _| own.list(-2, -1), "client-ca/crl-expired"),
+        // Until its end somebody is let in whom the list before it refused.
+        (|own, _| own.list(-28, 2), "authority/lists-edited"),
+        (|own, _| own.list(1, 30), "client-ca/crl-not-yet-valid"),
+        (|own, _| own.imitated().list(-1, 30), "client-ca/crl-forged"),
         (
             |own, _| own.list_for(-1, 30, Some(part())),
             "client-ca/crl-partial",
-            error,
         ),
-        (
-            |_, other| other.list(-1, 30),
-            "client-ca/crl-missing",
-            error,
-        ),
-        (|_, _| "hello".to_owned(), "client-ca/crl-unreadable", error),
+        (|_, other| other.list(-1, 30), "client-ca/crl-missing"),
+        (|_, _| "hello".to_owned(), "client-ca/crl-unreadable"),
     ];
-    for (make, id, severity) in cases {
+    for (make, id) in cases {
         let mut cluster = kyma();
         cluster.issue("bob");
         cluster.revoke(1);
         let list = make(&own(&cluster), &other);
         edit(&mut cluster, "ca.crl", |_| list);
-        let finding = only(&mut cluster, id, severity);
+        let finding = only(&mut cluster, id, Severity::Error);
         // No list may be older than the one before it.
         if id != "client-ca/crl-not-yet-valid" {
             is_restored(&mut cluster, &finding);
