@@ -13,7 +13,7 @@ use crate::run_dir::RunDirectory;
 pub(crate) const CONTEXT: &str = "kind-sandbox";
 
 /// Users that tests may get, `user-0` and so on.
-pub(crate) const POOL: usize = 256;
+pub(crate) const POOL: usize = 512;
 
 /// Who talks to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -244,7 +244,7 @@ impl Instance {
 
     /// Takes a user that nobody had before and grants it exactly these rules, plus what every user may (discovery).
     ///
-    /// The rules are in effect when this returns. Namespaces of the rules must exist. There are 256 users.
+    /// The rules are in effect when this returns. Namespaces of the rules must exist. There are 512 users.
     pub fn user(&self, rules: &[Rule]) -> Result<User> {
         let account = Account::Pool(self.next_user.fetch_add(1, Ordering::Relaxed));
         let name = account.name();
