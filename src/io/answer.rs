@@ -48,7 +48,7 @@ pub(super) fn verb(write: &Write) -> &'static str {
 
 impl Answer {
     /// What the server says, at least the meaning of its status.
-    fn message(&self) -> &str {
+    pub(super) fn message(&self) -> &str {
         let message = self.body.get("message").and_then(Value::as_str);
         match message.unwrap_or(self.text.trim()) {
             "" => self.status.canonical_reason().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Requests to the API server, and the meaning of its answers.
 
+mod listing;
 mod writing;
 
 use std::sync::Mutex;
@@ -21,17 +22,10 @@ pub use writing::Outcome;
 use crate::error::Failure;
 use crate::plan::Seen;
 use crate::resources::permissions::Access;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Object, ObjectRef};
 
 const USER_AGENT: &str = concat!("kubectl-mtls/", env!("CARGO_PKG_VERSION"));
-/// Objects per page of a list, as in kubectl.
-const PAGE: u32 = 500;
-/// Of metadata, which is a small part of most objects.
-const METADATA_PAGE: u32 = 2000;
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-/// What does not know Protocol Buffers answers with JSON.
-const METADATA_LIST: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, \
-    application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 /// How often a request to a busy server is repeated, as in client-go.
@@ -205,71 +199,6 @@ impl Cluster {
         })
     }
 
-    /// Reads a list, page by page. If the API server has forgotten the next page because reading took too long, reads the whole list at
-    /// once, as client-go's pager does.
-    pub async fn list<C: Default + Extend<Object>>(
-        &self,
-        kind: Kind,
-        namespace: Option<&str>,
-        selector: Option<&str>,
-        metadata_only: bool,
-    ) -> Result<Seen<C>, Failure> {
-        let (accept, page) = if metadata_only {
-            (METADATA_LIST, METADATA_PAGE)
-        } else {
-            (JSON, PAGE)
-        };
-        let collection = match kind.collection_path(namespace) {
-            Ok(path) => path,
-            Err(error) => return Ok(Seen::Unreadable(error.to_string())),
-        };
-        let mut objects = C::default();
-        let mut continued = String::new();
-        let mut in_pages = true;
-        loop {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            if in_pages {
-                query.append_pair("limit", &page.to_string());
-            }
-            if let Some(selector) = selector {
-                query.append_pair("labelSelector", selector);
-            }
-            if !continued.is_empty() {
-                query.append_pair("continue", &continued);
-            }
-            let path = format!("{collection}?{}", query.finish());
-            let mut answer = self.send(Method::GET, &path, accept, None).await?;
-            if answer.status == StatusCode::GONE && !continued.is_empty() {
-                objects = C::default();
-                continued.clear();
-                in_pages = false;
-                continue;
-            }
-            if let Some(seen) = answer.unseen("list", kind, namespace.unwrap_or_default()) {
-                return Ok(seen);
-            }
-            if answer.body.get("items").is_none() {
-                return Ok(Seen::Failed("the answer is not a list".to_owned()));
-            }
-            let items = answer.body.get_mut("items").and_then(Value::as_array_mut);
-            objects.extend(
-                items
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|item| Object::from_server(kind, item.take())),
-            );
-            let next = answer
-                .body
-                .pointer("/metadata/continue")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            if next.is_empty() {
-                return Ok(Seen::Found(objects));
-            }
-            next.clone_into(&mut continued);
-        }
-    }
-
     /// Sends a request; a request that was refused because the server is too busy is repeated a few times after a pause.
     async fn send(
         &self,
@@ -278,15 +207,19 @@ impl Cluster {
         accept: &str,
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
+        let mut answer = self.send_once(method.clone(), path, accept, body).await?;
         for _ in 0..MOST_RETRIES {
-            let answer = self.send_once(method.clone(), path, accept, body).await?;
             if answer.status != StatusCode::TOO_MANY_REQUESTS {
-                return Ok(answer);
+                break;
             }
             self.too_busy.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(answer.retry_after.unwrap_or(REST)).await;
+            answer = self.send_once(method.clone(), path, accept, body).await?;
         }
-        self.send_once(method, path, accept, body).await
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Err(self.unauthorized(&answer));
+        }
+        Ok(answer)
     }
 
     async fn send_once(
@@ -363,6 +296,16 @@ impl Cluster {
     fn silent(&self, limit: Duration) -> Failure {
         Failure::failed(format!("the API server `{}` did not answer within {} s", self.server, limit.as_secs_f32()))
             .hint("`--request-timeout` sets this limit; check whether the server answers: kubectl cluster-info")
+    }
+
+    /// Nothing that is asked after this gets another answer.
+    fn unauthorized(&self, answer: &Answer) -> Failure {
+        let server = &self.server;
+        let reason = answer.message();
+        Failure::failed(format!(
+            "the API server `{server}` does not accept your credentials: HTTP 401: {reason}"
+        ))
+        .hint("check them: kubectl auth whoami (`--context` and `--user` select others)")
     }
 
     fn unreachable(&self, error: &kube::Error) -> Failure {

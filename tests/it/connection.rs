@@ -128,7 +128,7 @@ fn a_token_that_the_server_does_not_know_is_told() {
     for command in COMMANDS {
         let run = run(command, server.to_str(), &flags)
             .exits(2)
-            .says("Unauthorized");
+            .says("does not accept your credentials: HTTP 401: Unauthorized");
         assert!(!run.stderr.contains("unknown-token"), "{run:#?}");
     }
 }

@@ -246,6 +246,13 @@ fn an_allow_list_of_nobody_who_has_a_certificate_is_one_finding() {
     only(&mut cluster, "allow-list/nobody", Severity::Error);
     let mut cluster = allowing(&["alcie"]);
     only(&mut cluster, "allow-list/nobody", Severity::Error);
+    let mut cluster = allowing(&["alice"]);
+    cluster.now = cluster.certificate(0).not_after() + Duration::hours(1);
+    let ids = findings(&mut cluster);
+    assert!(
+        ids.contains(&("allow-list/nobody", Severity::Error)),
+        "{ids:?}"
+    );
 }
 
 #[test]
