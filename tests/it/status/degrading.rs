@@ -79,15 +79,19 @@ fn an_answer_that_fails_costs_the_checks_that_need_it_and_nothing_else() {
 fn a_list_that_never_comes_ends_nothing_else() {
     let (_folder, door, desk) = behind_a_door();
     let job = main_job();
-    door.plan_read("/authorizationpolicies", Fault::Hold);
-    let (code, found) = findings(&desk, &[&job.host]);
-    assert!(door.is_holding());
-    assert_eq!(code, 1);
-    assert!(ids(&found).contains(&"guard/not-checked"), "{found:#?}");
-    assert!(
-        found.iter().all(|finding| finding["severity"] == "unknown"),
-        "{found:#?}"
-    );
+    for (list, id) in [
+        ("/authorizationpolicies", "guard/not-checked"),
+        ("/v1/gateways", "gateway/not-checked"),
+        ("/configmaps?limit=2000", "inventory/not-checked"),
+    ] {
+        door.plan_read(list, Fault::Hold);
+        let (code, found) = findings(&desk, &[&job.host]);
+        assert!(door.is_holding(), "{list}");
+        assert_eq!(code, 1, "{list}");
+        assert!(ids(&found).contains(&id), "{list}: {found:#?}");
+        let is_unknown = |finding: &Value| finding["severity"] == "unknown";
+        assert!(found.iter().all(is_unknown), "{list}: {found:#?}");
+    }
 }
 
 #[test]
