@@ -3,7 +3,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::plan::Event;
-use crate::plan::testing::{blocked_on, why_failed};
+use crate::plan::testing::{Cluster, blocked_on, every_fault_watched, why_failed};
 use crate::plan::{Action, Effect, Seen};
 
 fn credentials(token: &str) -> Credentials {
@@ -199,7 +199,6 @@ fn credentials_that_a_tool_keeps_are_not_written_over() {
 
 #[test]
 fn register_domain_ends_whatever_the_objects_of_a_cluster_look_like() {
-    use crate::plan::testing::Cluster;
     use crate::plan::testing::hostile::refusals;
     let mut cluster = Cluster::kyma();
     for object in [ready(provider()), secret("a")] {
@@ -211,4 +210,57 @@ fn register_domain_ends_whatever_the_objects_of_a_cluster_look_like() {
         refused += refusals(&cluster, &command);
     }
     assert!(refused > 0);
+}
+
+/// Registers a domain with every fault at each effect in turn; a rerun comes to the end of an undisturbed run.
+#[test]
+fn registering_recovers_from_every_fault_at_each_of_its_effects() {
+    let mine = Object::new(ObjectRef::new(Kind::Secret, "shop", "mine"))
+        .with("data", json!({"apiToken": "eA=="}));
+    let earlier = [secret("old"), provider()];
+    let fresh: &[Object] = &[];
+    for (of, request, objects, fewest) in [
+        ("a new domain", given("hidden"), fresh, 20),
+        ("new credentials", given("hidden"), &earlier, 10),
+        (
+            "the same credentials",
+            request(Source::Earlier),
+            &earlier,
+            4,
+        ),
+        ("a lost provider", given("hidden"), &earlier[..1], 20),
+        (
+            "a Secret of the user",
+            request(Source::Secret("mine".to_owned())),
+            &[mine],
+            10,
+        ),
+    ] {
+        let mut cluster = Cluster::kyma();
+        cluster.put(&Object::new(ObjectRef::namespace("shop")));
+        for object in objects {
+            cluster.put(object);
+        }
+        cluster.act();
+        let command = |observed: &Observed, _: time::OffsetDateTime| reconcile(&request, observed);
+        let mut undisturbed = cluster.clone();
+        undisturbed.run(&command).unwrap();
+        let watch = |cluster: &Cluster| {
+            let provider = cluster.objects.contains_key(&request.provider());
+            let secret = cluster.objects.contains_key(&request.secret());
+            assert!(secret || !provider, "a DNSProvider without its Secret");
+        };
+        let faults = every_fault_watched(
+            &cluster,
+            &command,
+            watch,
+            |cluster, fault, failure, report| {
+                undisturbed.assert_same_end(cluster, &format!("{fault:?}: {of}"));
+                assert_eq!(report.state.as_deref(), Some("Ready"), "{fault:?}: {of}");
+                let said = format!("{failure:?} {report:?}");
+                assert!(!said.contains("hidden"), "{fault:?}: {of}: {said}");
+            },
+        );
+        assert!(faults > fewest, "{of}: {faults}");
+    }
 }

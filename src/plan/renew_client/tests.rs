@@ -1,5 +1,7 @@
 //! `renew-client` against an inventory in memory.
 
+mod faults;
+
 use super::*;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::NewAuthority;
