@@ -323,7 +323,11 @@ fn a_dropped_ca_that_somebody_put_back_leaves_with_the_next_run() {
 fn a_first_ca_that_was_taken_back_can_be_let_in_after_all() {
     let mut cluster = Cluster::by_hand();
     cluster.proxies.lagging = vec![0];
-    cluster.run(&advance()).unwrap_err();
+    let said = cluster.run(&advance()).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "timed out after 60 s: the gateway has not loaded the change"
+    );
     assert_eq!(cluster.run(&abort()).unwrap().phase, Phase::Stopped);
     cluster.proxies.lagging.clear();
     let said = cluster.run(&finish()).unwrap_err().to_string();

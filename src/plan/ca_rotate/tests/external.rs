@@ -35,7 +35,11 @@ fn phases() -> [(Phase, Cluster, usize); 3] {
     let (settled, first) = fresh();
     let (mut spreading, second) = fresh();
     spreading.proxies.lagging = vec![0];
-    spreading.run(&advance()).unwrap_err();
+    let said = spreading.run(&advance()).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "timed out after 60 s: the gateway has not loaded the change"
+    );
     spreading.proxies.lagging.clear();
     let (mut overlap, third) = fresh();
     overlap.run(&advance()).unwrap();
@@ -119,7 +123,11 @@ fn the_only_cas_with_clients_do_not_leave_before_another_one_issues() {
     let mut cluster = Cluster::by_hand();
     let theirs = cluster.foreign_client();
     cluster.proxies.lagging = vec![0];
-    cluster.run(&advance()).unwrap_err();
+    let said = cluster.run(&advance()).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "timed out after 60 s: the gateway has not loaded the change"
+    );
     cluster.proxies.lagging.clear();
     let foreign = foreign_ca().certificate().fingerprint();
     let failure = cluster.run(&drop(&foreign)).unwrap_err();

@@ -101,7 +101,11 @@ fn what_a_tool_manages_is_not_sent_again() {
     cluster.put(&state);
     cluster.proxies.lagging = vec![0, 1];
     let before = cluster.writes.len();
-    cluster.run(&advance).unwrap_err();
+    let said = cluster.run(&advance).unwrap_err().to_string();
+    assert!(
+        said.contains("Argo CD manages ConfigMap kubectl-mtls/kyma-mtls"),
+        "{said}"
+    );
     assert_eq!(cluster.writes[before..], [""; 0]);
 }
 

@@ -41,7 +41,8 @@ fn what_only_shows_a_rotation_says_that_the_keys_are_damaged() {
         notes.contains("the keys of the authority cannot be read"),
         "{notes}"
     );
-    cluster.run(&advance()).unwrap_err();
+    let said = cluster.run(&advance()).unwrap_err().to_string();
+    assert!(said.contains("`format` is not base64"), "{said}");
 }
 
 #[test]
@@ -137,7 +138,11 @@ fn what_a_lost_key_means_is_told_with_a_way_out_that_leads_there() {
     let spreading = || {
         let mut cluster = Cluster::exposed();
         cluster.proxies.lagging = vec![0];
-        cluster.run(&advance()).unwrap_err();
+        let said = cluster.run(&advance()).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "timed out after 60 s: the gateway has not loaded the change"
+        );
         cluster.proxies.lagging.clear();
         cluster
     };

@@ -251,7 +251,9 @@ fn a_request_that_a_policy_denies_ends_the_run_and_another_issuer_goes_on() {
 fn a_certificate_that_was_never_issued_goes_when_another_source_is_chosen() {
     let mut cluster = Cluster::plain().with_cert_manager();
     cluster.controllers.denial = Some("no".to_owned());
-    cluster.run(&request(None)).unwrap_err();
+    let said = cluster.run(&request(None)).unwrap_err().to_string();
+    let denied = "Certificate istio-system/domain-certificate has failed: Denied";
+    assert!(said.contains(denied), "{said}");
     cluster.writes.clear();
     let own = Request {
         server: ServerChoice::SelfSigned,
