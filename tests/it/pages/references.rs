@@ -39,6 +39,37 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading_that_exist() {
     }
 }
 
+/// The folders of the project whose files the pages for contributors name.
+const FOLDERS: [&str; 5] = ["src/", "tests/", "sandbox/", "docs/", "benches/"];
+
+/// Whether a path exists; `x` in it stands for a name that the reader chooses.
+fn is_there(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_chosen = |part: &&str| *part == "x" || part.starts_with("x.");
+    let chosen = parts.iter().position(is_chosen).unwrap_or(parts.len());
+    root().join(parts[..chosen].join("/")).exists()
+}
+
+#[test]
+fn every_path_that_the_pages_for_contributors_name_exists() {
+    assert!(is_there("src/commands/x.rs") && !is_there("sandbox/src/controllers/"));
+    for path in ["CONTRIBUTING.md", "docs/architecture.md"] {
+        let page = text(path);
+        let quoted = page.split('`').skip(1).step_by(2);
+        // The first word of a line in an indented block.
+        let indented = page.lines().filter_map(|line| line.strip_prefix("    "));
+        let words = quoted
+            .chain(indented)
+            .filter_map(|text| text.split(' ').next());
+        let is_path = |word: &&str| FOLDERS.iter().any(|folder| word.starts_with(folder));
+        let named: BTreeSet<&str> = words.filter(is_path).collect();
+        assert!(named.len() > 10, "{path}: {named:?}");
+        for name in named {
+            assert!(is_there(name), "{path}: `{name}` does not exist");
+        }
+    }
+}
+
 #[test]
 fn every_fault_that_a_page_names_is_one_of_status() {
     let faults = text("docs/faults.md");
