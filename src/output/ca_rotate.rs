@@ -5,7 +5,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Render;
 use super::table::columns;
-use crate::plan::ca_rotate::{Ca, Dependent, Looked, Report, Role};
+use crate::plan::ca_rotate::{Ca, Dependent, Looked, Report};
 
 impl Render for Report {
     /// The report as a table for people.
@@ -83,13 +83,7 @@ fn cas(cas: &[Ca], is_wide: bool) -> Vec<Vec<String>> {
         header.extend(words(&["KEY", "ELSEWHERE"]));
     }
     let row = |ca: &Ca| {
-        let role = match ca.role {
-            Role::Issuing => "issuing",
-            Role::Next => "next",
-            Role::Leaving => "leaving",
-            Role::Foreign => "foreign",
-        };
-        let mut row = words(&[role, &ca.subject]);
+        let mut row = words(&[super::status::role(ca.role), &ca.subject]);
         row.extend([ca.not_after.date().to_string(), ca.fingerprint.clone()]);
         if is_wide {
             let given = if ca.given { "yes" } else { "no" };

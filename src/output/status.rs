@@ -173,7 +173,8 @@ fn live(count: usize) -> String {
     }
 }
 
-fn role(role: Role) -> &'static str {
+/// The role of a CA, as `status` and `ca-rotate` print it.
+pub(super) fn role(role: Role) -> &'static str {
     match role {
         Role::Issuing => "issuing",
         Role::New => "new",

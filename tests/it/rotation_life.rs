@@ -130,8 +130,8 @@ pub(crate) fn a_whole_life(pace: Pace) -> Tally {
 
     let status = site.rotate(&["--status", "-o", "json"]).exits(0).json();
     let cas = status["cas"].as_array().unwrap();
-    let leaving = cas.iter().find(|ca| ca["role"] == "leaving").unwrap();
-    let fingerprint = leaving["fingerprint"].as_str().unwrap();
+    let retired = cas.iter().find(|ca| ca["role"] == "retired").unwrap();
+    let fingerprint = retired["fingerprint"].as_str().unwrap();
     theirs.expect(Expected::Either);
     late(
         1,

@@ -71,7 +71,7 @@ pub(crate) fn expired(site: &Site) {
     std::thread::sleep(Duration::from_secs(2));
 }
 
-/// Adoption, rotation, abort, rotation, end, and the end of the foreign CA, with clients of each kind.
+/// Adoption, rotation, abort, rotation, end, and the end of the external CA, with clients of each kind.
 pub(crate) fn every_phase(pace: Pace) -> Tally {
     let site = Site::named("load");
     moved(&site);
@@ -131,13 +131,13 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
     steady("the end of the old CA");
     let status = site.rotate(&["--status", "-o", "json"]).exits(0).json();
     let cas = status["cas"].as_array().unwrap();
-    let foreign = cas.iter().find(|ca| ca["role"] == "foreign").unwrap();
+    let external = cas.iter().find(|ca| ca["role"] == "external").unwrap();
     theirs.expect(Expected::Either);
-    let fingerprint = foreign["fingerprint"].as_str().unwrap();
+    let fingerprint = external["fingerprint"].as_str().unwrap();
     site.rotate(&["--finish", "--drop-external", fingerprint])
         .exits(0);
     theirs.expect(Expected::Out);
-    steady("the end of the foreign CA");
+    steady("the end of the external CA");
     load.end()
 }
 
@@ -196,8 +196,8 @@ pub(crate) fn with_revocations(pace: Pace) -> Tally {
         .says("was not created by kubectl-mtls");
     let status = site.rotate(&["--status", "-o", "json"]).exits(0).json();
     let cas = status["cas"].as_array().unwrap();
-    let leaving = cas.iter().find(|ca| ca["role"] == "leaving").unwrap();
-    let fingerprint = leaving["fingerprint"].as_str().unwrap();
+    let retired = cas.iter().find(|ca| ca["role"] == "retired").unwrap();
+    let fingerprint = retired["fingerprint"].as_str().unwrap();
     theirs.expect(Expected::Either);
     site.rotate(&["--finish", "--drop-external", fingerprint])
         .exits(0);

@@ -92,7 +92,7 @@ impl Play {
                 self.skis.len() - 1
             });
             let number = u32::try_from(number).unwrap();
-            if ca["role"] == "foreign" {
+            if ca["role"] == "external" {
                 found.has_foreign = true;
                 continue;
             }

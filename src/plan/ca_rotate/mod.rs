@@ -26,7 +26,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 pub use dependents::Dependent;
-pub use report::{Ca, Looked, Report, Role};
+pub use report::{Ca, Looked, Report};
 pub use restore::Restore;
 
 use super::authority::{NewAuthority, absent, follower};

@@ -11,24 +11,11 @@ use super::finish::certificates;
 use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
+use crate::plan::status::Role;
 use crate::plan::witness::{self, Fault};
 use crate::plan::{Reconciled, probe};
 use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
-
-/// The role of a CA in a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The CA signs.
-    Issuing,
-    /// The CA is trusted, and will sign.
-    Next,
-    /// The CA is trusted for its present clients.
-    Leaving,
-    /// An external CA.
-    Foreign,
-}
 
 /// A CA that gateways trust.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -180,20 +167,20 @@ impl Run<'_> {
             let role = if fingerprint == state.issuing {
                 Role::Issuing
             } else if fingerprint == state.target {
-                Role::Next
+                Role::New
             } else {
-                Role::Leaving
+                Role::Retired
             };
             (ca, role)
         });
-        own.chain(self.foreign().map(|ca| (ca, Role::Foreign)))
+        own.chain(self.foreign().map(|ca| (ca, Role::External)))
             .map(|(ca, role)| Ca {
                 role,
                 subject: ca.subject().to_owned(),
                 fingerprint: ca.fingerprint(),
                 ski: ca.key_id_hex(),
                 not_after: ca.not_after(),
-                given: role == Role::Foreign || state.given.contains(&ca.fingerprint()),
+                given: role == Role::External || state.given.contains(&ca.fingerprint()),
             })
             .collect()
     }

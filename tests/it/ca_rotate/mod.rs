@@ -96,7 +96,7 @@ fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
     let report = run.json();
     let cas = report["cas"].as_array().unwrap();
     let roles: Vec<&str> = cas.iter().map(|ca| ca["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["issuing", "foreign"]);
+    assert_eq!(roles, ["issuing", "external"]);
     run.says("are not known");
     site.issue("ours", &[]);
     site.admits("ours");

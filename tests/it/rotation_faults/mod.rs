@@ -157,7 +157,7 @@ impl Stand {
         let keys = state["keysSecret"].as_str().unwrap();
         let keys = site.desk.get("kubectl-mtls", "secret", keys);
         let keys = keys["data"].as_object().unwrap();
-        let trusted = cas.iter().filter(|ca| ca["role"] != "foreign");
+        let trusted = cas.iter().filter(|ca| ca["role"] != "external");
         let has_key = |ca: &Value| keys.contains_key(ca["ski"].as_str().unwrap());
         let names: Vec<&String> = keys.keys().collect();
         match self.scene {

@@ -344,3 +344,20 @@ fn beside_a_lost_inventory_an_external_ca_leaves_only_after_it_was_accepted() {
         assert_eq!(cluster.answer(alice), expected, "{phase}");
     }
 }
+
+#[test]
+fn the_roles_of_cas_have_the_words_of_status() {
+    let roles = |cluster: &mut Cluster| {
+        let report = serde_json::to_value(cluster.run(&status()).unwrap()).unwrap();
+        let cas = report["cas"].as_array().unwrap().clone();
+        cas.into_iter()
+            .map(|ca| ca["role"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let [_, (_, mut spreading, _), (_, mut overlap, _)] = phases();
+    assert_eq!(roles(&mut spreading), ["new", "issuing"]);
+    assert_eq!(roles(&mut overlap), ["issuing", "retired"]);
+    let mut by_hand = Cluster::by_hand();
+    by_hand.run(&advance()).unwrap();
+    assert_eq!(roles(&mut by_hand), ["issuing", "external"]);
+}
