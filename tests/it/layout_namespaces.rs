@@ -28,7 +28,7 @@ const USES: &[(&str, usize, &str)] = &[
         "the first round of reads, before the Pods are seen",
     ),
     (
-        "plan/expose/target.rs",
+        "plan/expose/address.rs",
         1,
         "the first round of reads, before the mesh configuration is seen",
     ),

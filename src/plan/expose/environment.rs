@@ -1,7 +1,7 @@
 //! The kind of cluster, determined once from the resources that it serves.
 
-use super::{Request, get, workload_policy};
-use crate::plan::{Observed, Query, Reconciled, Seen};
+use super::{Request, get};
+use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
 use crate::resources::{Kind, certificate};
@@ -59,16 +59,5 @@ impl Environment {
             _ => self.has_gardener,
         };
         certificate::KINDS.into_iter().filter(has).collect()
-    }
-
-    /// The reads that only a cluster without Kyma needs.
-    pub fn queries(self, request: &Request, observed: &Observed) -> Reconciled<Vec<Query>> {
-        if self.routing == Routing::ApiRule {
-            return Ok(Vec::new());
-        }
-        let route = self.routing.reference(&request.namespace, &request.service);
-        let mut queries = vec![get(route)];
-        queries.extend(workload_policy::queries(request, observed)?);
-        Ok(queries)
     }
 }

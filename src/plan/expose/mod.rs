@@ -4,6 +4,7 @@
 //! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service before the `APIRule`, whose
 //! controller does not watch them.
 
+mod address;
 mod authority;
 mod connection_reuse;
 mod dns_record;
@@ -203,17 +204,17 @@ pub fn reconcile(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     waiting::refuse_others_changes(observed)?;
-    let first = target::queries(request).into_iter();
+    let first = address::queries(request).into_iter();
     let proxies = ingress::queries(request);
     observed.prefetch(first.chain(proxies).chain(needs::queries()))?;
     observed.prefetch(workload::queries(request))?;
     service::explain_missing(request, observed)?;
     let environment = environment::Environment::of(request, observed)?;
-    let second = environment.queries(request, observed)?.into_iter();
+    let second = address::without_kyma(request, environment, observed)?.into_iter();
     observed.prefetch(second.chain(needs::mesh_configs(&ingress::guess(request), observed)?))?;
-    observed.prefetch(target::former_names(request, environment, observed)?)?;
-    let target = target::decide(request, environment, observed)?;
-    let of_target = target::of_target(&target).into_iter();
+    observed.prefetch(address::former_names(request, environment, observed)?)?;
+    let target = address::decide(request, environment, observed)?;
+    let of_target = address::of_target(&target).into_iter();
     observed.prefetch(of_target.chain(probe::queries(&target.ingress)))?;
     let kubernetes_gateways = gateway::of_kubernetes(&target, observed)?;
     let sites = view::Site::all(&target, observed, now)?;

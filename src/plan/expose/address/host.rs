@@ -1,4 +1,4 @@
-//! The default host, and the host patterns of Gateways.
+//! The default host of a Service.
 
 use super::{Domain, Failure, Gateway, Observed, Reconciled, Request, environment, kymas_gateway};
 
@@ -33,10 +33,4 @@ pub(super) fn default_host(
 /// Whether a wildcard server is made for a host of this form.
 pub(super) fn is_default_form(request: &Request, host: &str) -> bool {
     host.starts_with(&format!("{}.mtls.", request.service))
-}
-
-/// The wildcard over a host: `*.mtls.example.com` for `a.mtls.example.com`.
-pub(in crate::plan::expose) fn wildcard_over(host: &str) -> String {
-    host.split_once('.')
-        .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))
 }
