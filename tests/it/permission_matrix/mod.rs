@@ -156,7 +156,7 @@ const OTHER_WORDS: [&str; 5] = [
 
 /// Rights to read and to tell without which a run is as good as with them: the command, or any; the resource; the name, any, or `*` for
 /// a right to all.
-const SILENT: [(&str, &str, &str); 8] = [
+const SILENT: [(&str, &str, &str); 9] = [
     // The change itself says who made it, where that is known.
     ("", "events", ""),
     ("", "selfsubjectreviews", ""),
@@ -167,6 +167,8 @@ const SILENT: [(&str, &str, &str); 8] = [
     // They explain a Service without Pods, and a DNSEntry that nobody serves.
     ("status", "workloadentries", ""),
     ("status", "configmaps", "shoot-info"),
+    // A Certificate of Gardener's fills the Secret, and so none of cert-manager's does.
+    ("status", "certificates.cert-manager.io", ""),
     // The entries of a name are in the whole inventory too, which only takes longer.
     ("list-clients", "configmaps", "*"),
     // It only tells how a sample is removed.
@@ -181,7 +183,9 @@ fn is_silent(command: &str, right: &Right) -> bool {
             "*" => permission.names.is_empty(),
             name => name.is_empty() || permission.names == [name],
         };
-        is_any(of, command) && permission.resource == *resource && is_named
+        let is_of =
+            permission.resource == *resource || permission.qualified_resource() == *resource;
+        is_any(of, command) && is_of && is_named
     })
 }
 
