@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "names")]
     retired_ca: bool,
     /// Renew the certificate with this number, instead of the last one that was delivered
-    #[arg(long, value_name = "N", requires = "names", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", requires = "names", value_parser = number)]
     number: Option<u32>,
     /// How long the new certificate is valid [default: as long as the old one was]
     #[arg(long, value_name = "TIME", value_parser = lifetime, allow_hyphen_values = true)]
@@ -86,6 +86,14 @@ pub struct Args {
     key: KeyFlags,
     #[command(flatten)]
     output: OutputFlags,
+}
+
+/// Reads the number of a certificate: numbers of a client begin with 1.
+fn number(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        "give a number such as `1`; `kubectl mtls list-clients` shows the numbers".to_owned()
+    })
 }
 
 /// Renews the certificates.

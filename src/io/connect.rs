@@ -81,6 +81,7 @@ pub struct Connection {
         short = 'v',
         long = "v",
         value_name = "LEVEL",
+        value_parser = level,
         default_value_t = 0,
         global = true
     )]
@@ -94,6 +95,12 @@ pub struct Limit(Option<Duration>);
 fn limit(text: &str) -> Result<Limit, String> {
     let length = super::clock::duration(text)?;
     Ok(Limit(Some(length).filter(|length| !length.is_zero())))
+}
+
+/// Reads a log verbosity.
+fn level(text: &str) -> Result<u8, String> {
+    text.parse()
+        .map_err(|_| "give a number from 0 to 255".to_owned())
 }
 
 fn extra(text: &str) -> Result<(String, String), String> {

@@ -24,6 +24,12 @@ pub(super) fn check_separated(names: &[String]) -> Result<(), Failure> {
     .hint(format!("  kubectl mtls issue-client {}", parts.join(" ")))
     .hint("for a name with a comma, use a table with `-f`"))
 }
+/// Reads an IP address.
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| "give an IPv4 or IPv6 address".to_owned())
+}
+
 
 /// Subject and subject alternative names.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,7 +56,7 @@ pub(super) struct NameFlags {
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     email: Vec<String>,
     /// An IP address of the client; repeatable, or separated by commas
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
     ip: Vec<IpAddr>,
 }
 
