@@ -1,7 +1,10 @@
 //! The result of `revoke-client`, for people.
 
+use time::OffsetDateTime;
+
 use super::Render;
 use super::table::columns;
+use crate::pki::when;
 use crate::plan::revoke_client::{Evidence, Fate, Report, RevokedClient};
 
 impl Render for Report {
@@ -23,7 +26,7 @@ impl Render for Report {
         rows.extend(
             self.certificates
                 .iter()
-                .map(|client| row(client, self.dry_run)),
+                .map(|client| row(client, self.at, self.dry_run)),
         );
         let mut text = match self.certificates.as_slice() {
             [] => String::new(),
@@ -76,7 +79,7 @@ impl Render for Report {
     }
 }
 
-fn row(client: &RevokedClient, dry_run: bool) -> Vec<String> {
+fn row(client: &RevokedClient, at: OffsetDateTime, dry_run: bool) -> Vec<String> {
     let state = match client.fate {
         Fate::Revoked if dry_run => "would be revoked",
         Fate::Revoked => "revoked",
@@ -96,7 +99,7 @@ fn row(client: &RevokedClient, dry_run: bool) -> Vec<String> {
     vec![
         client.name.clone(),
         client.serial.clone(),
-        client.not_after.date().to_string(),
+        when::end(client.not_after, at),
         state.to_owned(),
         since.unwrap_or_else(|| "-".to_owned()),
         client

@@ -14,6 +14,7 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::pki::names::Subject;
+use crate::pki::when;
 use crate::resources::authority::{AuthorityState, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
@@ -204,10 +205,10 @@ pub fn ends_soon(ca: &Certificate, now: OffsetDateTime) -> Option<String> {
     let left = ca.not_after() - now;
     (left < CLIENT_TTL).then(|| {
         format!(
-            "the client CA `{}` ends on {}, in {} days, and no certificate outlives it",
+            "the client CA `{}` ends on {}, in {}, and no certificate outlives it",
             ca.subject(),
-            ca.not_after().date(),
-            left.whole_days().max(0)
+            when::end(ca.not_after(), now),
+            when::span(left)
         )
     })
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 use super::*;
 use crate::pki::key::KeyType;
 use crate::pki::tests::NOW;
+use crate::pki::when;
 use crate::plan::testing::kyma::{HELM_NAMESPACE, helm_labels};
 use crate::plan::testing::{Cluster, Command, Run, every_fault};
 use crate::plan::{Effect, Event, Generate, Seen, Write};
@@ -364,4 +365,22 @@ fn a_lifetime_beyond_the_ca_is_cut_to_it_and_said() {
     assert!(report.notes.contains(&said));
     let whole = cluster.run(&request("bob")).unwrap();
     assert_eq!(whole.cut_short, None);
+}
+
+#[test]
+fn a_ca_that_ends_within_hours_is_told_with_the_time() {
+    let mut cluster = Cluster::default();
+    let mut short = issuer("kyma-mtls", Place::Cluster);
+    Arc::make_mut(&mut short).new_authority.ttl = Duration::hours(3);
+    let report = cluster
+        .run(&Request {
+            issuer: short,
+            ttl: Duration::hours(1),
+            ..request("alice")
+        })
+        .unwrap();
+    let end = when::minute(cluster.state().trusted[0].not_after());
+    let told = format!("ends on {end}, in 3h, and no certificate outlives it");
+    let is_told = |note: &String| note.contains(&told);
+    assert!(report.notes.iter().any(is_told), "{told}: {report:?}");
 }

@@ -20,6 +20,9 @@ use crate::resources::names::INGRESS_SERVICE;
 pub struct Report {
     /// The authority.
     pub authority: String,
+    /// The time of the report.
+    #[serde(skip)]
+    pub at: OffsetDateTime,
     /// The result for each certificate.
     pub certificates: Vec<Revoked>,
     /// The current revocation lists; empty in a dry run.
@@ -182,6 +185,7 @@ impl Case<'_> {
         let restart = seen.first().map(|shown| restart(&shown.ingress));
         Report {
             authority: state.authority.clone(),
+            at: now,
             certificates,
             lists: lists.filter(|_| !dry_run).collect(),
             restart,

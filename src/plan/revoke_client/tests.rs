@@ -10,6 +10,7 @@ mod kubernetes_gateways;
 mod rerun;
 mod shared_serials;
 mod superseded;
+mod table;
 
 use super::*;
 use crate::pki::crl::succession;
