@@ -56,7 +56,7 @@ pub struct Args {
     /// The clients: all their certificates are revoked
     #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate", "superseded"])]
     names: Vec<String>,
-    /// Revoke the certificate with this serial number instead, or with these first digits of one; repeatable, or separated by commas
+    /// Revoke the certificate with this serial number instead, or with these first digits of one, at least 8; repeatable, or separated by commas
     #[arg(
         long,
         value_name = "HEX",

@@ -18,6 +18,8 @@ use crate::resources::inventory::{Entry, EntryState};
 
 /// The least number of digits that identify a serial number.
 const SHORTEST_SERIAL: usize = 8;
+/// How many certificates are named for digits that are too few.
+const MOST_SERIALS: usize = 5;
 
 /// One certificate to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,9 +125,11 @@ pub(super) fn find(
         Which::Serials(serials) => serials
             .iter()
             .map(|serial| match by_serial(serial, entries)? {
-                found if found.is_empty() => {
-                    Err(unknown_serial(serial, request, state, observed)?.into())
+                found if found.is_empty() => Err(match too_short(serial, entries) {
+                    Some(failure) => failure,
+                    None => unknown_serial(serial, request, state, observed)?,
                 }
+                .into()),
                 found => Ok(found),
             })
             .collect(),
@@ -224,6 +228,33 @@ fn unknown(name: &str, entries: &[Entry]) -> Failure {
         .hint("`kubectl mtls list-clients` lists all clients")
 }
 
+/// The refusal of the first digits of a serial number that are too few to name a certificate; `None` if no certificate has them.
+fn too_short(wanted: &str, entries: &[Entry]) -> Option<Failure> {
+    let digits = digits(wanted);
+    let mut begins = entries
+        .iter()
+        .filter(|entry| entry.serial.starts_with(&digits))
+        .peekable();
+    begins.peek()?;
+    let failure = Failure::usage(format!("the serial number `{wanted}` is too short"));
+    Some(begins.take(MOST_SERIALS).fold(failure, |failure, entry| {
+        let first = match entry.serial.get(..SHORTEST_SERIAL) {
+            Some(first) => format!("{first}…"),
+            None => entry.serial.clone(),
+        };
+        failure.hint(format!(
+            "give at least {SHORTEST_SERIAL} digits of the serial number: {first} is that of `{}`",
+            entry.name
+        ))
+    }))
+}
+
+/// The digits of a serial number, without colons.
+fn digits(wanted: &str) -> String {
+    let digits = wanted.chars().filter(|character| *character != ':');
+    digits.collect::<String>().to_lowercase()
+}
+
 /// The refusal because of a serial number that no entry has; an inventory that was lost may have held it.
 fn unknown_serial(
     wanted: &str,
@@ -257,11 +288,7 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
         .iter()
         .filter(|entry| entry.serial == whole)
         .collect();
-    let digits: String = wanted
-        .chars()
-        .filter(|character| *character != ':')
-        .collect::<String>()
-        .to_lowercase();
+    let digits = digits(wanted);
     let found = if exact.is_empty() && digits.len() >= SHORTEST_SERIAL {
         let begins = |entry: &&Entry| entry.serial.starts_with(&digits);
         entries.iter().filter(begins).collect()

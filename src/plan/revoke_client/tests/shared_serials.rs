@@ -18,6 +18,21 @@ fn of_several_live_certificates_the_serial_number_ends_one() {
 }
 
 #[test]
+fn digits_that_are_too_few_are_answered_with_the_clients_that_have_them() {
+    let mut cluster = Cluster::exposed();
+    let client = cluster.issue("alice");
+    let whole = cluster.certificate(client).serial_hex();
+    let (says, hints) = refused(&mut cluster, &serial(&whole[..7].to_uppercase()));
+    assert!(says.contains("is too short"), "{says}");
+    let first = &whole[..8];
+    assert_eq!(
+        hints,
+        format!("give at least 8 digits of the serial number: {first}… is that of `alice`")
+    );
+    cluster.run(&serial(first)).unwrap();
+}
+
+#[test]
 fn a_certificate_that_the_inventory_does_not_hold_is_revoked_by_itself() {
     let mut cluster = Cluster::exposed();
     let client = cluster.issue("alice");
