@@ -16,6 +16,12 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// The words of a text in which commas separate them.
+pub fn separated(text: &str) -> Vec<&str> {
+    let parts = text.split(',').map(str::trim);
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
 /// A kubectl command on one object.
 pub fn kubectl(verb: &str, object: &ObjectRef) -> String {
     let resource = object.kind.resource();
@@ -90,6 +96,14 @@ pub fn on_clients_of(command: &str, names: &[&str], flag: &str) -> String {
         return format!("kubectl mtls {command} {flag} -- {words}");
     }
     format!("kubectl mtls {command} {words} {flag}")
+}
+
+/// The flag that says whose clients a command is about: those of a CA in a directory, or of an authority of the cluster.
+pub fn of_clients(authority: &str, directory: Option<&str>) -> String {
+    match directory {
+        Some(path) => format!("--ca-dir {}", quoted(path)),
+        None => format!("--authority {authority}"),
+    }
 }
 
 /// The `ca-rotate` command on an authority; `flags` begin with a blank.

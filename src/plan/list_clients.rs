@@ -7,7 +7,8 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
 use super::authority::others;
-use super::{Observed, Query, Reconciled, Seen};
+use super::command_line::of_clients;
+use super::{Observed, Query, Reconciled, Seen, spelling};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
@@ -349,25 +350,40 @@ impl Request {
     /// Refuses names that no certificate has.
     fn check_names(&self, entries: &[Entry]) -> Result<(), Failure> {
         let known: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let unknown: Vec<String> = self
-            .names
-            .iter()
-            .filter(|name| !known.contains(name.as_str()))
-            .map(|name| format!("`{name}`"))
-            .collect();
+        let names = self.names.iter().map(ClientName::as_str);
+        let unknown: Vec<&str> = names.filter(|name| !known.contains(name)).collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        let unknown = unknown.join(", ");
-        Err(if self.all_authorities {
-            Failure::refused(format!("no authority has issued anything for {unknown}"))
-                .hint("`kubectl mtls list-clients -A` shows all names")
-        } else {
-            let issuer = &self.authority;
-            Failure::refused(format!(
-                "the authority `{issuer}` has issued nothing for {unknown}"
-            ))
-            .hint("`kubectl mtls list-clients` shows all names, with `-A` those of all authorities")
+        let quoted: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
+        let quoted = quoted.join(", ");
+        let issuer = &self.authority;
+        let (what, flag) = match &self.directory {
+            _ if self.all_authorities => (
+                format!("no authority has issued anything for {quoted}"),
+                "-A".to_owned(),
+            ),
+            directory => (
+                format!("the authority `{issuer}` has issued nothing for {quoted}"),
+                of_clients(issuer, directory.as_deref()),
+            ),
+        };
+        let meant = unknown.iter().filter(|_| !known.is_empty());
+        let meant: BTreeSet<Vec<String>> = meant
+            .map(|name| spelling::unknown(name, known.iter().copied(), ("list-clients", &flag)))
+            .collect();
+        let failure = meant
+            .into_iter()
+            .flatten()
+            .fold(Failure::refused(what), Failure::hint)
+            .hint(format!(
+                "`kubectl mtls list-clients {flag}` shows all names"
+            ));
+        Err(match (self.all_authorities, &self.directory) {
+            (false, None) => {
+                failure.hint("`kubectl mtls list-clients -A` shows those of all authorities")
+            }
+            _ => failure,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::command_line::{on_clients_of, separated};
 use crate::resources::listing::shortened;
 
 /// How many names a message shows.
@@ -36,6 +37,23 @@ pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String
     format!("known clients: {}", listed(&names))
 }
 
+/// The lines on an unknown name, for a command on clients; the flag says whose. A name with a comma was meant as several names: the names
+/// of a command line are separated by blanks.
+pub fn unknown<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    (command, flag): (&str, &str),
+) -> Vec<String> {
+    let parts: Vec<&str> = separated(name);
+    if parts.len() < 2 {
+        return vec![meant(name, known)];
+    }
+    vec![
+        "names are separated by blanks:".to_owned(),
+        format!("  {}", on_clients_of(command, &parts, flag)),
+    ]
+}
+
 fn listed(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     shortened(&quoted, MOST_NAMES)
@@ -52,5 +70,13 @@ mod tests {
         assert_eq!(meant("zoe", ["ada", "ben"]), "known clients: `ada`, `ben`");
         let many = ["a1", "a2", "a3", "a4", "a5", "a6", "a7"];
         assert!(meant("zz", many).ends_with("and 2 more"));
+    }
+
+    #[test]
+    fn a_comma_between_names_is_answered_with_the_command_that_was_meant() {
+        let of = ("revoke-client", "--ca-dir ca");
+        let lines = unknown("ada, ben,", ["ada"], of);
+        assert_eq!(lines[1], "  kubectl mtls revoke-client ada ben --ca-dir ca");
+        assert_eq!(unknown("adda", ["ada"], of), ["did you mean `ada`?"]);
     }
 }

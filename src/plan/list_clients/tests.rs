@@ -245,3 +245,42 @@ fn list_clients_ends_whatever_the_objects_of_a_cluster_look_like() {
         refusals(&cluster, &command);
     }
 }
+
+#[test]
+fn an_unknown_name_is_answered_with_those_who_exist_and_where_they_are_listed() {
+    let known = [entry("alice", 1, EntryState::Issued, 3)];
+    let refused = |name: &str, request: Request| {
+        let names = vec![name.parse().unwrap()];
+        let authority = "kyma-mtls".to_owned();
+        let request = Request {
+            names,
+            authority,
+            ..request
+        };
+        request
+            .check_names(&known)
+            .unwrap_err()
+            .what_to_do()
+            .to_vec()
+    };
+    assert_eq!(
+        refused("alise", Request::default()),
+        [
+            "did you mean `alice`?",
+            "`kubectl mtls list-clients --authority kyma-mtls` shows all names",
+            "`kubectl mtls list-clients -A` shows those of all authorities",
+        ]
+    );
+    let directory = Request {
+        directory: Some("ca".to_owned()),
+        ..Request::default()
+    };
+    assert_eq!(
+        refused("alice,dave", directory),
+        [
+            "names are separated by blanks:",
+            "  kubectl mtls list-clients alice dave --ca-dir ca",
+            "`kubectl mtls list-clients --ca-dir ca` shows all names",
+        ]
+    );
+}

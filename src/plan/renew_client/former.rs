@@ -8,10 +8,11 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{Error, Subject};
 use crate::pki::{leaf, when};
-use crate::plan::command_line::on_clients;
+use crate::plan::command_line::{of_clients, on_clients_of};
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{self, ExistingFiles, Numbers, Place};
-use crate::plan::{Observed, Reconciled, witness};
+use crate::plan::issue_client::{self, ExistingFiles, Numbers, Place, Scale};
+use crate::plan::list_clients::{entries, inventory};
+use crate::plan::{Observed, Reconciled, spelling, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState, is_entry};
@@ -51,13 +52,18 @@ impl Former {
             if matches!(request.issuer.place, Place::Cluster) {
                 witness::check(state, true, observed)?;
             }
-            return Err(none(request).into());
+            return Err(none(request, observed)?.into());
         };
         if !has_begun(observed) {
             // Later, what this run has reserved must become void first: that is done where it is issued.
-            check_state(&entry)?;
+            check_state(&entry, request)?;
         }
-        let certificate = certificate(&entry, &numbers.reference(entry.number), state, observed)?;
+        let certificate = certificate(
+            &entry,
+            &numbers.reference(entry.number),
+            (state, &flag(request)),
+            observed,
+        )?;
         Ok(Self { entry, certificate })
     }
 
@@ -132,28 +138,64 @@ fn has_begun(observed: &Observed) -> bool {
     changes.any(|change| is_entry(&change.answer))
 }
 
-fn none(request: &Request) -> Failure {
+/// The refusal to renew what the client does not have. The names of all clients are read for one client only: of many, each would read
+/// them.
+fn none(request: &Request, observed: &Observed) -> Reconciled<Failure> {
+    let name = request.name.as_str();
     let what = match request.number {
-        Some(number) => format!("`{}` has no certificate {number}", request.name),
-        None => format!("`{}` has no certificate that was delivered", request.name),
+        Some(number) => format!("`{name}` has no certificate {number}"),
+        None => format!("`{name}` has no certificate that was delivered"),
     };
-    Failure::refused(what)
+    let flag = flag(request);
+    let mut failure = Failure::refused(what);
+    if matches!(request.scale, Scale::Single) {
+        let listed = observed.try_list(&inventory(&request.issuer.authority))?;
+        let (entries, _) = entries(listed.found().copied().unwrap_or_default());
+        let mut known = entries.iter().map(|entry| entry.name.as_str());
+        if !entries.is_empty() && known.clone().all(|known| known != name) {
+            failure = spelling::unknown(name, &mut known, ("renew-client", &flag))
+                .into_iter()
+                .fold(failure, Failure::hint);
+        }
+    }
+    Ok(failure
         .hint(format!(
-            "`kubectl mtls list-clients` lists all certificates; `kubectl mtls issue-client` issues a first one; the authority is `{}`",
-            request.issuer.authority
+            "`kubectl mtls list-clients {flag}` lists all certificates"
         ))
+        .hint(format!(
+            "`{}` issues a first one",
+            on_clients_of("issue-client", &[name], &flag)
+        )))
 }
 
-fn check_state(entry: &Entry) -> Result<(), Failure> {
+/// The flag for the authority, or for the directory of the CA.
+fn flag(request: &Request) -> String {
+    let directory = match &request.issuer.place {
+        Place::Cluster => None,
+        Place::Directory(path) => Some(path.as_str()),
+    };
+    of_clients(&request.issuer.authority, directory)
+}
+
+fn check_state(entry: &Entry, request: &Request) -> Result<(), Failure> {
     let what = format!("certificate {} of `{}`", entry.number, entry.name);
+    let flag = flag(request);
     match entry.state {
         EntryState::Issued => Ok(()),
         EntryState::Revoked => Err(Failure::refused(format!("{what} was revoked"))
-            .hint("`--number` renews another certificate of this name; `kubectl mtls issue-client NAME --another` issues a new one despite the revocation")),
-        EntryState::Reserved | EntryState::Void => {
-            Err(Failure::refused(format!("{what} was not delivered: it is {}", entry.state))
-                .hint("`--number` renews another certificate of this name, `kubectl mtls list-clients` lists them"))
-        }
+            .hint("`--number` renews another certificate of this name")
+            .hint(format!(
+                "`{}` issues a new one despite the revocation",
+                on_clients_of("issue-client --another", &[&entry.name], &flag)
+            ))),
+        EntryState::Reserved | EntryState::Void => Err(Failure::refused(format!(
+            "{what} was not delivered: it is {}",
+            entry.state
+        ))
+        .hint(format!(
+            "`--number` renews another certificate of this name, `{}` lists them",
+            on_clients_of("list-clients", &[&entry.name], &flag)
+        ))),
     }
 }
 
@@ -162,7 +204,7 @@ fn check_state(entry: &Entry) -> Result<(), Failure> {
 fn certificate(
     entry: &Entry,
     reference: &ObjectRef,
-    state: &AuthorityState,
+    (state, flag): (&AuthorityState, &str),
     observed: &Observed,
 ) -> Reconciled<Certificate> {
     let what = format!("certificate {} of `{}`", entry.number, entry.name);
@@ -170,7 +212,7 @@ fn certificate(
         .map_err(|error| {
             Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
         })?;
-    let another = on_clients("issue-client --another", &[&entry.name], &state.authority);
+    let another = on_clients_of("issue-client --another", &[&entry.name], flag);
     let another = format!("  {another}");
     let object = observed.try_get(reference)?;
     if let Some(differs) = difference(entry, object.found().copied(), &certificate) {

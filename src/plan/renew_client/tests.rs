@@ -1,6 +1,7 @@
 //! `renew-client` against an inventory in memory.
 
 mod faults;
+mod unknown;
 
 use super::*;
 use crate::pki::inspect::Certificate;

@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
+use crate::plan::command_line::of_clients;
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Observed, Query, Reconciled, spelling, witness};
 use crate::resources::ObjectRef;
@@ -116,7 +117,7 @@ pub(super) fn find(
                 let has_damaged = damaged.of(name).next().is_some();
                 match by_name(name.as_str(), entries, now)? {
                     found if found.is_empty() && !has_damaged => {
-                        Err(unknown(name.as_str(), entries).into())
+                        Err(unknown(name.as_str(), entries, request).into())
                     }
                     found => Ok(found),
                 }
@@ -221,11 +222,16 @@ fn by_name(name: &str, entries: &[Entry], now: OffsetDateTime) -> Result<Vec<Tar
     meant.into_iter().map(|entry| Target::of(entry)).collect()
 }
 
-fn unknown(name: &str, entries: &[Entry]) -> Failure {
+pub(super) fn unknown(name: &str, entries: &[Entry], request: &Request) -> Failure {
     let names = entries.iter().map(|entry| entry.name.as_str());
-    Failure::refused(format!("no client named `{name}`"))
-        .hint(spelling::meant(name, names))
-        .hint("`kubectl mtls list-clients` lists all clients")
+    let flag = of_clients(&request.authority, request.directory.as_deref());
+    let failure = Failure::refused(format!("no client named `{name}`"));
+    spelling::unknown(name, names, ("revoke-client", &flag))
+        .into_iter()
+        .fold(failure, Failure::hint)
+        .hint(format!(
+            "`kubectl mtls list-clients {flag}` lists all clients"
+        ))
 }
 
 /// The refusal of the first digits of a serial number that are too few to name a certificate; `None` if no certificate has them.
@@ -273,7 +279,8 @@ fn unknown_serial(
             "no certificate of this authority has the serial number `{wanted}`"
         ))
         .hint(format!(
-            "`kubectl mtls list-clients -o wide` shows the serial numbers; {by_file}"
+            "`kubectl mtls list-clients -o wide {}` shows the serial numbers; {by_file}",
+            of_clients(&state.authority, request.directory.as_deref())
         )),
     })
 }

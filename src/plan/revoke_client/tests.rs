@@ -11,6 +11,7 @@ mod rerun;
 mod shared_serials;
 mod superseded;
 mod table;
+mod unknown;
 
 use super::*;
 use crate::pki::crl::succession;
