@@ -15,6 +15,7 @@ use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::terminal::Terminal;
 use crate::output;
+use crate::plan::command_line::separated;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
 use crate::resources::names::{
@@ -339,12 +340,16 @@ fn chosen<'a>(
         .find(|name| permissions.of(name).is_none())
     {
         let known: Vec<&str> = permissions.commands().collect();
-        return Err(
-            Failure::usage(format!("there is no command `{unknown}`")).hint(format!(
+        let failure = Failure::usage(format!("there is no command `{unknown}`"));
+        return Err(match separated(unknown).as_slice() {
+            [] | [_] => failure.hint(format!(
                 "these commands need permissions: {}",
                 known.join(", ")
             )),
-        );
+            commands => failure
+                .hint("commands are separated by blanks:")
+                .hint(format!("  kubectl mtls rbac {}", commands.join(" "))),
+        });
     }
     let is_meant = |known: &&str| match args.role {
         Some(role) => role.may_run(known),

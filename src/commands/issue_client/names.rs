@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::error::Failure;
 use crate::pki::names::Subject;
-use crate::plan::command_line::quoted;
+use crate::plan::command_line::{quoted, separated};
 use crate::plan::identity::Names;
 use crate::resources::printable::printable_line;
 
@@ -13,8 +13,7 @@ pub(super) fn check_separated(names: &[String]) -> Result<(), Failure> {
     let Some(joined) = names.iter().find(|name| name.contains(',')) else {
         return Ok(());
     };
-    let parts = names.iter().flat_map(|name| name.split(','));
-    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    let parts = names.iter().flat_map(|name| separated(name));
     let parts: Vec<String> = parts.map(quoted).collect();
     Err(Failure::usage(format!(
         "`{}` has a comma, and names are separated by blanks",
@@ -24,6 +23,7 @@ pub(super) fn check_separated(names: &[String]) -> Result<(), Failure> {
     .hint(format!("  kubectl mtls issue-client {}", parts.join(" ")))
     .hint("for a name with a comma, use a table with `-f`"))
 }
+
 /// Reads an IP address.
 fn address(text: &str) -> Result<IpAddr, String> {
     text.parse()
