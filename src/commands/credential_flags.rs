@@ -1,6 +1,6 @@
 //! The flags for a client's files: their formats, the protection of the keystore, and instructions for using them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -9,6 +9,9 @@ use crate::credential::{FileFormat, FileFormats, SecretFormat, Settings};
 use crate::error::Failure;
 use crate::pki::keystore::Profile;
 use crate::plan::ClientKey;
+
+/// The default of `--out`.
+pub(super) const THIS_FOLDER: &str = ".";
 
 /// The flag for the formats of a client's files.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -141,6 +144,25 @@ impl FormatFlags {
         Ok(FileFormats::Files(formats))
     }
 
+    /// The flag that was given although it is for a single client.
+    pub fn of_one_client(&self) -> Option<&'static str> {
+        if self.format.contains(&FileFormat::Secret) {
+            return Some("--format secret");
+        }
+        (!self.show.is_empty()).then_some("--show")
+    }
+
+    /// Refuses `--out` beside a Secret on stdout: no file is written.
+    pub fn check_out(&self, out: &Path) -> Result<(), Failure> {
+        if !self.format.contains(&FileFormat::Secret) || out == Path::new(THIS_FOLDER) {
+            return Ok(());
+        }
+        Err(
+            Failure::usage("`--format secret` prints a manifest and writes no file into `--out`")
+                .hint("leave out `--out`, or redirect the manifest into a file"),
+        )
+    }
+
     /// Refuses flags that cannot be combined with a Secret on stdout.
     fn check_secret(&self, encrypts_key: bool, output: Format) -> Result<(), Failure> {
         let reason = if self.format.iter().any(|one| *one != FileFormat::Secret) {
@@ -229,6 +251,25 @@ mod tests {
             let said = resolved.unwrap_err().to_string();
             assert!(said.contains(reason), "{said}");
         }
+    }
+
+    #[test]
+    fn a_secret_needs_no_folder_and_only_what_was_typed_is_refused_for_many() {
+        let flags = |format: &[FileFormat], show: &[Guide]| FormatFlags {
+            format: format.to_vec(),
+            show: show.to_vec(),
+        };
+        let secret = flags(&[FileFormat::Secret], &[]);
+        assert!(secret.check_out(Path::new(".")).is_ok());
+        let refusal = secret.check_out(Path::new("certs")).unwrap_err();
+        assert_eq!(refusal.exit().code(), 2);
+        assert!(refusal.to_string().contains("`--out`"), "{refusal}");
+        let files = flags(&[FileFormat::Pem], &[]);
+        assert!(files.check_out(Path::new("certs")).is_ok());
+        assert_eq!(files.of_one_client(), None);
+        assert_eq!(secret.of_one_client(), Some("--format secret"));
+        let shown = flags(&[], &[Guide::Curl]);
+        assert_eq!(shown.of_one_client(), Some("--show"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use key::KeyFlags;
 use many::ManyFlags;
 use names::NameFlags;
 
-use super::credential_flags::{FormatFlags, KeystoreFlags};
+use super::credential_flags::{FormatFlags, KeystoreFlags, THIS_FOLDER};
 use super::flags::{OutputFlags, ca_subject, lifetime};
 use super::handover;
 use super::key_file::warn_if_exposed;
@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "90d", allow_hyphen_values = true)]
     ttl: time::Duration,
     /// Write the files into this folder
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = THIS_FOLDER)]
     out: PathBuf,
     /// Overwrite files that exist, and allow a common name or a URI that is another client's
     #[arg(long)]
@@ -125,6 +125,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         args.external_ca.check_alone()?;
         return many::run(args, connection, terminal);
     };
+    args.form.check_out(&args.out)?;
     let name = client(name)
         .map_err(|error| Failure::usage("no certificate was issued").caused_by(error))?;
     if args.external_ca.are_given() {

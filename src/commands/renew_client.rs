@@ -10,7 +10,7 @@ use std::sync::Arc;
 use key::{KeyFlags, for_files};
 use targets::{Target, distinct};
 
-use super::credential_flags::{FormatFlags, KeystoreFlags};
+use super::credential_flags::{FormatFlags, KeystoreFlags, THIS_FOLDER};
 use super::flags::{OutputFlags, lifetime, period};
 use super::handover;
 use super::key_file::warn_if_exposed;
@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = lifetime, allow_hyphen_values = true)]
     ttl: Option<time::Duration>,
     /// Write the files into this folder; with `--expiring-within` or `--retired-ca` into a folder per client below it
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = THIS_FOLDER)]
     out: PathBuf,
     /// Overwrite files that exist
     #[arg(long)]
@@ -114,6 +114,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     if formats.is_secret() && targets.len() != 1 {
         return Err(Failure::usage("`--format secret` needs one NAME"));
     }
+    args.form.check_out(&args.out)?;
     let renewal = |authority: String| Renewal {
         args,
         key,

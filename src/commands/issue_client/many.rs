@@ -202,11 +202,9 @@ impl Args {
         let formats = self
             .form
             .resolve(key, encrypts_key, false, self.output.output, None)?;
-        if formats.is_secret() || !self.form.show.is_empty() {
-            return Err(
-                Failure::usage("`--format secret` and `--show` are for a single client")
-                    .hint("leave out `--format secret` and `--show`"),
-            );
+        if let Some(flag) = self.form.of_one_client() {
+            return Err(Failure::usage(format!("`{flag}` is for a single client"))
+                .hint(format!("leave out `{flag}`")));
         }
         Ok(self.keystore.settings(formats, encrypts_key, self.force))
     }
