@@ -89,7 +89,8 @@ impl<'a> Progress<'a> {
                 } else if self.first_refusal.is_none() {
                     // The others would be told one by one as each is mended.
                     self.summary.refused += 1;
-                    self.first_refusal = Some(failure);
+                    let again = self.how_to_continue(place);
+                    self.first_refusal = Some(failure.hint(again));
                 }
             }
             Event::Undelivered { name, serial } => self.lost(name, serial),
@@ -109,6 +110,24 @@ impl<'a> Progress<'a> {
                 self.terminal.gauge(&line);
             }
         }
+    }
+
+    /// What to do about a refused row.
+    fn how_to_continue(&self, place: Place) -> String {
+        let correct = match self.named(place) {
+            Some(name) => format!("leave out `{name}`"),
+            None => "correct the table".to_owned(),
+        };
+        format!("{correct}, and run the same command again: it issues the missing certificates")
+    }
+
+    /// The name of the command line at this position.
+    fn named(&self, place: Place) -> Option<&str> {
+        let Place::Name(number) = place else {
+            return None;
+        };
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.args.name.get(index).map(String::as_str)
     }
 
     /// Warns of a certificate of an earlier run that is not as the table has it now: of the first ones, so that a flag that differs for all
@@ -224,12 +243,10 @@ impl<'a> Progress<'a> {
         for note in end.notes.iter().chain(&cut).chain(&self.unchecked) {
             self.terminal.note(note);
         }
-        let again =
-            "correct the table, and run the same command again: it issues the missing certificates";
         match end.failure.or(self.failure) {
             Some(failure) => Err(failure),
             None => match self.first_refusal {
-                Some(failure) => Err(failure.hint(again)),
+                Some(failure) => Err(failure),
                 None if summary.refused > 0 => Ok(Exit::Failure),
                 None => Ok(Exit::Success),
             },
