@@ -47,11 +47,13 @@ pub(super) fn verb(write: &Write) -> &'static str {
 }
 
 impl Answer {
-    /// What the server says, at least the meaning of its status.
+    /// What the server says, at least the meaning of its status: an HTML page comes from a proxy in between.
     pub(super) fn message(&self) -> &str {
         let message = self.body.get("message").and_then(Value::as_str);
         match message.unwrap_or(self.text.trim()) {
-            "" => self.status.canonical_reason().unwrap_or_default(),
+            text if text.is_empty() || text.starts_with('<') => {
+                self.status.canonical_reason().unwrap_or_default()
+            }
             message => message,
         }
     }
@@ -66,10 +68,9 @@ impl Answer {
 
     /// Why a `SelfSubjectAccessReview` was not answered, and what to do.
     pub(super) fn unreviewed(&self) -> Failure {
-        let status = self.status.as_u16();
-        let message = self.message();
         let failure = Failure::refused(format!(
-            "the API server does not list the user's permissions: HTTP {status}: {message}"
+            "the API server does not list the user's permissions: {}",
+            self.not_json().unwrap_or_else(|| self.summary())
         ));
         match self.status {
             StatusCode::FORBIDDEN => failure
@@ -77,6 +78,17 @@ impl Answer {
                 .hint("the ClusterRole `system:basic-user` lets users ask themselves"),
             _ => failure.hint("check the answer of the API server: kubectl auth can-i --list"),
         }
+    }
+
+    /// What is wrong with an answer that succeeded and is not JSON: a proxy in between may answer with a page of its own.
+    fn not_json(&self) -> Option<String> {
+        let is_foreign = self.status.is_success() && !self.body.is_object();
+        is_foreign.then(|| format!("HTTP {}, and the answer is not JSON", self.status.as_u16()))
+    }
+
+    /// The status of the answer, and what the server says.
+    fn summary(&self) -> String {
+        format!("HTTP {}: {}", self.status.as_u16(), self.message())
     }
 
     /// Whether a 404 is about a missing object: if the kind is not served, its details are empty.
@@ -113,19 +125,10 @@ impl Answer {
     /// The state of an object after a read that did not succeed; `None` if it succeeded.
     pub(super) fn unseen<T>(&self, verb: &str, kind: Kind, namespace: &str) -> Option<Seen<T>> {
         match self.status {
-            // A proxy in between may answer with a page of its own.
-            status if status.is_success() && !self.body.is_object() => Some(Seen::Failed(format!(
-                "HTTP {}, and the answer is not JSON",
-                status.as_u16()
-            ))),
-            status if status.is_success() => None,
+            status if status.is_success() => self.not_json().map(Seen::Failed),
             StatusCode::FORBIDDEN => Some(Seen::Denied(self.denial(verb, kind, namespace))),
             StatusCode::NOT_FOUND => Some(Seen::NotServed),
-            status => Some(Seen::Failed(format!(
-                "HTTP {}: {}",
-                status.as_u16(),
-                self.message()
-            ))),
+            _ => Some(Seen::Failed(self.summary())),
         }
     }
 
@@ -182,4 +185,34 @@ fn missing_namespace_lines(reference: &ObjectRef, failure: Failure) -> Failure {
         "an administrator must run `kubectl create namespace {}` once",
         reference.name
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "<!DOCTYPE html>\n<html><body>Sign in</body></html>";
+
+    fn page(status: StatusCode) -> Answer {
+        Answer {
+            status,
+            body: Value::Null,
+            text: PAGE.to_owned(),
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn the_page_of_a_proxy_is_not_printed() {
+        let said = page(StatusCode::OK).unreviewed().to_string();
+        assert!(
+            said.ends_with("HTTP 200, and the answer is not JSON"),
+            "{said}"
+        );
+        let said = page(StatusCode::BAD_GATEWAY).unreviewed().to_string();
+        assert!(said.ends_with("HTTP 502: Bad Gateway"), "{said}");
+        let seen: Option<Seen<()>> =
+            page(StatusCode::BAD_GATEWAY).unseen("get", Kind::Secret, "shop");
+        assert_eq!(seen, Some(Seen::Failed("HTTP 502: Bad Gateway".to_owned())));
+    }
 }
