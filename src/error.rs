@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// The command is done, or the hosts are healthy.
     Success,
-    /// `status`, `test` or `diagnose` found something, or `rbac --check` found a missing required permission.
+    /// `status` found something, or `rbac --check` found a missing required permission.
     Findings,
     /// Usage error, refusal or failure: nothing was lost.
     Failure,
