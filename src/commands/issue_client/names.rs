@@ -30,7 +30,6 @@ fn address(text: &str) -> Result<IpAddr, String> {
         .map_err(|_| "give an IPv4 or IPv6 address".to_owned())
 }
 
-
 /// Subject and subject alternative names.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Names in the certificate")]
