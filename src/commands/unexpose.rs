@@ -30,6 +30,10 @@ EXAMPLES:
 /// Flags of `unexpose`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each field is a flag of its own"
+)]
 pub struct Args {
     /// The Service
     #[arg(value_parser = service)]

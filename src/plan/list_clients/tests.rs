@@ -253,8 +253,8 @@ fn an_unknown_name_is_answered_with_those_who_exist_and_where_they_are_listed() 
         let names = vec![name.parse().unwrap()];
         let authority = "kyma-mtls".to_owned();
         let request = Request {
-            names,
             authority,
+            names,
             ..request
         };
         request

@@ -31,6 +31,10 @@ use extent::Extent;
 
 /// The request of the user.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each field is a flag of its own"
+)]
 pub struct Request {
     /// The Service's namespace.
     pub namespace: String,
