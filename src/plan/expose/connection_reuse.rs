@@ -4,8 +4,8 @@
 //! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host is
 //! then answered with 404, 421 or, by a guard, 403.
 
-use super::report::Looked;
 use super::target::{Target, wildcard_over};
+use super::waiting::Looked;
 use super::{Plan, ServerChoice};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::gateway_api::OF_GATEWAY_API;

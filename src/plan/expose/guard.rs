@@ -10,10 +10,9 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::ownership;
+use super::ownership::{self, changed_by_others};
 use super::target::Target;
 use super::view::{Site, View};
-use super::waiting::changed_by_others;
 use super::wanted::{Wanted, check_rights};
 use super::{Request, get};
 use crate::error::Failure;

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::Request;
-use super::waiting::AFTERWARDS;
+use super::pending::AFTERWARDS;
 use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::pki::when::minute;

@@ -21,11 +21,13 @@ mod moving;
 mod names;
 mod needs;
 mod ownership;
+mod pending;
 mod report;
 mod retirement;
 mod route;
 mod server_certificate;
 mod service;
+mod sites;
 mod target;
 mod view;
 mod waiting;
@@ -39,8 +41,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 pub use dns_record::DnsChoice;
-pub use report::{Change, Looked, Report, TrustedCa};
+pub use report::{Change, Report, TrustedCa};
 pub use server_certificate::ServerChoice;
+pub use waiting::Looked;
 pub use wanted::Wanted;
 pub(super) use wanted::{applied, check_first, write};
 pub use workload::WorkloadChoice;
@@ -217,10 +220,10 @@ pub fn reconcile(
     let of_target = address::of_target(&target).into_iter();
     observed.prefetch(of_target.chain(probe::queries(&target.ingress)))?;
     let kubernetes_gateways = gateway::of_kubernetes(&target, observed)?;
-    let sites = view::Site::all(&target, observed, now)?;
+    let sites = sites::all(&target, observed, now)?;
     let view = &sites[0].view;
     for site in &sites {
-        refuse_conflicts(&site.target, &site.view)?;
+        sites::refuse_conflicts(site)?;
     }
     server_certificate::check(request, &sites, observed, now)?;
     let ingress_notes = ingress::check(&target.ingress, environment.routing, observed)?;
@@ -352,16 +355,6 @@ fn finish(
         .with_note(unrouted)
         .with_note(ineffective);
     Ok(done.with_dns(dns, Some(resolution)))
-}
-
-/// Refuses conflicts before the first write, and names the other object.
-fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<(), Failure> {
-    gateway::conflicts(target)?;
-    route::conflicts(target, view)?;
-    server_certificate::conflicts(target, view)?;
-    authority::conflicts(target, view)?;
-    guard::conflicts(view)?;
-    workload_policy::conflicts(view)
 }
 
 /// All decisions of a run.

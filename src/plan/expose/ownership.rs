@@ -2,7 +2,6 @@
 //! objects that others made, which stop the run.
 
 use super::target::Target;
-use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::{Write, commit};
 use crate::resources::field_managers::{Claim, claims, keeper};
@@ -38,22 +37,6 @@ pub(super) fn apply(object: Object, live: &Object, from: From) -> Result<Write, 
 /// Refuses to replace an object if that changes fields of others.
 pub(super) fn check(object: &Object, live: &Object, from: From) -> Result<(), Failure> {
     apply(object.clone(), live, from).map(|_| ())
-}
-
-/// Settles the ownership of every object that is applied over an existing one.
-pub(super) fn settle<'a>(
-    wanted: &mut [Wanted],
-    from: From,
-    live: impl Fn(&ObjectRef) -> Option<&'a Object>,
-) -> Result<(), Failure> {
-    for wanted in wanted {
-        if let Some(Write::Apply(object)) = &wanted.write
-            && let Some(live) = live(object.reference())
-        {
-            wanted.write = Some(apply(object.clone(), live, from)?);
-        }
-    }
-    Ok(())
 }
 
 fn refusal(live: &Object, claims: &[Claim]) -> Failure {
@@ -94,4 +77,13 @@ pub(super) fn refuse_foreign(live: Option<&Object>) -> Result<(), Failure> {
         .hint("rename or remove the existing object")),
         _ => Ok(()),
     }
+}
+
+/// The error on an object that somebody else `changed` or deleted after this run had written it.
+pub(super) fn changed_by_others(object: &ObjectRef, changed: &str) -> Failure {
+    Failure::refused(format!(
+        "{object} was {changed} by somebody else after this run wrote it"
+    ))
+    .hint("see who may call the host now: kubectl mtls status")
+    .hint("then run the same command again")
 }

@@ -12,7 +12,8 @@ use super::connection_reuse;
 use super::dns_record::{Dns, Resolution};
 use super::existing::Existing;
 use super::moving;
-use super::waiting::Pending;
+use super::pending::Pending;
+use super::waiting::Looked;
 use super::wanted::{Wanted, live};
 use crate::pki::inspect::Certificate;
 use crate::plan::command_line;
@@ -142,27 +143,6 @@ pub struct Change {
     /// In a dry run, the changes to the existing object: one line `path: before -> after` each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
-}
-
-/// The result of handshakes.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Looked {
-    /// The Pods or addresses that were probed; empty if none could be.
-    pub through: Vec<String>,
-    /// Why replicas could not be probed one by one.
-    pub replicas_unknown: Option<String>,
-    /// Whether a client of the CA created in this run was accepted.
-    pub own_client_admitted: bool,
-    /// End of the server certificate, UTC.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub server_certificate_expires: Option<OffsetDateTime>,
-    /// The DNS names in the server certificate.
-    #[serde(skip)]
-    pub server_names: Vec<String>,
-    /// The time of the last probe by the API server's clock, UTC.
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
 }
 
 /// The report of a dry run.

@@ -5,9 +5,9 @@ use time::{Duration, OffsetDateTime};
 
 use super::environment::Environment;
 use super::ownership;
+use super::pending::Pending;
 use super::target::Target;
 use super::view::{View, read};
-use super::waiting::Pending;
 use super::wanted::{Wanted, applied, is_withdrawn};
 use super::{Plan, Request, RouteChoice};
 use crate::error::Failure;

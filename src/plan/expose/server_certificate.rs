@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::pending::Pending;
 use super::target::Target;
 use super::view::{Site, View, read};
-use super::waiting::Pending;
 use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;

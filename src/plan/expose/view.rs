@@ -1,9 +1,6 @@
 //! The existing objects among those that the target needs.
 
-use time::OffsetDateTime;
-
 use super::target::Target;
-use super::{authority, guard, route, server_certificate, workload_policy};
 use crate::error::Failure;
 use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
@@ -18,21 +15,6 @@ use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 pub(super) struct Site<'a> {
     pub target: Target,
     pub view: View<'a>,
-}
-
-impl<'a> Site<'a> {
-    /// One for each namespace of the proxies, the first one first.
-    pub fn all(
-        target: &Target,
-        observed: &'a Observed,
-        now: OffsetDateTime,
-    ) -> Reconciled<Vec<Self>> {
-        let site = |target: Target| {
-            let view = View::of(&target, observed, now)?;
-            Ok(Self { target, view })
-        };
-        target.parts().map(site).collect()
-    }
 }
 
 /// The existing objects, each read into its type.
@@ -58,33 +40,6 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub fn of(target: &Target, observed: &'a Observed, now: OffsetDateTime) -> Reconciled<Self> {
-        let client_cas = authority::client_cas(target, observed)?;
-        let server_secret = server_certificate::observe(target, observed)?;
-        let certificates =
-            server_certificate::observe_certificates(target, server_secret, observed)?;
-        let state = authority::observe(target, observed)?;
-        let route = route::observe(target, observed)?;
-        let is_route_undone = match &route {
-            Some((live, route)) => route::is_undone(live, route, observed, now)?,
-            None => false,
-        };
-        let policy = workload_policy::observe(target, observed)?;
-        let [host_guard, header_guard] = guard::observe(target, observed)?;
-        Ok(Self {
-            client_cas,
-            server_secret,
-            certificates,
-            state,
-            route,
-            policy,
-            host_guard,
-            header_guard,
-            virtual_services: route::others(observed)?,
-            is_route_undone,
-        })
-    }
-
     /// The Certificate of one kind with the expected name.
     pub fn certificate(&self, kind: Kind) -> Option<&(&'a Object, Certificate)> {
         let mut certificates = self.certificates.iter();

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::authority::Trust;
 use super::existing::Existing;
-use super::report::Looked;
+use super::ownership::changed_by_others;
+use super::pending::{AFTERWARDS, Pending};
 use super::target::Target;
 use super::wanted::Wanted;
 use super::{Plan, Request};
@@ -22,12 +24,29 @@ use crate::plan::probe::{self, Expectation, ExpectedAnswer, Lagging, ProbeOption
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
 use crate::resources::api_rule::NO_SIDECAR;
 use crate::resources::authority::AuthorityState;
-use crate::resources::progress::Progress;
 use crate::resources::proxy_config::{Part, serves};
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
-/// The hint after a timeout: what is left behind, and what to do.
-pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
+/// The result of handshakes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Looked {
+    /// The Pods or addresses that were probed; empty if none could be.
+    pub through: Vec<String>,
+    /// Why replicas could not be probed one by one.
+    pub replicas_unknown: Option<String>,
+    /// Whether a client of the CA created in this run was accepted.
+    pub own_client_admitted: bool,
+    /// End of the server certificate, UTC.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub server_certificate_expires: Option<OffsetDateTime>,
+    /// The DNS names in the server certificate.
+    #[serde(skip)]
+    pub server_names: Vec<String>,
+    /// The time of the last probe by the API server's clock, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
 
 /// Kinds whose spec only users and this plugin write. The handshakes notice a changed Gateway.
 const CONTESTED: [Kind; 3] = [
@@ -72,15 +91,6 @@ fn spec_of(object: &Object) -> Object {
     Object::new(object.reference().clone()).with("spec", spec)
 }
 
-/// The error on an object that somebody else `changed` or deleted after this run had written it.
-pub(super) fn changed_by_others(object: &ObjectRef, changed: &str) -> Failure {
-    Failure::refused(format!(
-        "{object} was {changed} by somebody else after this run wrote it"
-    ))
-    .hint("see who may call the host now: kubectl mtls status")
-    .hint("then run the same command again")
-}
-
 /// Waits until the issuer and the route's controller have accepted the written objects.
 pub(super) fn until_ready(
     request: &Request,
@@ -107,36 +117,6 @@ pub(super) fn until_ready(
             .collect(),
     })
     .into())
-}
-
-/// An object that is not ready yet.
-pub(super) struct Pending {
-    pub object: ObjectRef,
-    /// The state in the object's status; empty before its controller has seen the object.
-    pub state: String,
-    /// The controller's message.
-    pub message: String,
-}
-
-impl Pending {
-    /// The pending state of an object, from its controller's progress.
-    pub fn of(live: &Object, progress: Progress) -> Self {
-        Self {
-            object: live.reference().clone(),
-            state: progress.state,
-            message: progress.message,
-        }
-    }
-
-    /// The line for messages.
-    pub fn line(&self) -> String {
-        let progress = Progress {
-            state: self.state.clone(),
-            message: self.message.clone(),
-            is_current: true,
-        };
-        format!("{}: {}", self.object, progress.said())
-    }
 }
 
 /// The objects that are not ready yet, in apply order.

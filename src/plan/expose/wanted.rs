@@ -2,7 +2,6 @@
 
 use super::Plan;
 use super::ownership::{self, From};
-use super::workload::is_missing;
 use crate::error::Failure;
 use crate::plan::{DryRun, Effect, Observed, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::server_secret::holds_key;
@@ -29,7 +28,14 @@ pub(super) fn settle(
         From::Kubectl => From::Nobody,
         from => from,
     };
-    ownership::settle(wanted, from, |reference| live(plan, reference, observed))
+    for wanted in wanted {
+        if let Some(Write::Apply(object)) = &wanted.write
+            && let Some(live) = live(plan, object.reference(), observed)
+        {
+            wanted.write = Some(ownership::apply(object.clone(), live, from)?);
+        }
+    }
+    Ok(())
 }
 
 /// An object as it was read; for the server Secret only the metadata.
@@ -172,4 +178,12 @@ pub(in crate::plan) fn write(wanted: &[Wanted], observed: &Observed) -> Reconcil
 /// Whether an object of this plugin still has an annotation that must be removed.
 pub(super) fn is_withdrawn(object: &Object, live: &Object, key: &str) -> bool {
     object.annotation(key).is_none() && live.annotation(key).is_some()
+}
+
+/// Whether a namespace is known to be missing: the API server cannot check objects in it.
+pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
+    matches!(
+        observed.already_read(&ObjectRef::namespace(namespace)),
+        Some(Seen::Missing)
+    )
 }

@@ -1,6 +1,6 @@
 //! The workload behind the host: the namespace, and the sample Service if it was requested.
 
-use super::waiting::Pending;
+use super::pending::Pending;
 use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
@@ -163,14 +163,6 @@ pub(super) fn write_namespace(
         }
         _ => Ok(()),
     }
-}
-
-/// Whether a namespace is known to be missing: the API server cannot check objects in it.
-pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
-    matches!(
-        observed.already_read(&ObjectRef::namespace(namespace)),
-        Some(Seen::Missing)
-    )
 }
 
 /// The sample's Deployment, until its Pods run.

@@ -1,7 +1,7 @@
 //! The record that is written by default: only if all its prerequisites exist, and without conflicts.
 
 use super::super::target::Target;
-use super::super::workload::is_missing;
+use super::super::wanted::is_missing;
 use super::super::{Request, get};
 use super::{Dns, balancer, front, is_kept, observe, record};
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, ServerDryRun, Write};

@@ -13,8 +13,8 @@ use std::time::Duration;
 pub(super) use resolution::{Resolution, patience, until_resolved};
 pub(super) use untaken::settle;
 
+use super::pending::Pending;
 use super::target::Target;
-use super::waiting::Pending;
 use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
