@@ -137,7 +137,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     });
     let is_local = is_local(context.as_deref(), &config);
     let client = client(config).map_err(|error| {
-        Failure::failed(format!("could not make a client for `{server}`"))
+        Failure::failed(format!("could not set up the connection to `{server}`"))
             .caused_by(kubeconfig::without_secrets(error))
     })?;
     Ok(Cluster::new(

@@ -137,6 +137,11 @@ fn reason(error: &KubeconfigError) -> String {
     };
     match error {
         KubeconfigError::Parse(error) => misread(error, ""),
+        KubeconfigError::CurrentContextNotSet => "it has no current context".to_owned(),
+        KubeconfigError::LoadContext(name) => format!("it has no context `{name}`"),
+        KubeconfigError::LoadClusterOfContext(name) => {
+            format!("it has no cluster `{name}`, which the context names")
+        }
         KubeconfigError::LoadCertificateAuthority(error) => field("certificate-authority", error),
         KubeconfigError::LoadClientCertificate(error) => field("client-certificate", error),
         KubeconfigError::LoadClientKey(error) => field("client-key", error),

@@ -99,8 +99,17 @@ fn a_context_that_is_not_in_the_kubeconfig_is_told() {
     let flags = ["--context", "nosuch"];
     run(&["status"], file.path().to_str(), &flags)
         .exits(2)
-        .says("nosuch")
+        .says("the kubeconfig cannot be used: it has no context `nosuch`")
         .says("`kubectl config get-contexts` lists the contexts");
+}
+
+#[test]
+fn a_ca_file_in_a_flag_that_is_missing_is_named() {
+    let file = kubeconfig("https://127.0.0.1:1");
+    let flags = ["--certificate-authority", "/nonexistent/ca.crt"];
+    run(&["status"], file.path().to_str(), &flags)
+        .exits(2)
+        .says("could not read `/nonexistent/ca.crt`: No such file or directory");
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(super) fn apply(config: &mut Config, connection: &Connection) -> Result<(), 
 
 fn override_cluster(config: &mut Config, connection: &Connection) -> Result<(), Failure> {
     if let Some(file) = &connection.certificate_authority {
-        files::check_small(file)?;
+        // kube's error for a file that cannot be read does not name it.
+        files::read(file)?;
         config.root_cert = None;
         config.root_cert_file = Some(file.clone());
     }
