@@ -32,10 +32,10 @@ impl Walk {
         let domain = is_custom.then(|| format!("{namespace}.example.org"));
         let host = match (&domain, instance.environment()) {
             (Some(domain), _) => format!("httpbin.mtls.{domain}"),
-            (None, Environment::PlainIstio | Environment::Helm) => {
-                format!("{namespace}.local.kyma.dev")
+            (None, Environment::KymaDefault | Environment::KymaCustom) => {
+                format!("{namespace}.own.{}", instance.domain())
             }
-            (None, _) => format!("{namespace}.own.{}", instance.domain()),
+            (None, _) => format!("{namespace}.local.kyma.dev"),
         };
         let walk = Self {
             desk,
@@ -161,10 +161,14 @@ pub(crate) fn clients_come_and_go(walk: &mut Walk) {
         .unwrap();
     let host = format!("orders.{}", walk.host);
     // Below a domain of one's own the Gateway has a wildcard, which both share.
+    let gateway = match walk.desk.instance.environment() {
+        Environment::Scoped => "istio-ingress/orders",
+        _ => "orders",
+    };
     let (place, extent) = match &walk.domain {
         Some(domain) => (vec!["--domain", domain.as_str()], Vec::new()),
         None => (
-            vec!["--gateway", "orders", "--host", host.as_str()],
+            vec!["--gateway", gateway, "--host", host.as_str()],
             vec!["--gateway-too"],
         ),
     };
