@@ -127,8 +127,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let first = check(args, &request, &cluster, terminal);
         let first = if args.wait {
             let first = tokio::time::timeout_at(end.into(), first).await;
-            first
-                .unwrap_or_else(|_| Err(Failure::timed_out("the first check was not done in time")))
+            first.unwrap_or_else(|_| {
+                Err(Failure::timed_out(
+                    "timed out: the first check did not end within the time of `--timeout`",
+                ))
+            })
         } else {
             first.await
         };

@@ -199,8 +199,20 @@ impl Cluster {
         })
     }
 
-    /// Sends a request; a request that was refused because the server is too busy is repeated a few times after a pause.
+    /// The answer to a request; a failure where the server does not accept the user.
     async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let answer = self.exchange(method, path, accept, body).await?;
+        self.authorized(answer)
+    }
+
+    /// Sends a request; a request that was refused because the server is too busy is repeated a few times after a pause.
+    async fn exchange(
         &self,
         method: Method,
         path: &str,
@@ -215,9 +227,6 @@ impl Cluster {
             self.too_busy.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(answer.retry_after.unwrap_or(REST)).await;
             answer = self.send_once(method.clone(), path, accept, body).await?;
-        }
-        if answer.status == StatusCode::UNAUTHORIZED {
-            return Err(self.unauthorized(&answer));
         }
         Ok(answer)
     }
@@ -298,14 +307,19 @@ impl Cluster {
             .hint("`--request-timeout` sets this limit; check whether the server answers: kubectl cluster-info")
     }
 
-    /// Nothing that is asked after this gets another answer.
-    fn unauthorized(&self, answer: &Answer) -> Failure {
+    /// The answer, unless the server does not accept the user: nothing that is asked after that gets another answer.
+    fn authorized(&self, answer: Answer) -> Result<Answer, Failure> {
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
         let server = &self.server;
         let reason = answer.message();
-        Failure::failed(format!(
+        let failure = Failure::failed(format!(
             "the API server `{server}` does not accept your credentials: HTTP 401: {reason}"
+        ));
+        Err(failure.hint(
+            "check the credentials: kubectl auth whoami (`--context` and `--user` select others)",
         ))
-        .hint("check them: kubectl auth whoami (`--context` and `--user` select others)")
     }
 
     fn unreachable(&self, error: &kube::Error) -> Failure {

@@ -68,7 +68,8 @@ pub fn unconfirmed(name: &str, serial: &str) -> String {
 pub fn awaited(first: &str, more: usize) -> String {
     match more {
         0 => first.to_owned(),
-        _ => format!("{first}; the same holds for {more} more clients"),
+        1 => format!("{first}; one more client waits too"),
+        _ => format!("{first}; {more} more clients wait too"),
     }
 }
 

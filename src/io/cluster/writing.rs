@@ -57,6 +57,7 @@ impl Cluster {
         if !answer.status.is_server_error() {
             unanswered.answered();
         }
+        let answer = self.authorized(answer)?;
         match (answer.status, write) {
             (StatusCode::CONFLICT, write) if !matches!(write, Write::Apply(_)) => {
                 Ok(Outcome::Conflict)
@@ -108,6 +109,7 @@ impl Cluster {
         let answer = self
             .send_write(write, &format!("dryRun=All&fieldValidation={validation}"))
             .await?;
+        let answer = self.authorized(answer)?;
         let reference = write.object().reference();
         // Somebody was quicker: the write itself meets that, and has the object read again.
         if answer.status == StatusCode::CONFLICT
@@ -144,7 +146,9 @@ impl Cluster {
             Write::Apply(_) | Write::TakeOver(_) => (Method::PATCH, own),
             Write::Delete(object) => {
                 let options = deletion(object);
-                return self.send(Method::DELETE, &own, JSON, Some(&options)).await;
+                return self
+                    .exchange(Method::DELETE, &own, JSON, Some(&options))
+                    .await;
             }
         };
         let force = if matches!(write, Write::TakeOver(_)) {
@@ -153,7 +157,7 @@ impl Cluster {
             ""
         };
         let path = format!("{path}?fieldManager={FIELD_MANAGER}{force}&{parameters}");
-        self.send(method, &path, JSON, Some(write.object().body()))
+        self.exchange(method, &path, JSON, Some(write.object().body()))
             .await
     }
 }

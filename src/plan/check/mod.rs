@@ -153,6 +153,18 @@ impl Finding {
         self.check == other.check && self.seen == other.seen
     }
 
+    /// Adds the same finding on a further host, with what is worse there.
+    pub fn add(&mut self, host: &str, other: Self) {
+        self.hosts.push(host.to_owned());
+        self.severity = self.severity.max(other.severity);
+        for consequence in other.consequences {
+            let mut known = self.consequences.iter();
+            if !known.any(|known| known.is_same_as(&consequence)) {
+                self.consequences.push(consequence);
+            }
+        }
+    }
+
     /// Whether another finding is a consequence of this one. A remark, and a fault that is milder than usual in this case, explains nothing
     /// that is more severe than itself.
     fn explains(&self, other: &Self) -> bool {

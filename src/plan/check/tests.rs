@@ -124,6 +124,22 @@ fn a_remark_and_a_fault_that_is_milder_than_usual_hide_nothing_that_is_more_seve
 }
 
 #[test]
+fn a_finding_of_two_hosts_is_as_severe_as_at_the_worse_one() {
+    let finding = |check: &'static Check| Finding::new(check, check.id, "");
+    let mut mild = finding(&PROXY_ENVOY_FILTER).graded(Severity::Warning);
+    let worse = [
+        finding(&PROXY_ENVOY_FILTER).graded(Severity::Warning),
+        finding(&PROXY_ACCEPTS_EVERYBODY),
+    ];
+    let [worse] = <[Finding; 1]>::try_from(Finding::nest(worse.to_vec())).unwrap();
+    mild.add("b.example", worse.clone());
+    mild.add("c.example", worse.clone());
+    assert_eq!(mild.severity, Severity::Error);
+    assert_eq!(mild.consequences, worse.consequences);
+    assert_eq!(mild.hosts, ["b.example", "c.example"]);
+}
+
+#[test]
 fn a_cause_is_as_severe_as_what_follows_from_it() {
     let finding = |check: &'static Check| Finding::new(check, check.id, "");
     let both = [&INGRESS_NETWORK_POLICY, &PROXY_UNREACHABLE].map(finding);

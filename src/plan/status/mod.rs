@@ -155,7 +155,7 @@ pub fn reconcile(
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
-    revoked::settle(&hosts, &facts, now)?;
+    revoked::settle(&hosts, request, &facts, now)?;
     proxies::settle(&hosts, request, observed)?;
     enforcement::settle(&hosts, request, &facts)?;
     for host in &hosts {

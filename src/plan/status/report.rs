@@ -240,7 +240,7 @@ impl Report {
             for finding in Finding::nest(of_host.collect()) {
                 let known = findings.iter_mut().find(|known| known.is_same_as(&finding));
                 match known {
-                    Some(known) => known.hosts.push(host.host.clone()),
+                    Some(known) => known.add(&host.host, finding),
                     None => findings.push(Finding {
                         hosts: vec![host.host.clone()],
                         ..finding

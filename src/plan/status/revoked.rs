@@ -8,12 +8,14 @@ use super::entries::{finding, revoked_by_serial};
 use super::facts::{Facts, Owner};
 use super::hosts::Host;
 use super::proxies::{SETTLED, wait_for};
-use super::{Finding, check, client_ca, crl};
+use super::queries::states;
+use super::{Finding, Request, check, client_ca, crl};
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Query, Reconciled};
+use crate::plan::{Query, Reconciled, probe};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::proxy_config::Part;
 
 /// The revoked certificates that belong on a revocation list.
 pub(super) fn revoked<'a>(
@@ -83,7 +85,12 @@ impl<'a> Differences<'a> {
 
 /// Reads the inventory and the revocation lists again for a moment if they differ: they are read one after the other, and somebody may be
 /// revoking a client meanwhile.
-pub(super) fn settle(hosts: &[Host], facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<()> {
+pub(super) fn settle(
+    hosts: &[Host],
+    request: &Request,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<()> {
     let observed = facts.observed;
     if observed.waited() >= SETTLED {
         return Ok(());
@@ -102,8 +109,12 @@ pub(super) fn settle(hosts: &[Host], facts: &Facts<'_>, now: OffsetDateTime) -> 
         {
             let entries = inventory.of(&state.authority);
             if !Differences::of(entries, state, shown, now).are_none() {
-                reread.insert(Query::Get(source));
-                reread.insert(Query::Inventory);
+                let connect_to = request.connect_to.as_deref();
+                let ways = probe::ways(observed, &host.gateway.ingress, connect_to)?;
+                let pods = ways.pods();
+                // What they are compared with is read again too.
+                reread.extend(pods.map(|pod| Query::Proxy(pod.clone(), Part::ClientCas)));
+                reread.extend([Query::Get(source), Query::Inventory, states()]);
             }
         }
     }

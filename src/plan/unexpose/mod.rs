@@ -60,14 +60,16 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     observed.prefetch(doomed.iter().map(observe))?;
     // A route that cannot be read is not one that is missing.
     live(observed, own.route())?;
-    let mut is_any_there = false;
+    let (mut is_any_there, mut is_all_read) = (false, own.unseen.is_none());
     for object in &doomed {
-        is_any_there |=
-            observed.change_of(object).is_some() || try_live(observed, object)?.found().is_some();
+        let seen = try_live(observed, object)?;
+        is_any_there |= observed.change_of(object).is_some() || seen.found().is_some();
+        is_all_read &= seen.unknown().is_none();
     }
     if !extent.is_recorded && !is_any_there {
         let failure = elsewhere::not_exposed(request, own.route(), observed)?;
-        if request.ignore_not_found {
+        // What could not be read may still be there.
+        if request.ignore_not_found && is_all_read {
             return Ok(Report::of_nothing(request).with_notes([failure.to_string()]));
         }
         return Err(failure.into());

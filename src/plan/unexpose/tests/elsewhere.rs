@@ -54,4 +54,8 @@ fn a_service_that_is_not_exposed_is_no_failure_where_that_is_asked_for_and_nothi
     run(&again, &mut cluster).unwrap();
     run(&again, &mut cluster).unwrap();
     assert_eq!(left(&cluster), Vec::<String>::new());
+    // What may not be read may still be there.
+    let route = ObjectRef::new(Kind::VirtualService, "shop", "httpbin-mtls");
+    cluster.denied.push(route);
+    refused(&again, &mut cluster, "is not exposed");
 }
