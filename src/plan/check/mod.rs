@@ -153,9 +153,8 @@ impl Finding {
         self.check == other.check && self.seen == other.seen
     }
 
-    /// Adds the same finding on a further host, with what is worse there.
-    pub fn add(&mut self, host: &str, other: Self) {
-        self.hosts.push(host.to_owned());
+    /// Takes over the severity of the same finding made elsewhere, where that is higher, and its further consequences.
+    pub fn merge(&mut self, other: Self) {
         self.severity = self.severity.max(other.severity);
         for consequence in other.consequences {
             let mut known = self.consequences.iter();
@@ -165,14 +164,20 @@ impl Finding {
         }
     }
 
-    /// Whether another finding is a consequence of this one. A remark, and a fault that is milder than usual in this case, explains nothing
+    /// Moves a consequence under this finding, which is then at least as severe.
+    pub fn take(&mut self, consequence: Self) {
+        self.severity = self.severity.max(consequence.severity);
+        self.consequences.push(consequence);
+    }
+
+    /// Whether another finding is a consequence of this one. A remark, a failed check, and a fault that is milder than usual in this case, explains nothing
     /// that is more severe than itself.
-    fn explains(&self, other: &Self) -> bool {
+    pub fn explains(&self, other: &Self) -> bool {
         let is_real = self.severity >= Severity::Warning && self.severity >= self.check.severity;
         self.check.explains(other.check) && (is_real || self.severity >= other.severity)
     }
 
-    /// Moves findings that are consequences of others under them. A cause is as severe as the most severe of its consequences.
+    /// Moves findings that are consequences of others under them.
     pub fn nest(findings: Vec<Self>) -> Vec<Self> {
         let cause_of = |finding: &Self| findings.iter().position(|cause| cause.explains(finding));
         let causes: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
@@ -200,8 +205,7 @@ impl Finding {
         }
         for (root, finding) in below {
             if let Some(Some(cause)) = nested.get_mut(root) {
-                cause.severity = cause.severity.max(finding.severity);
-                cause.consequences.push(finding);
+                cause.take(finding);
             }
         }
         nested.into_iter().flatten().collect()

@@ -81,10 +81,10 @@ pub(super) fn agreed(found: Vec<Finding>, others: &[Finding]) -> (Vec<Finding>, 
         let mut causes = kept.iter_mut();
         let explains = |cause: &&mut Finding| {
             let mut hosts = finding.hosts.iter();
-            cause.check.explains(finding.check) && hosts.all(|host| cause.hosts.contains(host))
+            cause.explains(&finding) && hosts.all(|host| cause.hosts.contains(host))
         };
         match causes.find(explains) {
-            Some(cause) => cause.consequences.push(without_hosts(finding)),
+            Some(cause) => cause.take(without_hosts(finding)),
             None => add(&mut kept, finding),
         }
     }
@@ -98,12 +98,7 @@ fn add(kept: &mut Vec<Finding>, finding: Finding) {
         kept.push(finding);
         return;
     };
-    for consequence in finding.consequences {
-        let mut others = known.consequences.iter();
-        if !others.any(|other| other.is_same_as(&consequence)) {
-            known.consequences.push(consequence);
-        }
-    }
+    known.merge(finding);
 }
 
 /// A finding, and its consequences.

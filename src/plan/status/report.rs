@@ -240,7 +240,10 @@ impl Report {
             for finding in Finding::nest(of_host.collect()) {
                 let known = findings.iter_mut().find(|known| known.is_same_as(&finding));
                 match known {
-                    Some(known) => known.add(&host.host, finding),
+                    Some(known) => {
+                        known.hosts.push(host.host.clone());
+                        known.merge(finding);
+                    }
                     None => findings.push(Finding {
                         hosts: vec![host.host.clone()],
                         ..finding

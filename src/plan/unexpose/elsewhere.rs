@@ -47,7 +47,7 @@ pub(super) fn not_exposed(
     Ok(failure
         .hint("every host behind mutual TLS:")
         .hint("  kubectl mtls status")
-        .hint("with `--ignore-not-found` this is no failure"))
+        .hint("to succeed when the Service is not exposed, add `--ignore-not-found`"))
 }
 
 /// The other namespaces in which a Service of this name is exposed; none where routes may not be listed.

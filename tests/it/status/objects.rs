@@ -256,7 +256,7 @@ fn revocation_lists_of_an_authority_that_have_expired_or_end_soon() {
     exposed.desk.run(&pem).exits(0);
     exposed.desk.run(&["revoke-client", "ada"]).exits(0);
     exposed.is_healthy();
-    // Whoever publishes a list that ends soon has changed that of the authority, and lets revoked clients in.
+    // The authority publishes no list that ends soon: somebody replaced it, and revoked clients are let in.
     for (from, until, id, below) in [
         (-30, -1, "client-ca/crl-expired", "authority/lists-edited"),
         (-29, 1, "authority/lists-edited", "client-ca/crl-ending"),

@@ -102,7 +102,7 @@ fn a_fault_of_an_authoritys_list_is_the_cause_of_its_edit_and_ends_with_a_restor
     let other = Ca::made(|_| {});
     let cases: [(Make, &str); 7] = [
         (|own, _| own.list(-2, -1), "client-ca/crl-expired"),
-        // Until its end somebody is let in whom the list before it refused.
+        // A list that ends soon is no fault of its own here: the one before it had revoked clients on it, who are let in now.
         (|own, _| own.list(-28, 2), "authority/lists-edited"),
         (|own, _| own.list(1, 30), "client-ca/crl-not-yet-valid"),
         (|own, _| own.imitated().list(-1, 30), "client-ca/crl-forged"),
