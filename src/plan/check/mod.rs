@@ -170,8 +170,8 @@ impl Finding {
         self.consequences.push(consequence);
     }
 
-    /// Whether another finding is a consequence of this one. A remark, a failed check, and a fault that is milder than usual in this case, explains nothing
-    /// that is more severe than itself.
+    /// Whether another finding is a consequence of this one. A remark, a failed check, and a fault that is milder than usual in this case,
+    /// explains nothing that is more severe than itself.
     pub fn explains(&self, other: &Self) -> bool {
         let is_real = self.severity >= Severity::Warning && self.severity >= self.check.severity;
         self.check.explains(other.check) && (is_real || self.severity >= other.severity)
